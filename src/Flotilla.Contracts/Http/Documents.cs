@@ -1,0 +1,58 @@
+using System.Text.Json.Serialization;
+
+namespace Flotilla.Contracts.Http;
+
+/// <summary>Body of <c>PUT /kv/{key}</c>. Exactly one of the two values must be given.</summary>
+/// <param name="Value">The value as text.</param>
+/// <param name="ValueBase64">The value as base64, for bytes that are no UTF-8.</param>
+/// <param name="TtlSeconds">Seconds of log time after which the record is gone; null for never.</param>
+public sealed record PutRequest(string? Value, string? ValueBase64 = null, double? TtlSeconds = null);
+
+/// <summary>Answer to a write.</summary>
+public sealed record PutResponse(string? Key, string? KeyBase64, string Version);
+
+/// <summary>Answer to a get, and one item of a listing. Keys and values that are no UTF-8 come as base64.</summary>
+public sealed record RecordDocument(string? Key, string? KeyBase64, string? Value, string? ValueBase64, string Version);
+
+/// <summary>Answer to a delete.</summary>
+public sealed record DeleteResponse(string? Key, string? KeyBase64, bool Deleted);
+
+/// <summary>Answer to <c>GET /kv</c>: an ordered page. <paramref name="Cursor"/> is null on the last one.</summary>
+public sealed record ListResponse(IReadOnlyList<RecordDocument> Items, string? Cursor);
+
+/// <summary>A problem (RFC 9457) with Flotilla's stable <paramref name="Code"/>.</summary>
+public sealed record Problem(string Type, string Title, int Status, string? Detail, string Code, LeaderHint? Leader = null, string? Version = null);
+
+/// <summary>Who leads, as far as known.</summary>
+public sealed record LeaderHint(string? Node, string? Http);
+
+/// <summary>Answer to <c>GET /config</c>.</summary>
+public sealed record ConfigDocument(IReadOnlyList<NodeDocument> Nodes, IReadOnlyList<ShardDocument> Shards);
+
+/// <summary>A node of the cluster. Addresses are <c>HOST:PORT</c>.</summary>
+public sealed record NodeDocument(string Id, string? Http, string? Rpc, string? Resp, bool Alive);
+
+/// <summary>A shard of the cluster.</summary>
+public sealed record ShardDocument(int Id, string State, string Mode, string? Leader, ulong Term, IReadOnlyList<string> Voters, IReadOnlyList<string> Learners, IReadOnlyList<string> InSync, int Slots, IReadOnlyList<int[]> Ranges, string Version);
+
+/// <summary>Answer to <c>GET /raft/status</c>.</summary>
+public sealed record RaftStatusDocument(string Node, IReadOnlyList<ReplicaDocument> Shards);
+
+/// <summary>A replica hosted by the answering node. <paramref name="Role"/> is leader, follower, candidate or learner.</summary>
+public sealed record ReplicaDocument(int Shard, string Role, ulong Term, string? Leader, ulong CommitIndex, ulong LastApplied, ulong LastLogIndex, ulong SnapshotIndex, IReadOnlyList<string> Voters, IReadOnlyList<string> Learners, bool Admitted, long Keys, long Bytes);
+
+/// <summary>Answer to <c>GET /status</c>.</summary>
+public sealed record StatusDocument(string Node, bool Router, string ClusterId, IReadOnlyList<NodeDocument> Nodes, IReadOnlyList<ShardDocument> Shards, long TopologyAgeMs);
+
+/// <summary>Source-generated JSON for all documents: camelCase, nulls left out.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSerializable(typeof(PutRequest))]
+[JsonSerializable(typeof(PutResponse))]
+[JsonSerializable(typeof(RecordDocument))]
+[JsonSerializable(typeof(DeleteResponse))]
+[JsonSerializable(typeof(ListResponse))]
+[JsonSerializable(typeof(Problem))]
+[JsonSerializable(typeof(ConfigDocument))]
+[JsonSerializable(typeof(RaftStatusDocument))]
+[JsonSerializable(typeof(StatusDocument))]
+public sealed partial class DocumentsJson : JsonSerializerContext;

@@ -1,0 +1,44 @@
+namespace Flotilla.Data;
+
+/// <summary>
+/// What a replica needs of its engine: records ordered by key, with snapshots. Narrow on purpose, so that an engine for
+/// data larger than memory can take the tree's place. One writer; a snapshot may be read on another thread meanwhile.
+/// </summary>
+public interface IRecordStore : IRecordView
+{
+    /// <summary>Inserts or replaces. The bytes are copied.</summary>
+    void Put(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, Version version, long expiresAtMs);
+
+    /// <summary>Removes; true if the key was there.</summary>
+    bool Remove(ReadOnlySpan<byte> key);
+
+    /// <summary>A view that later changes do not touch, in O(1). Let go of it by forgetting it.</summary>
+    IRecordView Snapshot();
+}
+
+/// <summary>Records ordered by key, to read.</summary>
+public interface IRecordView
+{
+    /// <summary>How many records there are.</summary>
+    long Count { get; }
+
+    /// <summary>Bytes of all keys and values.</summary>
+    long Bytes { get; }
+
+    /// <summary>Finds a record. The returned value may be a slice of a page: copy it to keep it beyond the next change.</summary>
+    bool TryGet(ReadOnlySpan<byte> key, out Record record);
+
+    /// <summary>
+    /// Visits records in key order from the first key not below <paramref name="from"/>, until <paramref name="visitor"/> says stop
+    /// or the end. A live store must not be changed during the visit.
+    /// </summary>
+    void Visit<TVisitor>(ReadOnlySpan<byte> from, ref TVisitor visitor)
+        where TVisitor : struct, IRecordVisitor;
+}
+
+/// <summary>Receives records in key order.</summary>
+public interface IRecordVisitor
+{
+    /// <summary>One record; the spans are valid during the call. Returns false to stop.</summary>
+    bool Visit(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, Version version, long expiresAtMs);
+}

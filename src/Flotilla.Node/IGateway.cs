@@ -1,0 +1,75 @@
+using Flotilla.Raft;
+using Flotilla.Shards;
+using Flotilla.Topology;
+
+namespace Flotilla.Node;
+
+/// <summary>
+/// What every door calls: takes a client's command, finds the shard and its leader, forwards, retries what was certainly
+/// not proposed, and answers definitely or with <see cref="ResultCode.Indeterminate"/>. Thread-safe; never throws for an
+/// outcome that a client can meet, cancellation included: a write whose caller went away goes on.
+/// </summary>
+public interface IGateway
+{
+    /// <summary>Executes a write.</summary>
+    ValueTask<Answer> ExecuteAsync(Command command, CallOptions options);
+
+    /// <summary>Reads one record.</summary>
+    ValueTask<Answer> GetAsync(ReadOnlyMemory<byte> key, CallOptions options);
+
+    /// <summary>An ordered page over all shards: records in key order and, if there may be more, the key to go on from (inclusive).</summary>
+    ValueTask<ScanAnswer> ScanAsync(ScanRequest request, CallOptions options);
+
+    /// <summary>What this process knows of the cluster, at this moment.</summary>
+    ClusterView View { get; }
+}
+
+/// <summary>How to carry out one call.</summary>
+/// <param name="Forward">False: if this node does not lead the shard, answer NotLeader with the hint instead of forwarding.</param>
+/// <param name="Stale">Reads only: serve what a local replica has applied (any replica's, if none is here).</param>
+/// <param name="TimeoutMs">The whole call's time; afterwards NoQuorum if certainly nothing was written, else Indeterminate. 0: the node's default (5000).</param>
+public readonly record struct CallOptions(bool Forward, bool Stale, int TimeoutMs)
+{
+    /// <summary>Forward, linearizable, default time.</summary>
+    public static CallOptions Default => new(true, false, 0);
+}
+
+/// <summary>The answer to a write or a get.</summary>
+/// <param name="Result">The result.</param>
+/// <param name="Shard">The shard asked.</param>
+/// <param name="Leader">Who leads it, as far as known: the hint for NotLeader. None if unknown.</param>
+/// <param name="LeaderHttp">The leader's HTTP address (<c>HOST:PORT</c>), or null.</param>
+/// <param name="Detail">For an error: what happened in words a user understands, or null.</param>
+public readonly record struct Answer(CommandResult Result, ShardId Shard, NodeId Leader, string? LeaderHttp, string? Detail);
+
+/// <summary>The answer to a scan. For a code other than Ok the rest is as in <see cref="Answer"/>.</summary>
+public sealed record ScanAnswer(ResultCode Code, IReadOnlyList<Data.Record> Records, ReadOnlyMemory<byte>? Next, ShardId Shard, NodeId Leader, string? LeaderHttp, string? Detail);
+
+/// <summary>What a process knows of the cluster: an immutable snapshot.</summary>
+/// <param name="Node">This node's id; for a router its name.</param>
+/// <param name="IsRouter">The process has no replicas.</param>
+/// <param name="ClusterId">The cluster.</param>
+/// <param name="Nodes">All nodes, ordered by id.</param>
+/// <param name="Shards">All shards, ordered by number.</param>
+/// <param name="Local">The replicas hosted here, ordered by shard.</param>
+/// <param name="AgeMs">Milliseconds since the oldest part was learned; 0 for a node that hosts everything it knows.</param>
+public sealed record ClusterView(NodeId Node, bool IsRouter, ulong ClusterId, IReadOnlyList<NodeView> Nodes, IReadOnlyList<ShardView> Shards, IReadOnlyList<ReplicaView> Local, long AgeMs);
+
+/// <summary>A node. Addresses are <c>HOST:PORT</c>; null if not known yet, or off.</summary>
+public sealed record NodeView(NodeId Node, string? Http, string Rpc, string? Resp, bool Alive);
+
+/// <summary>A shard, as far as known here.</summary>
+/// <param name="Shard">Its number.</param>
+/// <param name="State">joining, active, leaving or retired.</param>
+/// <param name="Mode">The replication mode.</param>
+/// <param name="Leader">None while unknown.</param>
+/// <param name="Term">The highest term heard of.</param>
+/// <param name="Voters">Node ids.</param>
+/// <param name="Learners">Node ids.</param>
+/// <param name="InSync">Node ids.</param>
+/// <param name="Ranges">The slots owned, as inclusive ranges, in order.</param>
+/// <param name="Version">The descriptor's version, as text.</param>
+public sealed record ShardView(ShardId Shard, string State, string Mode, NodeId Leader, Term Term, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, IReadOnlyList<NodeId> InSync, IReadOnlyList<(int First, int Last)> Ranges, string Version);
+
+/// <summary>A replica hosted here.</summary>
+public sealed record ReplicaView(ShardId Shard, Role Role, Term Term, NodeId Leader, LogIndex CommitIndex, LogIndex LastApplied, LogIndex LastLogIndex, LogIndex SnapshotIndex, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, bool Admitted, long Keys, long Bytes);

@@ -1,0 +1,60 @@
+namespace Flotilla.Raft;
+
+/// <summary>
+/// A message between two replicas of one group. A closed union; the envelope (group, sender, sender's incarnation,
+/// cluster id) belongs to the transport. <paramref name="Term"/> is the sender's current term, but for a pre-vote,
+/// which carries the term that the sender would have.
+/// </summary>
+public abstract record Message(Term Term);
+
+/// <summary>Asks for a vote (Raft paper, figure 2) or, with <paramref name="PreVote"/>, whether one would be given (dissertation, section 9.6).</summary>
+/// <param name="Term">The candidate's term; for a pre-vote its term + 1.</param>
+/// <param name="PreVote">Nothing is promised by the answer and nothing need be durable.</param>
+/// <param name="LastLogIndex">Index of the candidate's last entry.</param>
+/// <param name="LastLogTerm">Term of the candidate's last entry.</param>
+/// <param name="Transfer">The leader itself asked for this election (TimeoutNow), so stickiness to it does not apply (dissertation, section 4.2.3).</param>
+public sealed record RequestVote(Term Term, bool PreVote, LogIndex LastLogIndex, Term LastLogTerm, bool Transfer) : Message(Term);
+
+/// <summary>Answers <see cref="RequestVote"/>.</summary>
+/// <param name="Term">The voter's term; for a granted pre-vote the term asked for.</param>
+/// <param name="PreVote">Which question this answers.</param>
+/// <param name="Granted">The vote.</param>
+/// <param name="Known">The incarnations that the voter has stored: a candidate counts no vote that a grant contradicts.</param>
+public sealed record RequestVoteReply(Term Term, bool PreVote, bool Granted, IReadOnlyList<KnownPeer> Known) : Message(Term);
+
+/// <summary>Replicates entries, and is the heartbeat (Raft paper, figure 2).</summary>
+/// <param name="Term">The leader's term.</param>
+/// <param name="PrevLogIndex">Index of the entry before <paramref name="Entries"/>.</param>
+/// <param name="PrevLogTerm">Its term.</param>
+/// <param name="Entries">Consecutive entries; empty for a heartbeat.</param>
+/// <param name="LeaderCommit">The leader's commit index.</param>
+/// <param name="Round">The newest read round that the leader has begun; the answer repeats it, which confirms leadership at that round (dissertation, section 6.4).</param>
+public sealed record AppendEntries(Term Term, LogIndex PrevLogIndex, Term PrevLogTerm, IReadOnlyList<Entry> Entries, LogIndex LeaderCommit, ulong Round) : Message(Term);
+
+/// <summary>Answers <see cref="AppendEntries"/>.</summary>
+/// <param name="Term">The follower's term.</param>
+/// <param name="Success">The follower's log held the previous entry.</param>
+/// <param name="MatchIndex">If it did: everything up to here equals the leader's log <b>and is durable</b> at the follower.</param>
+/// <param name="ConflictIndex">If not: where the leader should try next (dissertation, section 5.3: fast backtracking).</param>
+/// <param name="ConflictTerm">If not: the term of the follower's entry at the previous index, or 0 when its log is shorter.</param>
+/// <param name="RejectedIndex">If not: the previous index that was refused, so that a late refusal is told from a fresh one.</param>
+/// <param name="Round">The round of the message answered.</param>
+public sealed record AppendEntriesReply(Term Term, bool Success, LogIndex MatchIndex, LogIndex ConflictIndex, Term ConflictTerm, LogIndex RejectedIndex, ulong Round) : Message(Term);
+
+/// <summary>The leader asks its successor to start an election at once (dissertation, section 3.10).</summary>
+public sealed record TimeoutNow(Term Term) : Message(Term);
+
+/// <summary>A follower asks the leader for a read index (dissertation, section 6.4). <paramref name="Id"/> is the follower's own, echoed.</summary>
+public sealed record ReadIndexRequest(Term Term, ulong Id) : Message(Term);
+
+/// <summary>Answers <see cref="ReadIndexRequest"/>. Not <paramref name="Ok"/>: this replica does not lead, ask again.</summary>
+public sealed record ReadIndexReply(Term Term, ulong Id, bool Ok, LogIndex Index) : Message(Term);
+
+/// <summary>"My incarnation is in the envelope, I have nothing stored: are you empty too?" (DESIGN section 4, "Identity").</summary>
+public sealed record EmptyRequest(Term Term) : Message(Term);
+
+/// <summary>Answers <see cref="EmptyRequest"/>.</summary>
+/// <param name="Term">The sender's term.</param>
+/// <param name="Empty">The sender is empty, or was when it first stored the asker's incarnation.</param>
+/// <param name="Stored">The incarnation stored for the asker. Another than the asker's own: its seat belongs to another data directory.</param>
+public sealed record EmptyReply(Term Term, bool Empty, Incarnation Stored) : Message(Term);

@@ -1,0 +1,43 @@
+namespace Flotilla.Raft;
+
+/// <summary>The times and limits of one group. The defaults suit a LAN; all nodes of a cluster should use the same.</summary>
+public sealed record RaftOptions
+{
+    /// <summary>A follower that hears nothing for a random time in [this, 2 × this) starts an election. Milliseconds, default 300.</summary>
+    public int ElectionTimeoutMs { get; init; } = 300;
+
+    /// <summary>How often an idle leader sends heartbeats. Milliseconds, default 50; at most a third of <see cref="ElectionTimeoutMs"/>.</summary>
+    public int HeartbeatMs { get; init; } = 50;
+
+    /// <summary>A leader whose own disk acknowledges nothing for this long hands leadership over (hazard 5). Milliseconds, default 1000.</summary>
+    public int DiskStallMs { get; init; } = 1000;
+
+    /// <summary>Entries in one AppendEntries, in bytes of cost; one entry is always sent, however large. Default 1 MiB.</summary>
+    public int MaxAppendBytes { get; init; } = 1 << 20;
+
+    /// <summary>AppendEntries with entries under way to one follower at a time (pipelining window). Default 64.</summary>
+    public int MaxInflightAppends { get; init; } = 64;
+
+    /// <summary>Bytes of cost under way to one follower at a time. Default 8 MiB.</summary>
+    public int MaxInflightBytes { get; init; } = 8 << 20;
+
+    /// <summary>Uncommitted bytes over which a leader refuses proposals as overloaded (hazard 63). Default 32 MiB.</summary>
+    public int MaxUncommittedBytes { get; init; } = 32 << 20;
+
+    /// <summary>Bytes of applied, durable entries kept in memory for followers; older ones are read back from disk (hazard 62). Default 8 MiB.</summary>
+    public int LogCacheBytes { get; init; } = 8 << 20;
+
+    /// <summary>A read that got no read index after this long fails. Milliseconds, default 1000.</summary>
+    public int ReadTimeoutMs { get; init; } = 1000;
+}
+
+/// <summary>What a replica finds on its disk at a start.</summary>
+/// <param name="HardState">Term, vote and commit hint; all zero for an empty directory.</param>
+/// <param name="Identity">The identity state.</param>
+/// <param name="LastIndex">The last durable entry, or 0.</param>
+/// <param name="TermStarts">Where each term of the durable log begins, in order: (first index, term).</param>
+public sealed record RaftRecovery(HardState HardState, IdentityState Identity, LogIndex LastIndex, IReadOnlyList<(LogIndex First, Term Term)> TermStarts)
+{
+    /// <summary>The recovery of an empty directory.</summary>
+    public static RaftRecovery Empty { get; } = new(default, IdentityState.Empty, default, []);
+}

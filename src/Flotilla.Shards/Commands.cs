@@ -1,0 +1,113 @@
+using Flotilla.Data;
+
+namespace Flotilla.Shards;
+
+/// <summary>What a command does. Explicit and append-only: the values are on disk and on the wire.</summary>
+public enum CommandKind : byte
+{
+    /// <summary>Writes the value, whatever is there.</summary>
+    Put = 1,
+
+    /// <summary>Removes the record.</summary>
+    Delete = 2,
+
+    /// <summary>Writes the value if the record's version is <see cref="Command.Expected"/>.</summary>
+    CompareAndSwap = 3,
+
+    /// <summary>Writes the value if there is no record.</summary>
+    PutIfAbsent = 4,
+
+    /// <summary>Adds <see cref="Command.Delta"/> to a decimal integer (absent counts as 0) and keeps the record's expiry.</summary>
+    Increment = 5,
+
+    /// <summary>Removes the record if its version is <see cref="Command.Expected"/>.</summary>
+    CompareAndDelete = 6,
+}
+
+/// <summary>One write to one key. Hot, so one tagged struct; fields that the kind does not name are default.</summary>
+/// <param name="Kind">What to do.</param>
+/// <param name="Key">The key, 1 byte to 4 KiB by default.</param>
+/// <param name="Value">The new value, up to 1 MiB by default.</param>
+/// <param name="Expected">The version that must be there (compare-and-…).</param>
+/// <param name="TtlMs">Milliseconds of log time after which the record is gone; 0 for never.</param>
+/// <param name="Delta">What to add (<see cref="CommandKind.Increment"/>).</param>
+public readonly record struct Command(CommandKind Kind, ReadOnlyMemory<byte> Key, ReadOnlyMemory<byte> Value, Data.Version Expected, long TtlMs, long Delta)
+{
+    /// <summary>Writes a value.</summary>
+    public static Command Put(ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> value, long ttlMs = 0) => new(CommandKind.Put, key, value, default, ttlMs, 0);
+
+    /// <summary>Removes a record.</summary>
+    public static Command Delete(ReadOnlyMemory<byte> key) => new(CommandKind.Delete, key, default, default, 0, 0);
+
+    /// <summary>Writes a value over exactly one version.</summary>
+    public static Command CompareAndSwap(ReadOnlyMemory<byte> key, Data.Version expected, ReadOnlyMemory<byte> value, long ttlMs = 0) => new(CommandKind.CompareAndSwap, key, value, expected, ttlMs, 0);
+
+    /// <summary>Writes a value where there is none.</summary>
+    public static Command PutIfAbsent(ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> value, long ttlMs = 0) => new(CommandKind.PutIfAbsent, key, value, default, ttlMs, 0);
+
+    /// <summary>Adds to a counter.</summary>
+    public static Command Increment(ReadOnlyMemory<byte> key, long delta) => new(CommandKind.Increment, key, default, default, 0, delta);
+
+    /// <summary>Removes exactly one version.</summary>
+    public static Command CompareAndDelete(ReadOnlyMemory<byte> key, Data.Version expected) => new(CommandKind.CompareAndDelete, key, default, expected, 0, 0);
+}
+
+/// <summary>How a command or a read ended. Append-only: on the wire. Every code but <see cref="Indeterminate"/> is definite.</summary>
+public enum ResultCode : byte
+{
+    /// <summary>Done: applied, or read.</summary>
+    Ok = 0,
+
+    /// <summary>No such record (a read, or a delete that found nothing).</summary>
+    NotFound = 1,
+
+    /// <summary>A condition did not hold; <see cref="CommandResult.Version"/> is what is there (none if nothing is). Nothing was written.</summary>
+    VersionMismatch = 2,
+
+    /// <summary>Not valid for what is there, for example an increment of text. Nothing was written.</summary>
+    BadRequest = 3,
+
+    /// <summary>This replica does not lead the shard; nothing was written.</summary>
+    NotLeader = 4,
+
+    /// <summary>This shard does not own the key's slot; nothing was written.</summary>
+    NotOwner = 5,
+
+    /// <summary>Too much is waiting; nothing was written. Try again later.</summary>
+    Overloaded = 6,
+
+    /// <summary>No leader was found in time; nothing was written.</summary>
+    NoQuorum = 7,
+
+    /// <summary>The write may be in a log: it may or may not have happened, or may still happen.</summary>
+    Indeterminate = 8,
+
+    /// <summary>The slot is being handed over; nothing was written. Reserved for handoff.</summary>
+    SlotMoving = 9,
+
+    /// <summary>A key or value over the limit; nothing was written.</summary>
+    TooLarge = 10,
+}
+
+/// <summary>The answer to one <see cref="Command"/> or one get.</summary>
+/// <param name="Code">How it ended.</param>
+/// <param name="Version">The record's version after a write that took effect; what is there for a mismatch; the record's version for a get.</param>
+/// <param name="Value">The value for a get; the new number in decimal for an increment; else empty.</param>
+public readonly record struct CommandResult(ResultCode Code, Data.Version Version, ReadOnlyMemory<byte> Value)
+{
+    /// <summary>A result that is only a code.</summary>
+    public static CommandResult Of(ResultCode code) => new(code, default, default);
+}
+
+/// <summary>Bounds on one page of an ordered scan of one shard.</summary>
+/// <param name="From">The first key wanted (inclusive); empty for the beginning.</param>
+/// <param name="Prefix">Only keys that begin so; empty for all.</param>
+/// <param name="Limit">At most so many records, 1 to 10,000.</param>
+/// <param name="MaxBytes">Stop after about so many bytes of keys and values (at least one record is returned).</param>
+public readonly record struct ScanRequest(ReadOnlyMemory<byte> From, ReadOnlyMemory<byte> Prefix, int Limit, int MaxBytes);
+
+/// <summary>One page of a scan.</summary>
+/// <param name="Code">How it ended.</param>
+/// <param name="Records">The records, in key order; their memory is the receiver's.</param>
+/// <param name="More">There may be more records after the last one.</param>
+public sealed record ScanPage(ResultCode Code, IReadOnlyList<Record> Records, bool More);

@@ -13,7 +13,22 @@ public readonly record struct Slot(ushort Value) : IComparable<Slot>
     public override string ToString() => Value.ToString();
 
     /// <summary>The slot of a key; of its first non-empty <c>{hash tag}</c> if it has one.</summary>
-    public static Slot Of(ReadOnlySpan<byte> key) => throw new NotSupportedException();
+    public static Slot Of(ReadOnlySpan<byte> key) => new((ushort)(Crc16.Compute(Hashed(key)) % Count));
+
+    // Only the first '{' counts, and only with a '}' behind it and something between them (Redis Cluster specification,
+    // "Hash tags"): "{}x" and "foo{}{bar}" are hashed whole.
+    private static ReadOnlySpan<byte> Hashed(ReadOnlySpan<byte> key)
+    {
+        var open = key.IndexOf((byte)'{');
+        if (open < 0)
+        {
+            return key;
+        }
+
+        var tail = key[(open + 1)..];
+        var length = tail.IndexOf((byte)'}');
+        return length <= 0 ? key : tail[..length];
+    }
 }
 
 /// <summary>The number of a shard, 1 and up.</summary>

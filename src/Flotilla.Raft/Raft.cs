@@ -1,88 +1,295 @@
+using Flotilla.Raft.Identity;
+using Flotilla.Raft.Progress;
+
 namespace Flotilla.Raft;
 
 /// <summary>
 /// One replica of one group as a deterministic state machine: every input is a method that takes the time, every output
 /// an <see cref="Effect"/>. Not thread-safe: one loop owns it.
 /// </summary>
-public sealed class Raft
+/// <remarks>
+/// <para>Source: Ongaro and Ousterhout, "In search of an understandable consensus algorithm" (the paper), figure 2; and
+/// Ongaro's dissertation for PreVote (9.6), CheckQuorum (6.2), leadership transfer (3.10) and reads (6.4).</para>
+/// <para>Invariants (the paper, figure 3): <b>Election Safety</b>, at most one leader a term; <b>Leader Append-Only</b>, a
+/// leader never changes its log's past; <b>Log Matching</b>, equal index and term mean equal logs up to there; <b>Leader
+/// Completeness</b>, what is committed is in every later leader's log; <b>State Machine Safety</b>, no two replicas apply
+/// different entries at one index. They hold because a vote, a term and an entry are durable before anybody is told
+/// (<see cref="Effect.Send"/> names the persist it waits for), a vote goes only to a log at least as new, and only
+/// entries of the leader's own term are committed by counting (5.4.2).</para>
+/// <para>The parts: <c>Raft.Durability.cs</c> what waits for the disk; <c>Raft.Elections.cs</c>; <c>Raft.Leader.cs</c> and
+/// <c>Raft.Follower.cs</c> replication from both sides; <c>Raft.Reads.cs</c>; <c>Raft.Transfer.cs</c>; <c>Identity/</c> who may vote.</para>
+/// </remarks>
+public sealed partial class Raft
 {
+    private readonly NodeId _self;
+    private readonly RaftOptions _options;
+    private readonly NodeId[] _voters;
+    private readonly NodeId[] _others;
+    private readonly Admission _admission;
+    private SplitMix64 _random;
+
+    private NodeId _votedFor;
+    private Instant _now;
+
+    private List<Effect> _effects = [];
+    private List<Effect> _taken = [];
+    private LogIndex _announcedCommit;
+    private (Role Role, Term Term, NodeId Leader) _announced;
+
     /// <summary>A replica that starts from what its disk holds.</summary>
     /// <param name="self">This node.</param>
     /// <param name="incarnation">This node's data directory.</param>
-    /// <param name="voters">All voters, this node among them; any order.</param>
+    /// <param name="voters">All voters, this node among them. The first one is meant to lead first: at the very first start it asks for votes before the others.</param>
     /// <param name="options">Times and limits.</param>
     /// <param name="recovered">What the disk holds.</param>
     /// <param name="seed">Seeds the election timeouts.</param>
     /// <param name="now">The time.</param>
-    public Raft(NodeId self, Incarnation incarnation, IReadOnlyList<NodeId> voters, RaftOptions options, RaftRecovery recovered, ulong seed, Instant now) => throw new NotSupportedException();
+    public Raft(NodeId self, Incarnation incarnation, IReadOnlyList<NodeId> voters, RaftOptions options, RaftRecovery recovered, ulong seed, Instant now)
+    {
+        _self = self;
+        _options = options;
+        _voters = [.. voters.Order()];
+        _others = [.. _voters.Where(voter => voter != self)];
+        Invariant.Require(_others.Length == _voters.Length - 1, "a replica is one of its group's voters, once");
+        _random = new SplitMix64(seed);
+        _now = now;
+
+        Log = new RaftLog(recovered);
+        Term = recovered.HardState.Term;
+        _votedFor = recovered.HardState.VotedFor;
+        CommitIndex = LogIndex.Min(recovered.HardState.Commit, Log.LastIndex);
+        _persistedCommit = CommitIndex;
+        _durableIndex = Log.LastIndex;
+        _admission = new Admission(self, incarnation, _others, recovered.Identity);
+        _leadsFirst = IsEmpty && voters[0] == self;
+        _announced = (Role.Follower, Term, default);
+
+        // Nobody is known to lead, and a PreVote disturbs nobody, so the first election may come sooner than later ones.
+        _electionDeadline = _leadsFirst ? now : now.PlusMs(_options.ElectionTimeoutMs / 2.0 + RandomMs(_options.ElectionTimeoutMs));
+        _askEmptyAt = now;
+
+        // A late answer to a question asked before a restart must not pass for the answer to a new one (hazard 31).
+        _question = _random.Next();
+        Tick(now);
+    }
 
     /// <summary>The part that this replica plays.</summary>
-    public Role Role { get; }
+    public Role Role { get; private set; } = Role.Follower;
 
     /// <summary>The current term.</summary>
-    public Term Term { get; }
+    public Term Term { get; private set; }
 
     /// <summary>The leader of the current term, or none while unknown.</summary>
-    public NodeId Leader { get; }
+    public NodeId Leader { get; private set; }
 
-    /// <summary>The commit index.</summary>
-    public LogIndex CommitIndex { get; }
+    /// <summary>The highest index known to be committed.</summary>
+    public LogIndex CommitIndex { get; private set; }
 
     /// <summary>The log: last index, terms, and the entries in memory.</summary>
-    public RaftLog Log { get; } = null!;
+    public RaftLog Log { get; }
 
-    /// <summary>When <see cref="Tick"/> has something to do, if nothing else happens.</summary>
-    public Instant NextDeadline { get; }
+    /// <summary>All voters, ordered.</summary>
+    public IReadOnlyList<NodeId> Voters => _voters;
 
-    /// <summary>This replica may vote and acknowledge (DESIGN section 4, "Identity").</summary>
-    public bool Admitted { get; }
+    /// <summary>This replica may vote and acknowledge (<see cref="Admission"/>).</summary>
+    public bool Admitted => _admission.Admitted;
+
+    /// <summary>A peer has another data directory stored for this node: this one was wiped or replaced, and must be given its seat again before it takes part.</summary>
+    public bool SeatIsTaken => _admission.SeatIsTaken;
 
     /// <summary>The leader has committed its no-op and is not handing over: it accepts proposals.</summary>
-    public bool AcceptsProposals { get; }
+    public bool AcceptsProposals => Role == Role.Leader && CommitIndex >= _termStart && _transfer is null;
 
-    /// <summary>Time has passed. May be called at any time.</summary>
-    public void Tick(Instant now) => throw new NotSupportedException();
+    /// <summary>When <see cref="Tick"/> has something to do, if nothing else happens.</summary>
+    public Instant NextDeadline
+    {
+        get
+        {
+            var next = !Admitted ? _askEmptyAt : Role == Role.Leader ? LeaderDeadline : _electionDeadline;
+            return Instant.Min(Instant.Min(next, ReadDeadline), CommitHintDeadline);
+        }
+    }
+
+    private bool IsEmpty => Term == Term.Zero && Log.LastIndex == LogIndex.Zero;
+
+    /// <summary>Time has passed. May be called at any time; messages that wait should be received first.</summary>
+    public void Tick(Instant now)
+    {
+        _now = now;
+        if (!Admitted)
+        {
+            AskWhetherOthersAreEmpty();
+        }
+        else if (Role == Role.Leader)
+        {
+            TickLeader();
+        }
+        else if (now >= _electionDeadline)
+        {
+            StartPreVote();
+        }
+
+        TickReads();
+        PersistCommitHint();
+    }
 
     /// <summary>A message has arrived. <paramref name="incarnation"/> is the sender's. Anything that makes no sense is dropped.</summary>
-    public void Receive(NodeId from, Incarnation incarnation, Message message, Instant now) => throw new NotSupportedException();
+    public void Receive(NodeId from, Incarnation incarnation, Message message, Instant now)
+    {
+        _now = now;
+        if (Array.BinarySearch(_others, from) < 0)
+        {
+            return;
+        }
 
-    /// <summary>Appends an entry if this replica leads. On <see cref="ProposeOutcome.Accepted"/> the entry may commit; otherwise it is certain that it was not appended.</summary>
-    public ProposeOutcome Propose(EntryKind kind, ReadOnlyMemory<byte> payload, Instant now, out LogIndex index) => throw new NotSupportedException();
+        var known = _admission.Meet(from, incarnation, IsEmpty, out var met);
+        if (met)
+        {
+            MarkMet(from);
+        }
 
-    /// <summary>Asks for a linearizable read index; ends in <see cref="Effect.ReadReady"/> or <see cref="Effect.ReadFailed"/>. One id may stand for many reads that wait.</summary>
-    public void RequestRead(ulong id, Instant now) => throw new NotSupportedException();
+        switch (message)
+        {
+            case EmptyRequest:
+                OnEmptyRequest(from, incarnation);
+                return;
+            case EmptyReply reply:
+                OnEmptyReply(from, reply);
+                return;
+        }
 
-    /// <summary>Every persist up to <paramref name="sequence"/> is durable.</summary>
-    public void Persisted(PersistSequence sequence, Instant now) => throw new NotSupportedException();
+        // A replica that may have forgotten its vote takes no part; and only the stored incarnation of a peer counts,
+        // once it is stored durably. Peers ask again, so nothing is lost but a little time.
+        if (!Admitted || !known || (message is RequestVoteReply { PreVote: false } or AppendEntriesReply && !IsStoredDurably(from)))
+        {
+            return;
+        }
+
+        if (message.Term > Term && !FromTheFuture(from, message))
+        {
+            return;
+        }
+
+        if (message.Term < Term)
+        {
+            AnswerTheOutdated(from, message);
+            return;
+        }
+
+        switch (message)
+        {
+            case RequestVote request:
+                OnRequestVote(from, request);
+                break;
+            case RequestVoteReply reply:
+                OnRequestVoteReply(from, incarnation, reply);
+                break;
+            case AppendEntries request:
+                OnAppendEntries(from, request);
+                break;
+            case AppendEntriesReply reply:
+                OnAppendEntriesReply(from, reply);
+                break;
+            case TimeoutNow:
+                OnTimeoutNow();
+                break;
+            case ReadIndexRequest request:
+                OnReadIndexRequest(from, request);
+                break;
+            case ReadIndexReply reply:
+                OnReadIndexReply(reply);
+                break;
+        }
+    }
 
     /// <summary>The process of <paramref name="peer"/> is gone: its connection closed and a reconnect was refused (the dead-leader hint).</summary>
-    public void PeerGone(NodeId peer, Instant now) => throw new NotSupportedException();
+    /// <remarks>
+    /// Ends stickiness to that leader on this replica, as candidate and as voter, and brings its own election forward.
+    /// Elections are safe whenever they start, so a wrong hint costs at most one needless election.
+    /// </remarks>
+    public void PeerGone(NodeId peer, Instant now)
+    {
+        _now = now;
+        if (peer == Leader && Role == Role.Follower)
+        {
+            Leader = default;
+            FailForwardedReads();
+            _electionDeadline = now.PlusMs(RandomMs(HintSpreadMs));
+        }
+    }
 
-    /// <summary>Hands leadership to <paramref name="target"/>. False if this replica does not lead or the target is no other voter.</summary>
-    public bool TransferLeadership(NodeId target, Instant now) => throw new NotSupportedException();
+    /// <summary>
+    /// The effects since the last call, in order: a persist, if there is one, comes first. Empty if nothing is to be done.
+    /// The list is reused by the call after next.
+    /// </summary>
+    public IReadOnlyList<Effect> TakeEffects()
+    {
+        _taken.Clear();
+        if (Role == Role.Leader)
+        {
+            StartReadRound();
+            SendAppends();
+        }
+        else
+        {
+            ForwardReads();
+        }
 
-    /// <summary>Entries asked for by <see cref="Effect.Fetch"/> have been read; consecutive from its <c>From</c>, possibly fewer than asked.</summary>
-    public void EntriesFetched(NodeId to, IReadOnlyList<Entry> entries, Instant now) => throw new NotSupportedException();
+        EmitPersist(_taken);
+        _taken.AddRange(_effects);
+        if (CommitIndex > _announcedCommit)
+        {
+            _announcedCommit = CommitIndex;
+            _taken.Add(new Effect.Commit(CommitIndex));
+        }
 
-    /// <summary>The state machine has applied everything up to here: older entries may leave memory.</summary>
-    public void Applied(LogIndex index) => throw new NotSupportedException();
+        AddReadyReads(_taken);
+        if (_announced != (Role, Term, Leader))
+        {
+            _announced = (Role, Term, Leader);
+            _taken.Add(new Effect.RoleChanged(Role, Term, Leader));
+        }
 
-    /// <summary>The effects since the last call, in order. Empty if nothing is to be done.</summary>
-    public IReadOnlyList<Effect> TakeEffects() => throw new NotSupportedException();
-}
+        _effects.Clear();
+        return _taken;
+    }
 
-/// <summary>What became of a proposal.</summary>
-public enum ProposeOutcome
-{
-    /// <summary>Appended to the leader's log: it may commit.</summary>
-    Accepted = 0,
+    /// <summary>Reacts to a newer term (the paper, 5.1). False if the message is to be ignored, term and all.</summary>
+    private bool FromTheFuture(NodeId from, Message message)
+    {
+        switch (message)
+        {
+            case RequestVote { PreVote: true }:
+            case RequestVoteReply { PreVote: true, Granted: true }:
+                // A pre-vote speaks of a term that may never be: nobody's term moves.
+                return true;
+            case RequestVote { Transfer: false } when LeaderIsAlive:
+                // Dissertation, 4.2.3: a server that hears from a live leader lets nobody raise its term.
+                return false;
+            default:
+                BecomeFollower(message.Term, message is AppendEntries ? from : default);
+                return true;
+        }
+    }
 
-    /// <summary>This replica does not lead.</summary>
-    NotLeader = 1,
+    /// <summary>Whoever lives in an older term is told of this one, so that it steps down or asks anew; answers to old questions are dropped.</summary>
+    private void AnswerTheOutdated(NodeId from, Message message)
+    {
+        switch (message)
+        {
+            case AppendEntries append:
+                Send(from, new AppendEntriesReply(Term, false, default, default, default, append.PrevLogIndex, append.Round), Vow);
+                break;
+            case RequestVote request:
+                Send(from, new RequestVoteReply(Term, request.PreVote, false, _admission.Known), Vow);
+                break;
+            case ReadIndexRequest request:
+                Send(from, new ReadIndexReply(Term, request.Id, false, default), Vow);
+                break;
+        }
+    }
 
-    /// <summary>Leadership is being handed over: ask again shortly.</summary>
-    Transferring = 2,
+    private void Send(NodeId to, Message message, PersistSequence after) => _effects.Add(new Effect.Send(to, message, after));
 
-    /// <summary>Too many uncommitted bytes: ask again later.</summary>
-    Overloaded = 3,
+    private double RandomMs(double bound) => _random.Below((long)(bound * 1000)) / 1000.0;
 }

@@ -1,20 +1,178 @@
 namespace Flotilla.Raft;
 
-/// <summary>A group's log in memory: the term of every index, and the newest entries.</summary>
+/// <summary>
+/// A group's log in memory: the term of every index (as runs, a few bytes a term), and the newest entries. Older entries
+/// leave memory once they are applied and durable, and are read back through <see cref="Effect.Fetch"/> if a follower
+/// still needs them, so that memory is bounded by bytes and not by the length of the log (hazard 62).
+/// </summary>
+/// <remarks>
+/// Invariants: runs are ordered and their terms grow; the entries in memory are consecutive and end at
+/// <see cref="LastIndex"/>. Not thread-safe.
+/// </remarks>
 public sealed class RaftLog
 {
+    private readonly List<(LogIndex First, Term Term)> _runs;
+    private readonly List<Entry> _window = [];
+    private int _head;
+    private long _windowBytes;
+
+    internal RaftLog(RaftRecovery recovered)
+    {
+        _runs = [.. recovered.TermStarts];
+        LastIndex = recovered.LastIndex;
+    }
+
     /// <summary>The last entry's index, or 0.</summary>
-    public LogIndex LastIndex { get; }
+    public LogIndex LastIndex { get; private set; }
 
     /// <summary>The last entry's term, or 0.</summary>
-    public Term LastTerm { get; }
+    public Term LastTerm => _runs.Count == 0 ? Term.Zero : _runs[^1].Term;
 
     /// <summary>The first entry still in memory; <c>LastIndex.Next</c> if none is.</summary>
-    public LogIndex FirstInMemory { get; }
+    public LogIndex FirstInMemory => new(LastIndex.Value + 1 - (ulong)(_window.Count - _head));
+
+    /// <summary>The cost of the entries in memory, in bytes.</summary>
+    public long BytesInMemory => _windowBytes;
 
     /// <summary>The term of the entry at <paramref name="index"/> (0 for index 0); null beyond the end.</summary>
-    public Term? TermAt(LogIndex index) => throw new NotSupportedException();
+    public Term? TermAt(LogIndex index)
+    {
+        if (index > LastIndex)
+        {
+            return null;
+        }
 
-    /// <summary>Appends to <paramref name="into"/> the entries from <paramref name="from"/> through <paramref name="through"/> that are in memory, at least one and then up to <paramref name="maxBytes"/> of cost. False if <paramref name="from"/> is not in memory.</summary>
-    public bool TryRead(LogIndex from, LogIndex through, int maxBytes, List<Entry> into) => throw new NotSupportedException();
+        var run = RunOf(index);
+        return run < 0 ? Term.Zero : _runs[run].Term;
+    }
+
+    /// <summary>
+    /// Appends to <paramref name="into"/> the entries from <paramref name="from"/> through <paramref name="through"/> that
+    /// are in memory, at least one and then up to <paramref name="maxBytes"/> of cost. False if <paramref name="from"/> is
+    /// not in memory.
+    /// </summary>
+    public bool TryRead(LogIndex from, LogIndex through, int maxBytes, List<Entry> into)
+    {
+        if (from < FirstInMemory || from > LastIndex || from > through)
+        {
+            return false;
+        }
+
+        var at = _head + (int)(from - FirstInMemory);
+        var end = _head + (int)(LogIndex.Min(through, LastIndex) - FirstInMemory);
+        var bytes = 0L;
+        for (; at <= end; at++)
+        {
+            bytes += _window[at].Cost;
+            if (bytes > maxBytes && bytes > _window[at].Cost)
+            {
+                break;
+            }
+
+            into.Add(_window[at]);
+        }
+
+        return true;
+    }
+
+    /// <summary>The first index of the run of equal terms that holds <paramref name="index"/>, which must be in the log and above 0.</summary>
+    internal LogIndex FirstOfTermAt(LogIndex index) => _runs[RunOf(index)].First;
+
+    /// <summary>The last index at or below <paramref name="limit"/> whose term is at most <paramref name="term"/>, or 0.</summary>
+    internal LogIndex LastAtOrBelow(Term term, LogIndex limit)
+    {
+        for (var run = _runs.Count - 1; run >= 0; run--)
+        {
+            if (_runs[run].Term <= term && _runs[run].First <= limit)
+            {
+                var last = run + 1 < _runs.Count ? _runs[run + 1].First.Previous : LastIndex;
+                return LogIndex.Min(last, limit);
+            }
+        }
+
+        return LogIndex.Zero;
+    }
+
+    /// <summary>Appends one entry; its index must be <c>LastIndex.Next</c> and its term not below the last one's.</summary>
+    internal void Append(in Entry entry)
+    {
+        Invariant.Require(entry.Index == LastIndex.Next, "an entry is appended right after the last one");
+        Invariant.Require(entry.Term >= LastTerm, "terms in a log never fall");
+        if (_runs.Count == 0 || _runs[^1].Term != entry.Term)
+        {
+            _runs.Add((entry.Index, entry.Term));
+        }
+
+        _window.Add(entry);
+        _windowBytes += entry.Cost;
+        LastIndex = entry.Index;
+    }
+
+    /// <summary>Drops every entry from <paramref name="from"/> on.</summary>
+    internal void TruncateFrom(LogIndex from)
+    {
+        while (_window.Count > _head && _window[^1].Index >= from)
+        {
+            _windowBytes -= _window[^1].Cost;
+            _window.RemoveAt(_window.Count - 1);
+        }
+
+        while (_runs.Count > 0 && _runs[^1].First >= from)
+        {
+            _runs.RemoveAt(_runs.Count - 1);
+        }
+
+        if (from <= LastIndex)
+        {
+            LastIndex = from.Previous;
+        }
+    }
+
+    /// <summary>Lets the oldest entries go until at most <paramref name="keepBytes"/> remain, but none above <paramref name="through"/>.</summary>
+    internal void Evict(LogIndex through, long keepBytes)
+    {
+        while (_windowBytes > keepBytes && _head < _window.Count && _window[_head].Index <= through)
+        {
+            _windowBytes -= _window[_head].Cost;
+            _window[_head++] = default;
+        }
+
+        // The list is compacted when half of it is empty, so that each entry moves at most once more.
+        if (_head > 64 && _head * 2 > _window.Count)
+        {
+            _window.RemoveRange(0, _head);
+            _head = 0;
+        }
+    }
+
+    /// <summary>The cost of the entries in memory above <paramref name="index"/>, in bytes.</summary>
+    internal long CostAbove(LogIndex index)
+    {
+        var cost = 0L;
+        for (var at = _window.Count - 1; at >= _head && _window[at].Index > index; at--)
+        {
+            cost += _window[at].Cost;
+        }
+
+        return cost;
+    }
+
+    private int RunOf(LogIndex index)
+    {
+        int low = 0, high = _runs.Count - 1;
+        while (low <= high)
+        {
+            var middle = (low + high) / 2;
+            if (_runs[middle].First <= index)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle - 1;
+            }
+        }
+
+        return high;
+    }
 }

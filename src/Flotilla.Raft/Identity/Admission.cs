@@ -1,0 +1,104 @@
+namespace Flotilla.Raft.Identity;
+
+/// <summary>
+/// Tells a replica that may vote from one that may have forgotten its vote (hazard 17). Source: DESIGN section 4, "Identity".
+/// </summary>
+/// <remarks>
+/// <para>An <i>empty</i> replica never voted and stored no entry. It cannot know whether it is new or wiped, so it asks.
+/// Of n initial replicas, a shard that ever committed or elected anything has at least a majority m that are not empty;
+/// a wiped one may be among them, so at most n − m <i>others</i> are truly empty. Hence n − m + 1 others that say "empty"
+/// prove that the shard never had state, and the asker may take part (n = 1: alone).</para>
+/// <para>Early starters stop being empty before late ones have asked. Therefore a replica stores the asker's incarnation
+/// durably before it says "empty", and says so to that incarnation ever after: that incarnation existed before this replica
+/// had any state. Another incarnation of the same node finds the seat taken.</para>
+/// <para>Votes and acknowledgements count only from the stored incarnation, and only once it is stored durably.</para>
+/// </remarks>
+internal sealed class Admission
+{
+    private readonly NodeId _self;
+    private readonly Incarnation _incarnation;
+    private readonly NodeId[] _others;
+    private readonly SortedDictionary<NodeId, KnownPeer> _known = [];
+    private readonly HashSet<NodeId> _saidEmpty = [];
+
+    public Admission(NodeId self, Incarnation incarnation, NodeId[] others, IdentityState recovered)
+    {
+        _self = self;
+        _incarnation = incarnation;
+        _others = others;
+        Admitted = recovered.Admitted || others.Length == 0;
+        foreach (var peer in recovered.Known)
+        {
+            _known[peer.Peer] = peer;
+        }
+
+        Known = [.. _known.Values];
+    }
+
+    public bool Admitted { get; private set; }
+
+    /// <summary>The last peer that answered has another incarnation stored for this node.</summary>
+    public bool SeatIsTaken { get; private set; }
+
+    /// <summary>What vote grants list. A new list at each change, so that messages may keep it.</summary>
+    public IReadOnlyList<KnownPeer> Known { get; private set; }
+
+    public IdentityState State => new(Admitted, Known);
+
+    /// <summary>Stores a peer's incarnation at first contact. False if another one is stored: its messages count for nothing.</summary>
+    public bool Meet(NodeId peer, Incarnation incarnation, bool selfIsEmpty, out bool changed)
+    {
+        changed = false;
+        if (_known.TryGetValue(peer, out var known))
+        {
+            return known.Incarnation == incarnation;
+        }
+
+        _known[peer] = new KnownPeer(peer, incarnation, selfIsEmpty);
+        Known = [.. _known.Values];
+        changed = true;
+        return true;
+    }
+
+    /// <summary>The answer to "are you empty too?" from an incarnation that <see cref="Meet"/> has seen.</summary>
+    public (bool Empty, Incarnation Stored) Answer(NodeId asker, Incarnation incarnation)
+    {
+        var known = _known[asker];
+        return (known.Incarnation == incarnation && known.ToldEmpty, known.Incarnation);
+    }
+
+    /// <summary>A peer answered. True if this replica is admitted by it.</summary>
+    public bool Answered(NodeId peer, bool empty, Incarnation stored)
+    {
+        SeatIsTaken = stored != _incarnation;
+        if (Admitted || !empty || SeatIsTaken)
+        {
+            return false;
+        }
+
+        _saidEmpty.Add(peer);
+        var voters = _others.Length + 1;
+        Admitted = _saidEmpty.Count >= voters - Quorum.Majority.Of(voters) + 1;
+        return Admitted;
+    }
+
+    /// <summary>
+    /// Whether a list of stored incarnations, sent along with a vote, contradicts that <paramref name="voter"/> is
+    /// <paramref name="incarnation"/>.
+    /// </summary>
+    public static bool Contradicts(IReadOnlyList<KnownPeer> known, NodeId voter, Incarnation incarnation)
+    {
+        foreach (var peer in known)
+        {
+            if (peer.Peer == voter && peer.Incarnation != incarnation)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>Whether a grant says that this very replica's seat belongs to another incarnation.</summary>
+    public bool ContradictsSelf(IReadOnlyList<KnownPeer> known) => Contradicts(known, _self, _incarnation);
+}

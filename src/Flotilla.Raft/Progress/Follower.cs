@@ -1,0 +1,106 @@
+namespace Flotilla.Raft.Progress;
+
+/// <summary>How a leader sends to one follower.</summary>
+internal enum Flow
+{
+    /// <summary>It is not known where the logs part: one message at a time.</summary>
+    Probe = 0,
+
+    /// <summary>The logs agree up to the match index: messages are pipelined in a window.</summary>
+    Replicate = 1,
+}
+
+/// <summary>
+/// What a leader knows of one follower in its term (Raft paper, figure 2: nextIndex and matchIndex), and the window of
+/// messages under way to it.
+/// </summary>
+/// <remarks>Invariants: <c>Match &lt; Next</c>; <c>Match</c> never falls in a term, since it stands for durable entries of this leader's log.</remarks>
+internal sealed class Follower(NodeId id, LogIndex next, Instant now)
+{
+    private readonly Queue<(LogIndex Last, int Bytes)> _inflight = new();
+    private long _inflightBytes;
+
+    public NodeId Id { get; } = id;
+
+    public Flow Flow { get; private set; } = Flow.Probe;
+
+    public LogIndex Match { get; private set; }
+
+    public LogIndex Next { get; private set; } = next;
+
+    /// <summary>When the follower last answered in this term (CheckQuorum).</summary>
+    public Instant LastHeard { get; private set; } = now;
+
+    /// <summary>When something was last sent: a busy follower needs no heartbeats.</summary>
+    public Instant LastSent { get; set; } = now;
+
+    /// <summary>The newest read round that it has confirmed.</summary>
+    public ulong Round { get; private set; }
+
+    /// <summary>In <see cref="Flow.Probe"/>: a probe is under way. If it is lost, the answer to the next heartbeat, which is a probe too, goes on from there.</summary>
+    public bool ProbeSent { get; private set; }
+
+    /// <summary>Entries for it are being read back from the disk.</summary>
+    public bool Fetching { get; set; }
+
+    /// <summary>It answered, whatever the answer, in this term.</summary>
+    public void Heard(ulong round, Instant now)
+    {
+        LastHeard = now;
+        Round = Math.Max(Round, round);
+    }
+
+    public bool MaySend(RaftOptions options) => Flow == Flow.Probe
+        ? !ProbeSent
+        : _inflight.Count < options.MaxInflightAppends && _inflightBytes < options.MaxInflightBytes;
+
+    /// <summary>Entries through <paramref name="last"/> are on their way.</summary>
+    public void Sent(LogIndex last, int bytes)
+    {
+        if (Flow == Flow.Probe)
+        {
+            ProbeSent = true;
+            return;
+        }
+
+        Next = last.Next;
+        _inflight.Enqueue((last, bytes));
+        _inflightBytes += bytes;
+    }
+
+    /// <summary>The follower holds everything through <paramref name="match"/>, durably.</summary>
+    public void Acknowledged(LogIndex match)
+    {
+        Match = LogIndex.Max(Match, match);
+        Next = LogIndex.Max(Next, Match.Next);
+        while (_inflight.TryPeek(out var oldest) && oldest.Last <= Match)
+        {
+            _inflightBytes -= _inflight.Dequeue().Bytes;
+        }
+
+        if (Flow == Flow.Probe)
+        {
+            Flow = Flow.Replicate;
+            Next = Match.Next;
+        }
+
+        ProbeSent = false;
+    }
+
+    /// <summary>The follower refused <paramref name="rejected"/> as the previous index; <paramref name="hint"/> is where to try next. False if the refusal is an old one.</summary>
+    public bool Rejected(LogIndex rejected, LogIndex hint)
+    {
+        var stale = Flow == Flow.Replicate ? rejected <= Match : rejected != Next.Previous;
+        if (stale)
+        {
+            return false;
+        }
+
+        Next = LogIndex.Max(Match.Next, LogIndex.Min(rejected, hint));
+        Flow = Flow.Probe;
+        ProbeSent = false;
+        _inflight.Clear();
+        _inflightBytes = 0;
+        return true;
+    }
+}

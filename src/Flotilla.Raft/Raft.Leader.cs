@@ -1,0 +1,295 @@
+using Flotilla.Raft.Progress;
+using Flotilla.Raft.Quorum;
+
+namespace Flotilla.Raft;
+
+/// <content>
+/// The leader's side of replication (the paper, 5.3 and 5.4): the no-op that opens a term, pipelined AppendEntries in a
+/// window, fast backtracking, commit by counting own-term entries only (5.4.2, figure 8; hazard 1), heartbeats, CheckQuorum.
+/// The leader writes to its own disk while it sends (dissertation, 10.2.1) and counts itself once that write is durable.
+/// </content>
+public sealed partial class Raft
+{
+    private readonly List<Follower> _followers = [];
+    private LogIndex[] _matches = [];
+    private LogIndex _termStart;
+    private long _uncommittedBytes;
+    private Instant _heartbeatAt;
+    private Instant _checkQuorumAt;
+
+    private Instant LeaderDeadline
+    {
+        get
+        {
+            var next = Instant.Min(_heartbeatAt, _checkQuorumAt);
+            if (_others.Length > 0 && _underWay.Count > 0 && !DiskIsStalled)
+            {
+                next = Instant.Min(next, DiskOwesSince.PlusMs(_options.DiskStallMs + 1));
+            }
+
+            return _transfer is { } transfer ? Instant.Min(next, transfer.Deadline) : next;
+        }
+    }
+
+    /// <summary>Appends an entry if this replica leads. On <see cref="ProposeOutcome.Accepted"/> the entry may commit; otherwise it is certain that it was not appended.</summary>
+    /// <param name="kind">What the entry is for.</param>
+    /// <param name="payload">Its bytes; they must not change any more.</param>
+    /// <param name="now">The time.</param>
+    /// <param name="index">Where it was appended, in the current <see cref="Term"/>.</param>
+    public ProposeOutcome Propose(EntryKind kind, ReadOnlyMemory<byte> payload, Instant now, out LogIndex index)
+    {
+        _now = now;
+        index = default;
+        if (Role != Role.Leader)
+        {
+            return ProposeOutcome.NotLeader;
+        }
+
+        if (_transfer is not null)
+        {
+            return ProposeOutcome.Transferring;
+        }
+
+        var entry = new Entry(Log.LastIndex.Next, Term, kind, payload);
+        if (_uncommittedBytes > 0 && _uncommittedBytes + entry.Cost > _options.MaxUncommittedBytes)
+        {
+            return ProposeOutcome.Overloaded;
+        }
+
+        AppendAsLeader(entry);
+        index = entry.Index;
+        return ProposeOutcome.Accepted;
+    }
+
+    /// <summary>
+    /// Entries asked for by <see cref="Effect.Fetch"/> have been read; consecutive from its <c>From</c>, possibly fewer than
+    /// asked, or none if they could not be read. Entries that this log no longer holds are left out.
+    /// </summary>
+    public void EntriesFetched(NodeId to, IReadOnlyList<Entry> entries, Instant now)
+    {
+        _now = now;
+        if (FollowerOf(to) is not { } follower)
+        {
+            return;
+        }
+
+        follower.Fetching = false;
+        if (entries.Count == 0 || entries[0].Index != follower.Next || !follower.MaySend(_options))
+        {
+            return;
+        }
+
+        foreach (var entry in entries)
+        {
+            if (Log.TermAt(entry.Index) != entry.Term)
+            {
+                return;
+            }
+        }
+
+        SendEntries(follower, entries);
+    }
+
+    private void BecomeLeader()
+    {
+        Role = Role.Leader;
+        Leader = _self;
+        _votes.Clear();
+        _followers.Clear();
+        foreach (var other in _others)
+        {
+            _followers.Add(new Follower(other, Log.LastIndex.Next, _now));
+        }
+
+        _matches = new LogIndex[_voters.Length];
+        _uncommittedBytes = Log.CostAbove(CommitIndex);
+        _transfer = null;
+        _heartbeatAt = _now.PlusMs(_options.HeartbeatMs);
+        _checkQuorumAt = _now.PlusMs(_options.ElectionTimeoutMs);
+        _termStart = Log.LastIndex.Next;
+        AppendAsLeader(new Entry(_termStart, Term, EntryKind.NoOp, default));
+    }
+
+    /// <summary>Ends leadership: nothing that was waiting for this leader stays without an answer (hazard 7).</summary>
+    private void StopLeading()
+    {
+        _followers.Clear();
+        _transfer = null;
+        FailLeaderReads();
+    }
+
+    private void TickLeader()
+    {
+        if (_now >= _checkQuorumAt)
+        {
+            _checkQuorumAt = _now.PlusMs(_options.HeartbeatMs);
+            if (_now.MsSince(HeardFromMajority()) > _options.ElectionTimeoutMs)
+            {
+                BecomeFollower(Term, default);
+                return;
+            }
+        }
+
+        if (!TickTransfer())
+        {
+            return;
+        }
+
+        if (_now >= _heartbeatAt)
+        {
+            _heartbeatAt = _now.PlusMs(_options.HeartbeatMs);
+            foreach (var follower in _followers)
+            {
+                if (_now.MsSince(follower.LastSent) >= _options.HeartbeatMs / 2.0)
+                {
+                    SendHeartbeat(follower);
+                }
+            }
+        }
+    }
+
+    /// <summary>When a majority, this leader included, had last been heard from in this term.</summary>
+    private Instant HeardFromMajority()
+    {
+        Span<Instant> heard = stackalloc Instant[_voters.Length];
+        for (var i = 0; i < _followers.Count; i++)
+        {
+            heard[i] = _followers[i].LastHeard;
+        }
+
+        heard[^1] = _now;
+        return Majority.Reached(heard);
+    }
+
+    private void AppendAsLeader(in Entry entry)
+    {
+        AppendToLog(entry);
+        _uncommittedBytes += entry.Cost;
+    }
+
+    /// <summary>Sends to each follower what it lacks, as far as its window allows.</summary>
+    private void SendAppends()
+    {
+        foreach (var follower in _followers)
+        {
+            while (follower.Next <= Log.LastIndex && !follower.Fetching && follower.MaySend(_options))
+            {
+                var entries = new List<Entry>();
+                if (Log.TryRead(follower.Next, Log.LastIndex, _options.MaxAppendBytes, entries))
+                {
+                    SendEntries(follower, entries);
+                }
+                else
+                {
+                    follower.Fetching = true;
+                    _effects.Add(new Effect.Fetch(follower.Id, follower.Next, Log.FirstInMemory.Previous, _options.MaxAppendBytes));
+                }
+            }
+        }
+    }
+
+    private void SendEntries(Follower follower, IReadOnlyList<Entry> entries)
+    {
+        var previous = entries[0].Index.Previous;
+        var bytes = 0;
+        foreach (var entry in entries)
+        {
+            bytes += entry.Cost;
+        }
+
+        follower.Sent(entries[^1].Index, bytes);
+        follower.LastSent = _now;
+        Send(follower.Id, new AppendEntries(Term, previous, Log.TermAt(previous)!.Value, entries, CommitIndex, _round), default);
+    }
+
+    private void SendHeartbeat(Follower follower)
+    {
+        follower.LastSent = _now;
+        var previous = follower.Next.Previous;
+        Send(follower.Id, new AppendEntries(Term, previous, Log.TermAt(previous)!.Value, [], CommitIndex, _round), default);
+    }
+
+    private void OnAppendEntriesReply(NodeId from, AppendEntriesReply reply)
+    {
+        if (FollowerOf(from) is not { } follower)
+        {
+            return;
+        }
+
+        follower.Heard(reply.Round, _now);
+        if (reply.Success)
+        {
+            Invariant.Require(reply.MatchIndex <= Log.LastIndex, "a follower acknowledges only what its leader sent");
+            follower.Acknowledged(reply.MatchIndex);
+            MaybeCommit();
+            MaybeFinishTransfer(follower);
+        }
+        else
+        {
+            follower.Rejected(reply.RejectedIndex, NextToTry(reply));
+        }
+
+        ConfirmReads();
+    }
+
+    /// <summary>
+    /// Fast backtracking (the paper, end of 5.3): go on behind this leader's last entry of the conflicting term, or at the
+    /// follower's first entry of it if this leader has none.
+    /// </summary>
+    private LogIndex NextToTry(AppendEntriesReply reply)
+    {
+        if (reply.ConflictTerm == Term.Zero)
+        {
+            return LogIndex.Max(reply.ConflictIndex, new(1));
+        }
+
+        var last = Log.LastAtOrBelow(reply.ConflictTerm, LogIndex.Min(reply.RejectedIndex, Log.LastIndex));
+        return last >= reply.ConflictIndex && Log.TermAt(last) == reply.ConflictTerm ? last.Next : LogIndex.Max(reply.ConflictIndex, new(1));
+    }
+
+    /// <summary>Commits what a majority holds durably, if it is of this term (the paper, 5.4.2): earlier entries are committed by it.</summary>
+    private void MaybeCommit()
+    {
+        for (var i = 0; i < _followers.Count; i++)
+        {
+            _matches[i] = _followers[i].Match;
+        }
+
+        _matches[^1] = _durableIndex;
+        var reached = Majority.Reached(_matches.AsSpan());
+        if (reached > CommitIndex && Log.TermAt(reached) == Term)
+        {
+            CommitIndex = reached;
+            _uncommittedBytes = Log.CostAbove(CommitIndex);
+        }
+    }
+
+    private Follower? FollowerOf(NodeId id)
+    {
+        foreach (var follower in _followers)
+        {
+            if (follower.Id == id)
+            {
+                return follower;
+            }
+        }
+
+        return null;
+    }
+}
+
+/// <summary>What became of a proposal.</summary>
+public enum ProposeOutcome
+{
+    /// <summary>Appended to the leader's log: it may commit.</summary>
+    Accepted = 0,
+
+    /// <summary>This replica does not lead.</summary>
+    NotLeader = 1,
+
+    /// <summary>Leadership is being handed over: ask again shortly.</summary>
+    Transferring = 2,
+
+    /// <summary>Too many uncommitted bytes: ask again later.</summary>
+    Overloaded = 3,
+}

@@ -1,0 +1,144 @@
+using Flotilla.Data;
+using Flotilla.Shards;
+using Flotilla.Topology;
+using Google.Protobuf;
+using Pb = Flotilla.Wire.Protos;
+using Version = Flotilla.Data.Version;
+
+namespace Flotilla.Wire.Peers;
+
+/// <summary>Forwarded calls and their answers.</summary>
+internal static class CallCodec
+{
+    private const int MaxHops = 15;
+    private const int MaxTimeoutMs = 600_000;
+    private const int MaxScanRecords = 10_000;
+    private const int MaxShard = 1 << 20;
+    private const int MaxScanBytes = 16 << 20;
+
+    public static Pb.CallRequest ToProto(in CallRequest request)
+    {
+        var proto = new Pb.CallRequest { Id = request.Id, Shard = (uint)request.Shard.Value, Hops = (uint)request.Hops, TimeoutMs = (uint)request.TimeoutMs, Stale = request.Stale };
+        switch (request.Kind)
+        {
+            case CallKind.Command:
+                proto.Command = ToProto(request.Command);
+                break;
+            case CallKind.Get:
+                proto.Get = new Pb.Get { Key = Check.Wrap(request.Key) };
+                break;
+            case CallKind.Scan:
+                proto.Scan = new Pb.Scan { From = Check.Wrap(request.Scan.From), Prefix = Check.Wrap(request.Scan.Prefix), Limit = (uint)request.Scan.Limit, MaxBytes = (uint)request.Scan.MaxBytes };
+                break;
+            default:
+                throw new ArgumentException($"a call of kind {request.Kind}", nameof(request));
+        }
+
+        return proto;
+    }
+
+    public static CallRequest FromProto(Pb.CallRequest proto)
+    {
+        var shard = new ShardId(Check.Between(proto.Shard, 1, MaxShard, "a call names no shard"));
+        var hops = Check.Between(proto.Hops, 0, MaxHops, "a call was forwarded too often");
+        var timeoutMs = Check.Between(proto.TimeoutMs, 1, MaxTimeoutMs, "the time of a call is out of range");
+        switch (proto.CallCase)
+        {
+            case Pb.CallRequest.CallOneofCase.Command:
+                Check.That(!proto.Stale, "a write says that it may be stale");
+                return CallRequest.Write(proto.Id, shard, hops, timeoutMs, FromProto(proto.Command));
+            case Pb.CallRequest.CallOneofCase.Get:
+                return CallRequest.Get(proto.Id, shard, hops, timeoutMs, Check.Key(proto.Get.Key), proto.Stale);
+            case Pb.CallRequest.CallOneofCase.Scan:
+                var limit = Check.Between(proto.Scan.Limit, 1, MaxScanRecords, "the limit of a scan is out of range");
+                var maxBytes = Check.Between(proto.Scan.MaxBytes, 1, MaxScanBytes, "the size of a scan is out of range");
+                return CallRequest.ScanPage(proto.Id, shard, hops, timeoutMs, new ScanRequest(Check.Bound(proto.Scan.From), Check.Bound(proto.Scan.Prefix), limit, maxBytes), proto.Stale);
+            default:
+                throw new PeerFormatException("a call asks for nothing that is known here");
+        }
+    }
+
+    public static Pb.CallReply ToProto(in CallReply reply)
+    {
+        var proto = new Pb.CallReply { Id = reply.Id, Leader = reply.Leader.Value ?? "", LeaderHttp = reply.LeaderHttp ?? "", Detail = Shorten(reply.Detail) };
+        if (reply.Page is { } page)
+        {
+            proto.Page = ToProto(page);
+        }
+        else
+        {
+            proto.Result = new Pb.Result { Code = (uint)reply.Result.Code, Version = ToProto(reply.Result.Version), Value = Check.Wrap(reply.Result.Value) };
+        }
+
+        return proto;
+    }
+
+    public static CallReply FromProto(Pb.CallReply proto)
+    {
+        var leader = Check.NodeOrNone(proto.Leader);
+        var http = Check.Optional(proto.LeaderHttp);
+        var detail = Check.Optional(proto.Detail, Check.MaxTextChars);
+        return proto.AnswerCase switch
+        {
+            Pb.CallReply.AnswerOneofCase.Result => new CallReply(proto.Id, new CommandResult(Code(proto.Result.Code), FromProto(proto.Result.Version), proto.Result.Value.Memory), null, leader, http, detail),
+            Pb.CallReply.AnswerOneofCase.Page => new CallReply(proto.Id, default, FromProto(proto.Page), leader, http, detail),
+            _ => throw new PeerFormatException("an answer holds nothing that is known here"),
+        };
+    }
+
+    private static Pb.Command ToProto(in Command command) => new()
+    {
+        Kind = (uint)command.Kind,
+        Key = Check.Wrap(command.Key),
+        Value = Check.Wrap(command.Value),
+        Expected = ToProto(command.Expected),
+        TtlMs = (ulong)command.TtlMs,
+        Delta = command.Delta,
+    };
+
+    private static Command FromProto(Pb.Command proto)
+    {
+        Check.That(proto.Kind is >= (uint)CommandKind.Put and <= (uint)CommandKind.CompareAndDelete, "a command is of no kind that is known here");
+        return new Command((CommandKind)proto.Kind, Check.Key(proto.Key), proto.Value.Memory, FromProto(proto.Expected), Check.NonNegative(proto.TtlMs), proto.Delta);
+    }
+
+    private static Pb.Page ToProto(ScanPage page)
+    {
+        var proto = new Pb.Page { Code = (uint)page.Code, More = page.More };
+        foreach (var record in page.Records)
+        {
+            proto.Records.Add(new Pb.Record { Key = Check.Wrap(record.Key), Value = Check.Wrap(record.Value), Version = ToProto(record.Version), ExpiresAtMs = (ulong)record.ExpiresAtMs });
+        }
+
+        return proto;
+    }
+
+    private static ScanPage FromProto(Pb.Page proto)
+    {
+        Check.That(proto.Records.Count <= MaxScanRecords, "a page has too many records");
+        var records = proto.Records.Count == 0 ? [] : new Record[proto.Records.Count];
+        ByteString? last = null;
+        for (var i = 0; i < records.Length; i++)
+        {
+            var record = proto.Records[i];
+            Check.That(last is null || last.Span.SequenceCompareTo(record.Key.Span) < 0, "the records of a page are out of order");
+            last = record.Key;
+            records[i] = new Record(Check.Key(record.Key), record.Value.Memory, FromProto(record.Version), Check.NonNegative(record.ExpiresAtMs));
+        }
+
+        return new ScanPage(Code(proto.Code), records, proto.More);
+    }
+
+    private static Pb.Version? ToProto(Version version) =>
+        version.IsNone ? null : new Pb.Version { SlotEpoch = version.SlotEpoch, ModeEpoch = version.ModeEpoch, Counter = version.Counter, Sub = version.Sub };
+
+    private static Version FromProto(Pb.Version? proto) => proto is null ? Version.None : new Version(proto.SlotEpoch, proto.ModeEpoch, proto.Counter, proto.Sub);
+
+    private static ResultCode Code(uint code)
+    {
+        Check.That(code <= (uint)ResultCode.TooLarge, "an answer has no code that is known here");
+        return (ResultCode)code;
+    }
+
+    private static string Shorten(string? detail) => detail is null ? "" : detail.Length <= Check.MaxTextChars ? detail : detail[..Check.MaxTextChars];
+}

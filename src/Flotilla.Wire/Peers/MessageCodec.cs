@@ -1,0 +1,153 @@
+using Flotilla.Raft;
+using Pb = Flotilla.Wire.Protos;
+
+namespace Flotilla.Wire.Peers;
+
+/// <summary>Messages between replicas.</summary>
+internal static class MessageCodec
+{
+    private static readonly Pb.TimeoutNow TimeoutNow = new();
+    private static readonly Pb.EmptyRequest EmptyRequest = new();
+
+    public static Pb.Envelope ToProto(in PeerEnvelope envelope)
+    {
+        var message = envelope.Message;
+        var proto = new Pb.Envelope { Group = envelope.Group.Value, Term = message.Term.Value };
+        switch (message)
+        {
+            case AppendEntries m:
+                proto.AppendEntries = ToProto(m);
+                break;
+            case AppendEntriesReply m:
+                proto.AppendEntriesReply = new Pb.AppendEntriesReply
+                {
+                    Success = m.Success,
+                    MatchIndex = m.MatchIndex.Value,
+                    ConflictIndex = m.ConflictIndex.Value,
+                    ConflictTerm = m.ConflictTerm.Value,
+                    RejectedIndex = m.RejectedIndex.Value,
+                    Round = m.Round,
+                };
+                break;
+            case RequestVote m:
+                proto.RequestVote = new Pb.RequestVote { PreVote = m.PreVote, LastLogIndex = m.LastLogIndex.Value, LastLogTerm = m.LastLogTerm.Value, Transfer = m.Transfer };
+                break;
+            case RequestVoteReply m:
+                proto.RequestVoteReply = ToProto(m);
+                break;
+            case Raft.TimeoutNow:
+                proto.TimeoutNow = TimeoutNow;
+                break;
+            case ReadIndexRequest m:
+                proto.ReadIndexRequest = new Pb.ReadIndexRequest { Id = m.Id };
+                break;
+            case ReadIndexReply m:
+                proto.ReadIndexReply = new Pb.ReadIndexReply { Id = m.Id, Ok = m.Ok, Index = m.Index.Value };
+                break;
+            case Raft.EmptyRequest:
+                proto.EmptyRequest = EmptyRequest;
+                break;
+            case EmptyReply m:
+                proto.EmptyReply = new Pb.EmptyReply { Empty = m.Empty, Stored = m.Stored.Value };
+                break;
+            default:
+                throw new ArgumentException($"{message.GetType().Name} has no place in peer.proto", nameof(envelope));
+        }
+
+        return proto;
+    }
+
+    public static PeerEnvelope FromProto(Pb.Envelope proto)
+    {
+        Check.That(proto.Group != 0, "a message names no group");
+        var term = new Term(proto.Term);
+        Message message = proto.MessageCase switch
+        {
+            Pb.Envelope.MessageOneofCase.AppendEntries => FromProto(term, proto.AppendEntries),
+            Pb.Envelope.MessageOneofCase.AppendEntriesReply => FromProto(term, proto.AppendEntriesReply),
+            Pb.Envelope.MessageOneofCase.RequestVote => new RequestVote(term, proto.RequestVote.PreVote, new(proto.RequestVote.LastLogIndex), new(proto.RequestVote.LastLogTerm), proto.RequestVote.Transfer),
+            Pb.Envelope.MessageOneofCase.RequestVoteReply => FromProto(term, proto.RequestVoteReply),
+            Pb.Envelope.MessageOneofCase.TimeoutNow => new TimeoutNow(term),
+            Pb.Envelope.MessageOneofCase.ReadIndexRequest => new ReadIndexRequest(term, proto.ReadIndexRequest.Id),
+            Pb.Envelope.MessageOneofCase.ReadIndexReply => new ReadIndexReply(term, proto.ReadIndexReply.Id, proto.ReadIndexReply.Ok, new(proto.ReadIndexReply.Index)),
+            Pb.Envelope.MessageOneofCase.EmptyRequest => new EmptyRequest(term),
+            Pb.Envelope.MessageOneofCase.EmptyReply => new EmptyReply(term, proto.EmptyReply.Empty, new(proto.EmptyReply.Stored)),
+            _ => throw new PeerFormatException("an envelope holds no message that is known here"),
+        };
+        return new PeerEnvelope(new GroupId(proto.Group), message);
+    }
+
+    private static Pb.AppendEntries ToProto(AppendEntries message)
+    {
+        var proto = new Pb.AppendEntries
+        {
+            PrevLogIndex = message.PrevLogIndex.Value,
+            PrevLogTerm = message.PrevLogTerm.Value,
+            LeaderCommit = message.LeaderCommit.Value,
+            Round = message.Round,
+        };
+        var entries = message.Entries;
+        var next = message.PrevLogIndex;
+        for (var i = 0; i < entries.Count; i++)
+        {
+            var entry = entries[i];
+            next = next.Next;
+            if (entry.Index != next)
+            {
+                // The index is not on the wire: a gap here would become another entry there.
+                throw new ArgumentException($"entry {entry.Index} stands where {next} belongs", nameof(message));
+            }
+
+            proto.Entries.Add(new Pb.Entry { Term = entry.Term.Value, Kind = (uint)entry.Kind, Payload = Check.Wrap(entry.Payload) });
+        }
+
+        return proto;
+    }
+
+    private static AppendEntries FromProto(Term term, Pb.AppendEntries proto)
+    {
+        var count = proto.Entries.Count;
+        Check.That(proto.PrevLogIndex <= ulong.MaxValue - (ulong)count, "entries run over the highest index");
+        var entries = count == 0 ? [] : new Entry[count];
+        var last = proto.PrevLogTerm;
+        for (var i = 0; i < count; i++)
+        {
+            var entry = proto.Entries[i];
+            Check.That(entry.Kind <= (uint)EntryKind.Configuration, "an entry is of no kind that is known here");
+
+            // Terms never fall along a log, and none is above its leader's (Raft paper, section 5.3).
+            Check.That(entry.Term >= last && entry.Term <= term.Value, "the terms of entries are out of order");
+            last = entry.Term;
+            entries[i] = new Entry(new LogIndex(proto.PrevLogIndex + 1 + (ulong)i), new Term(entry.Term), (EntryKind)entry.Kind, entry.Payload.Memory);
+        }
+
+        return new AppendEntries(term, new(proto.PrevLogIndex), new(proto.PrevLogTerm), entries, new(proto.LeaderCommit), proto.Round);
+    }
+
+    private static AppendEntriesReply FromProto(Term term, Pb.AppendEntriesReply proto) =>
+        new(term, proto.Success, new(proto.MatchIndex), new(proto.ConflictIndex), new(proto.ConflictTerm), new(proto.RejectedIndex), proto.Round);
+
+    private static Pb.RequestVoteReply ToProto(RequestVoteReply message)
+    {
+        var proto = new Pb.RequestVoteReply { PreVote = message.PreVote, Granted = message.Granted };
+        foreach (var known in message.Known)
+        {
+            proto.Known.Add(new Pb.KnownPeer { Peer = known.Peer.Value, Incarnation = known.Incarnation.Value, ToldEmpty = known.ToldEmpty });
+        }
+
+        return proto;
+    }
+
+    private static RequestVoteReply FromProto(Term term, Pb.RequestVoteReply proto)
+    {
+        var known = proto.Known.Count == 0 ? [] : new KnownPeer[proto.Known.Count];
+        for (var i = 0; i < known.Length; i++)
+        {
+            var peer = proto.Known[i];
+            Check.That(peer.Incarnation != 0, "a known peer has no incarnation");
+            known[i] = new KnownPeer(Check.Node(peer.Peer), new Incarnation(peer.Incarnation), peer.ToldEmpty);
+        }
+
+        return new RequestVoteReply(term, proto.PreVote, proto.Granted, known);
+    }
+}

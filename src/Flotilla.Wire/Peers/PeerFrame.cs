@@ -1,0 +1,166 @@
+using Flotilla.Data;
+using Flotilla.Raft;
+using Flotilla.Shards;
+using Flotilla.Topology;
+
+namespace Flotilla.Wire.Peers;
+
+/// <summary>
+/// A batch for all shards that one node sends another at once. Made to be filled, written and cleared over and over; the
+/// lists are for one thread at a time.
+/// </summary>
+public sealed class PeerFrame
+{
+    /// <summary>The version of the protocol spoken here. A peer with another one is refused.</summary>
+    public const uint ProtocolVersion = 1;
+
+    /// <summary>Which cluster the sender belongs to; a frame of another one is not for us. 0 for a node that has none yet.</summary>
+    public ulong ClusterId { get; set; }
+
+    /// <summary>Who speaks: on the first frame of each direction, and on no other.</summary>
+    public Hello? Hello { get; set; }
+
+    /// <summary>Messages between replicas, in the order in which they were sent.</summary>
+    public List<PeerEnvelope> Messages { get; } = [];
+
+    /// <summary>Clients' calls, forwarded.</summary>
+    public List<CallRequest> Requests { get; } = [];
+
+    /// <summary>Answers to forwarded calls.</summary>
+    public List<CallReply> Replies { get; } = [];
+
+    /// <summary>What the sender knows of the cluster, or null when it does not say.</summary>
+    public ClusterStatus? Status { get; set; }
+
+    /// <summary>Nothing to send.</summary>
+    public bool IsEmpty => Hello is null && Status is null && Messages.Count == 0 && Requests.Count == 0 && Replies.Count == 0;
+
+    /// <summary>Takes everything out, to fill the frame anew; <see cref="ClusterId"/> stays.</summary>
+    public void Clear()
+    {
+        Hello = null;
+        Status = null;
+        Messages.Clear();
+        Requests.Clear();
+        Replies.Clear();
+    }
+
+    /// <summary>About how many bytes a message takes in a frame, to keep a batch below the limit.</summary>
+    public static int ApproximateBytes(Message message)
+    {
+        var bytes = 64;
+        switch (message)
+        {
+            case AppendEntries append:
+                foreach (var entry in append.Entries)
+                {
+                    bytes += entry.Payload.Length + 24;
+                }
+
+                break;
+            case RequestVoteReply vote:
+                bytes += vote.Known.Count * 48;
+                break;
+            default:
+                break;
+        }
+
+        return bytes;
+    }
+
+    /// <summary>About how many bytes a call takes in a frame.</summary>
+    public static int ApproximateBytes(in CallRequest request) =>
+        96 + request.Command.Key.Length + request.Command.Value.Length + request.Key.Length + request.Scan.From.Length + request.Scan.Prefix.Length;
+
+    /// <summary>About how many bytes an answer takes in a frame.</summary>
+    public static int ApproximateBytes(in CallReply reply)
+    {
+        var bytes = 128 + reply.Result.Value.Length;
+        if (reply.Page is { } page)
+        {
+            foreach (var record in page.Records)
+            {
+                bytes += record.Key.Length + record.Value.Length + 64;
+            }
+        }
+
+        return bytes;
+    }
+}
+
+/// <summary>Who speaks on a stream.</summary>
+/// <param name="Version">Of the protocol.</param>
+/// <param name="Node">The sender.</param>
+/// <param name="Incarnation">Its data directory; none for a router. Holds for every message of the stream.</param>
+/// <param name="BootNumber">Grows at each start of one incarnation.</param>
+/// <param name="ClusterId">The cluster; 0 if it has none yet.</param>
+/// <param name="Http">Its HTTP address, or null.</param>
+/// <param name="Rpc">Its RPC address, or null for a router that listens on none.</param>
+/// <param name="IsRouter">It has no replicas.</param>
+public sealed record Hello(uint Version, NodeId Node, Incarnation Incarnation, ulong BootNumber, ulong ClusterId, string? Http, string? Rpc, bool IsRouter);
+
+/// <summary>A message and its group.</summary>
+public readonly record struct PeerEnvelope(GroupId Group, Message Message);
+
+/// <summary>What a forwarded call asks for.</summary>
+public enum CallKind : byte
+{
+    /// <summary>A write: <see cref="CallRequest.Command"/>.</summary>
+    Command = 1,
+
+    /// <summary>A get: <see cref="CallRequest.Key"/>.</summary>
+    Get = 2,
+
+    /// <summary>A page of a scan: <see cref="CallRequest.Scan"/>.</summary>
+    Scan = 3,
+}
+
+/// <summary>A client's call, forwarded to a node that may lead the shard. Make it with <see cref="Write"/>, <see cref="Get"/> or <see cref="ScanPage"/>.</summary>
+/// <param name="Id">The asker's own number, unique on its side of the stream; echoed.</param>
+/// <param name="Shard">The shard asked.</param>
+/// <param name="Hops">How often the call was forwarded before; 0 to 15.</param>
+/// <param name="TimeoutMs">What is left of its time, 1 to 600,000.</param>
+/// <param name="Stale">Reads only: what is applied will do.</param>
+/// <param name="Kind">Which of the following holds.</param>
+/// <param name="Command">The write.</param>
+/// <param name="Key">The key to get.</param>
+/// <param name="Scan">The bounds of the page.</param>
+public readonly record struct CallRequest(ulong Id, ShardId Shard, int Hops, int TimeoutMs, bool Stale, CallKind Kind, Command Command, ReadOnlyMemory<byte> Key, ScanRequest Scan)
+{
+    /// <summary>It may change something: without an answer the outcome is unknown.</summary>
+    public bool IsWrite => Kind == CallKind.Command;
+
+    /// <summary>Forwards a write.</summary>
+    public static CallRequest Write(ulong id, ShardId shard, int hops, int timeoutMs, in Command command) => new(id, shard, hops, timeoutMs, false, CallKind.Command, command, default, default);
+
+    /// <summary>Forwards a get.</summary>
+    public static CallRequest Get(ulong id, ShardId shard, int hops, int timeoutMs, ReadOnlyMemory<byte> key, bool stale) => new(id, shard, hops, timeoutMs, stale, CallKind.Get, default, key, default);
+
+    /// <summary>Forwards a page of a scan.</summary>
+    public static CallRequest ScanPage(ulong id, ShardId shard, int hops, int timeoutMs, in ScanRequest scan, bool stale) => new(id, shard, hops, timeoutMs, stale, CallKind.Scan, default, default, scan);
+}
+
+/// <summary>The answer to a <see cref="CallRequest"/>.</summary>
+/// <param name="Id">The number of the request.</param>
+/// <param name="Result">To a write or a get; for a scan default.</param>
+/// <param name="Page">To a scan; else null.</param>
+/// <param name="Leader">Who leads the shard as far as the answering node knows; none if unknown.</param>
+/// <param name="LeaderHttp">The leader's HTTP address, or null.</param>
+/// <param name="Detail">For an error: what happened in words, or null.</param>
+public readonly record struct CallReply(ulong Id, CommandResult Result, ScanPage? Page, NodeId Leader, string? LeaderHttp, string? Detail)
+{
+    /// <summary>How it ended.</summary>
+    public ResultCode Code => Page?.Code ?? Result.Code;
+}
+
+/// <summary>What a node knows of the cluster.</summary>
+/// <param name="Nodes">Ordered by id.</param>
+/// <param name="Shards">Ordered by number.</param>
+/// <param name="AgeMs">Milliseconds since the oldest part was learned.</param>
+public sealed record ClusterStatus(IReadOnlyList<NodeStatus> Nodes, IReadOnlyList<ShardStatus> Shards, long AgeMs);
+
+/// <summary>A node. Addresses are null if not known, or off.</summary>
+public sealed record NodeStatus(NodeId Node, string? Http, string? Rpc, string? Resp, bool Alive);
+
+/// <summary>A shard, as far as the sender knows it; <paramref name="Leader"/> is none while unknown.</summary>
+public sealed record ShardStatus(ShardId Shard, GroupId Group, string State, string Mode, NodeId Leader, Term Term, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, IReadOnlyList<NodeId> InSync, IReadOnlyList<(int First, int Last)> Ranges, string Version);

@@ -6,7 +6,9 @@ namespace Flotilla.Data;
 /// </summary>
 public interface IRecordStore : IRecordView
 {
-    /// <summary>Inserts or replaces. The bytes are copied.</summary>
+    /// <summary>
+    /// Inserts or replaces. The bytes are copied; they may be slices that this store handed out and that are still valid.
+    /// </summary>
     void Put(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, Version version, long expiresAtMs);
 
     /// <summary>Removes; true if the key was there.</summary>
@@ -16,7 +18,7 @@ public interface IRecordStore : IRecordView
     IRecordView Snapshot();
 }
 
-/// <summary>Records ordered by key, to read.</summary>
+/// <summary>Records ordered by key, bytewise and unsigned, a key before its extensions; to read.</summary>
 public interface IRecordView
 {
     /// <summary>How many records there are.</summary>
@@ -25,7 +27,10 @@ public interface IRecordView
     /// <summary>Bytes of all keys and values.</summary>
     long Bytes { get; }
 
-    /// <summary>Finds a record. The returned value may be a slice of a page: copy it to keep it beyond the next change.</summary>
+    /// <summary>
+    /// Finds a record. Its memory may be slices of a page. From a snapshot they stay as they are for ever; from a live store
+    /// they are valid until its next change: copy what is to be kept longer.
+    /// </summary>
     bool TryGet(ReadOnlySpan<byte> key, out Record record);
 
     /// <summary>
@@ -33,6 +38,13 @@ public interface IRecordView
     /// or the end. A live store must not be changed during the visit.
     /// </summary>
     void Visit<TVisitor>(ReadOnlySpan<byte> from, ref TVisitor visitor)
+        where TVisitor : struct, IRecordVisitor;
+
+    /// <summary>
+    /// As <see cref="Visit"/>, but only keys that begin with <paramref name="prefix"/>; a <paramref name="from"/> below the prefix,
+    /// empty for example, starts at the first of them. Costs nothing per record that <see cref="Visit"/> doesn't.
+    /// </summary>
+    void VisitPrefix<TVisitor>(ReadOnlySpan<byte> prefix, ReadOnlySpan<byte> from, ref TVisitor visitor)
         where TVisitor : struct, IRecordVisitor;
 }
 

@@ -55,11 +55,23 @@ public readonly record struct Version(uint SlotEpoch, uint ModeEpoch, ulong Coun
         return true;
     }
 
-    private static bool TryNumber(ReadOnlySpan<char> text, ulong max, out ulong value) =>
-        ulong.TryParse(text, System.Globalization.NumberStyles.None, null, out value) && value <= max;
+    // Stricter than ulong.TryParse, which takes leading zeros and trailing NULs: two texts must never name one version,
+    // since clients compare the text.
+    private static bool TryNumber(ReadOnlySpan<char> text, ulong max, out ulong value)
+    {
+        value = 0;
+        return !text.IsEmpty
+            && !text.ContainsAnyExceptInRange('0', '9')
+            && (text.Length == 1 || text[0] != '0')
+            && ulong.TryParse(text, System.Globalization.NumberStyles.None, null, out value)
+            && value <= max;
+    }
 }
 
-/// <summary>One record as a tree hands it out. The memory belongs to the tree and stays as it is as long as the caller holds it.</summary>
+/// <summary>
+/// One record as a store hands it out. The memory belongs to the store and must not be written to. From a snapshot it stays
+/// as it is as long as the caller holds it; from a live store only until the next change, which may move or reuse the bytes.
+/// </summary>
 /// <param name="Key">The key's bytes; keys are ordered bytewise.</param>
 /// <param name="Value">The value's bytes.</param>
 /// <param name="Version">Which write this is.</param>

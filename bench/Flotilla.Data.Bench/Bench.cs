@@ -1,0 +1,122 @@
+using System.Diagnostics;
+
+namespace Flotilla.Data.Bench;
+
+/// <summary>One figure.</summary>
+internal readonly record struct Figure(string Name, string Unit, double Value, bool HigherIsBetter);
+
+/// <summary>
+/// All times but a snapshot's are processor time of the whole process, the collector's threads included, so that figures
+/// hold on a machine that has other things to do.
+/// </summary>
+internal static class Bench
+{
+    private static TimeSpan CpuTime => Environment.CpuUsage.TotalTime;
+
+    /// <summary>Fills, reads, overwrites, scans and empties a store.</summary>
+    public static IReadOnlyList<Figure> Run(IStore store, Data data)
+    {
+        var records = data.Keys.Length;
+        var figures = new List<Figure>();
+        var heap = GC.GetTotalMemory(forceFullCollection: true);
+        var (allocated, pause) = (GC.GetTotalAllocatedBytes(precise: true), GC.GetTotalPauseDuration());
+        Rate("insert, random order", () =>
+        {
+            for (var i = 0; i < records; i++)
+            {
+                store.Put(data.Keys[i], data.Value, new Version(1, 0, (ulong)i + 1, 0));
+            }
+        });
+        figures.Add(new("  allocated per insert", "bytes", (GC.GetTotalAllocatedBytes(precise: true) - allocated) / (double)records, false));
+        figures.Add(new("  garbage collection", "ms", (GC.GetTotalPauseDuration() - pause).TotalMilliseconds, false));
+        var grown = GC.GetTotalMemory(forceFullCollection: true) - heap;
+        figures.Add(new("  overhead", "bytes/record", (grown / (double)records) - data.Keys[0].Length - data.Value.Length, false));
+
+        Rate("get, random order", () =>
+        {
+            foreach (var i in data.Order)
+            {
+                if (!store.TryGet(data.Keys[i], out var record) || record.Version.Counter != (ulong)i + 1)
+                {
+                    throw new InvalidOperationException("A record is missing.");
+                }
+            }
+        });
+        Rate("scan, in key order", () => GC.KeepAlive(store.Scan()));
+        Rate("overwrite, same length", () =>
+        {
+            foreach (var i in data.Order)
+            {
+                store.Put(data.Keys[i], data.Value, new Version(1, 0, (ulong)(records + i), 0));
+            }
+        });
+        Rate("overwrite, any length to 200", () =>
+        {
+            Span<byte> value = stackalloc byte[200];
+            foreach (var i in data.Order)
+            {
+                store.Put(data.Keys[i], value[..(i * 31 % 200)], new Version(1, 0, (ulong)(records + i), 0));
+            }
+        });
+        var full = GC.GetTotalMemory(forceFullCollection: true);
+        var start = CpuTime;
+        GC.Collect(2, GCCollectionMode.Forced, blocking: true);
+        figures.Add(new("full collection", "ms", (CpuTime - start).TotalMilliseconds, false));
+        GC.KeepAlive(full);
+        Rate("remove, random order", () =>
+        {
+            foreach (var i in data.Order)
+            {
+                store.Remove(data.Keys[i]);
+            }
+        });
+        if (store.Count != 0)
+        {
+            throw new InvalidOperationException("Something is left.");
+        }
+
+        return figures;
+
+        void Rate(string name, Action work)
+        {
+            GC.Collect();
+            var began = CpuTime;
+            work();
+            figures.Add(new(name, "1,000/s", records / (CpuTime - began).TotalMilliseconds, true));
+        }
+    }
+
+    /// <summary>What a snapshot costs the tree: itself, and the copies that the writes after it make.</summary>
+    public static void Snapshots(Data data)
+    {
+        const int Puts = 10_000;
+        var store = new TreeStore();
+        for (var i = 0; i < data.Keys.Length; i++)
+        {
+            store.Put(data.Keys[i], data.Value, new Version(1, 0, (ulong)i + 1, 0));
+        }
+
+        GC.Collect();
+        Console.WriteLine($"{"snapshot",14}{$"{Puts:N0} puts before",20}{"after, first",16}{"second",12}{"third",12}");
+        for (var round = 0; round < 5; round++)
+        {
+            var before = Overwrite(0);
+            var start = Stopwatch.GetTimestamp();
+            var snapshot = store.Tree.Snapshot();
+            var took = Stopwatch.GetElapsedTime(start);
+            Console.WriteLine($"{took.TotalNanoseconds,11:N0} ns{before.TotalMilliseconds,17:N1} ms{Overwrite(1).TotalMilliseconds,13:N1} ms{Overwrite(2).TotalMilliseconds,9:N1} ms{Overwrite(3).TotalMilliseconds,9:N1} ms");
+            GC.KeepAlive(snapshot);
+        }
+
+        TimeSpan Overwrite(int part)
+        {
+            var start = CpuTime;
+            for (var i = 0; i < Puts; i++)
+            {
+                store.Put(data.Keys[data.Order[((part * Puts) + i) % data.Order.Length]], data.Value, new Version(1, 0, (ulong)i + 1, 0));
+            }
+
+            return CpuTime - start;
+        }
+    }
+}

@@ -1,0 +1,437 @@
+using System.Runtime.InteropServices;
+
+namespace Flotilla.Data.Tree;
+
+/// <summary>
+/// Records in one page: a directory of eight-byte slots in key order at its start, cells in any order at its end, free
+/// room between. A slot is, from its high bits, the key's head (4 bytes), the cell's distance from the end of the page
+/// (2) and the key's length (2): distances from the end stay as they are when the page grows. Long values lie outside,
+/// one array each, so that page edits don't move them.
+/// </summary>
+internal sealed class Leaf : Node
+{
+    /// <summary>Bytes of a slot.</summary>
+    public const int SlotBytes = sizeof(ulong);
+
+    private byte[] _page;
+
+    // Values outside the page by slot; null as long as there are none.
+    private byte[]?[]? _outside;
+
+    // Bytes taken by cells at the end of the page, and how many of these no slot refers to any more.
+    private int _heapBytes;
+    private int _deadBytes;
+
+    // Every key here begins with the first so many bytes of key 0; heads start behind them.
+    private int _shared;
+
+    private Leaf(long edit, byte[] page)
+        : base(edit) => _page = page;
+
+    /// <summary>How many records there are.</summary>
+    public int Count { get; private set; }
+
+    /// <summary>Bytes of live cells and their slots.</summary>
+    public int UsedBytes => (Count * SlotBytes) + _heapBytes - _deadBytes;
+
+    /// <summary>Length of the page.</summary>
+    public int PageBytes => _page.Length;
+
+    private Span<ulong> Slots => MemoryMarshal.Cast<byte, ulong>(_page.AsSpan())[..Count];
+
+    private int FreeBytes => _page.Length - (Count * SlotBytes) - _heapBytes;
+
+    /// <summary>A leaf without records.</summary>
+    public static Leaf Empty(long edit) => new(edit, []);
+
+    /// <summary>The key of a record.</summary>
+    public ReadOnlySpan<byte> Key(int index)
+    {
+        var slot = Slots[index];
+        return _page.AsSpan(_page.Length - DistanceOf(slot), KeyLengthOf(slot));
+    }
+
+    /// <summary>The part of a record behind its key.</summary>
+    public Cell Meta(int index) => Read(Slots[index], out _);
+
+    /// <summary>Bytes of a record's value, wherever it is.</summary>
+    public int ValueLength(int index)
+    {
+        var cell = Meta(index);
+        return cell.IsOutside ? _outside![index]!.Length : cell.ValueLength;
+    }
+
+    /// <summary>A record, as slices of the page.</summary>
+    public Record Record(int index)
+    {
+        var slot = Slots[index];
+        var cell = Read(slot, out var at);
+        var value = cell.IsOutside ? _outside![index].AsMemory() : _page.AsMemory(at + cell.ValueStart, cell.ValueLength);
+        return new Record(_page.AsMemory(at, KeyLengthOf(slot)), value, cell.Version, cell.ExpiresAtMs);
+    }
+
+    /// <summary>Shows records <paramref name="from"/> up to but without <paramref name="to"/>; false if the visitor stopped.</summary>
+    public bool Visit<TVisitor>(int from, int to, ref TVisitor visitor)
+        where TVisitor : struct, IRecordVisitor
+    {
+        for (var i = from; i < to; i++)
+        {
+            var slot = Slots[i];
+            var cell = Read(slot, out var at);
+            ReadOnlySpan<byte> value = cell.IsOutside ? _outside![i] : _page.AsSpan(at + cell.ValueStart, cell.ValueLength);
+            if (!visitor.Visit(_page.AsSpan(at, KeyLengthOf(slot)), value, cell.Version, cell.ExpiresAtMs))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Index of the first key that is not below <paramref name="key"/>.</summary>
+    public int IndexOf(ReadOnlySpan<byte> key, out bool found)
+    {
+        found = false;
+        if (_shared > 0)
+        {
+            var side = KeyOrder.AgainstPrefix(key, Key(0)[.._shared]);
+            if (side != 0)
+            {
+                return side < 0 ? 0 : Count;
+            }
+        }
+
+        var slots = Slots;
+        var head = HeadOf(key, _shared);
+        var low = 0;
+        var high = slots.Length;
+        while (low < high)
+        {
+            var middle = (low + high) >>> 1;
+            var slot = slots[middle];
+            var other = (uint)(slot >> 32);
+            int order;
+            if (other != head)
+            {
+                order = other < head ? -1 : 1;
+            }
+            else
+            {
+                order = _page.AsSpan(_page.Length - DistanceOf(slot), KeyLengthOf(slot)).SequenceCompareTo(key);
+                if (order == 0)
+                {
+                    found = true;
+                    return middle;
+                }
+            }
+
+            if (order < 0)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+
+        return low;
+    }
+
+    /// <summary>
+    /// Index behind the last key that begins with <paramref name="prefix"/>, of those from <paramref name="from"/> on,
+    /// none of which may be below the prefix.
+    /// </summary>
+    public int EndOfPrefix(ReadOnlySpan<byte> prefix, int from)
+    {
+        var low = from;
+        var high = Count;
+        while (low < high)
+        {
+            var middle = (low + high) >>> 1;
+            if (Key(middle).StartsWith(prefix))
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+
+        return low;
+    }
+
+    /// <summary>True if these bytes lie in the page, so that an edit of it could change them.</summary>
+    public bool Overlaps(ReadOnlySpan<byte> bytes) => bytes.Overlaps(_page);
+
+    /// <summary>The same records for another edit, in a page with room for <paramref name="moreBytes"/>.</summary>
+    public Leaf Copy(long edit, int moreBytes, PagePool pool)
+    {
+        var copy = new Leaf(edit, [])
+        {
+            Count = Count,
+            _heapBytes = _heapBytes,
+            _deadBytes = _deadBytes,
+            _shared = _shared,
+            _outside = (byte[]?[]?)_outside?.Clone(),
+        };
+        copy.MoveTo(pool.Take(UsedBytes + moreBytes), this);
+        return copy;
+    }
+
+    /// <summary>Makes sure that the page has room for so many more bytes, slots included. The owning edit only.</summary>
+    public void MakeRoom(int moreBytes, PagePool pool)
+    {
+        if (FreeBytes < moreBytes)
+        {
+            Repage(UsedBytes + moreBytes, pool);
+        }
+    }
+
+    /// <summary>Goes to a smaller page if this one is larger than need be by more than a step. The owning edit only.</summary>
+    public void Shrink(PagePool pool)
+    {
+        if (_page.Length - pool.Fit(UsedBytes) > pool.StepBytes)
+        {
+            Repage(UsedBytes, pool);
+        }
+    }
+
+    /// <summary>Gives the page back. The owning edit only; the leaf is not to be used any more.</summary>
+    public void Release(PagePool pool)
+    {
+        pool.Return(_page);
+        _page = [];
+        Count = 0;
+    }
+
+    /// <summary>Adds a record before slot <paramref name="index"/>. The owning edit only; there must be room.</summary>
+    public void Insert(int index, in Cell.Draft draft)
+    {
+        if (Count == 0)
+        {
+            _shared = draft.Key.Length;
+        }
+        else if (_shared > 0)
+        {
+            var shared = Math.Min(_shared, Key(0).CommonPrefixLength(draft.Key));
+            if (shared < _shared)
+            {
+                _shared = shared;
+                RefreshHeads();
+            }
+        }
+
+        Count++;
+        var slots = Slots;
+        slots[index..^1].CopyTo(slots[(index + 1)..]);
+        _heapBytes += draft.Length;
+        slots[index] = SlotOf(draft.Key, _shared, _heapBytes);
+        draft.WriteTo(_page.AsSpan(_page.Length - _heapBytes, draft.Length));
+        if (draft.IsOutside || _outside is not null)
+        {
+            InsertOutside(index, draft);
+        }
+    }
+
+    /// <summary>Writes a record over the one at <paramref name="index"/> with the same key, in a cell that is not longer. The owning edit only.</summary>
+    public void Overwrite(int index, in Cell.Draft draft)
+    {
+        var cell = Read(Slots[index], out var at);
+        _deadBytes += cell.Length - draft.Length;
+        draft.WriteTo(_page.AsSpan(at, draft.Length));
+        if (draft.IsOutside || _outside is not null)
+        {
+            _outside ??= new byte[]?[Count];
+            _outside[index] = draft.IsOutside ? draft.Value.ToArray() : null;
+        }
+    }
+
+    /// <summary>Takes a record out. The owning edit only.</summary>
+    public void RemoveAt(int index)
+    {
+        _deadBytes += Meta(index).Length;
+        var slots = Slots;
+        slots[(index + 1)..].CopyTo(slots[index..]);
+        if (_outside is not null)
+        {
+            Array.Copy(_outside, index + 1, _outside, index, Count - index - 1);
+            _outside[Count - 1] = null;
+        }
+
+        Count--;
+        if (Count == 0)
+        {
+            _heapBytes = 0;
+            _deadBytes = 0;
+            _shared = 0;
+            _outside = null;
+        }
+    }
+
+    /// <summary>A new leaf with some records of up to two neighbours, in a page with room for <paramref name="moreBytes"/>.</summary>
+    public static Leaf From(long edit, Leaf first, Range firstRange, Leaf? second, Range secondRange, int moreBytes, PagePool pool)
+    {
+        var (from1, count1) = firstRange.GetOffsetAndLength(first.Count);
+        var (from2, count2) = second is null ? (0, 0) : secondRange.GetOffsetAndLength(second.Count);
+        var bytes = first.BytesOf(from1, count1) + (second?.BytesOf(from2, count2) ?? 0);
+        var leaf = new Leaf(edit, pool.Take(bytes + moreBytes));
+        leaf.AppendFrom(first, from1, count1);
+        if (second is not null)
+        {
+            leaf.AppendFrom(second, from2, count2);
+        }
+
+        leaf.RefreshShared();
+        return leaf;
+    }
+
+    /// <summary>Bytes of one record, its slot included.</summary>
+    public int BytesAt(int index) => Meta(index).Length + SlotBytes;
+
+    /// <summary>Throws unless the page's account of itself agrees with its content.</summary>
+    public void ValidatePage()
+    {
+        var live = 0;
+        for (var i = 0; i < Count; i++)
+        {
+            var slot = Slots[i];
+            var cell = Read(slot, out var at);
+            live += cell.Length;
+            var key = Key(i);
+            Check(slot == SlotOf(key, _shared, DistanceOf(slot)), "a slot has a wrong head");
+            Check(key.StartsWith(Key(0)[.._shared]), "a key does not begin with the shared prefix");
+            Check(at >= _page.Length - _heapBytes && at + cell.Length <= _page.Length, "a cell lies outside the heap");
+            Check(cell.IsOutside == (_outside?[i] is not null), "a value is both inside and outside, or neither");
+            Check(i == 0 || Key(i - 1).SequenceCompareTo(key) < 0, "keys are out of order");
+        }
+
+        Check(live == _heapBytes - _deadBytes, "dead bytes are miscounted");
+        Check(FreeBytes >= 0, "directory and heap overlap");
+    }
+
+    private static void Check(bool holds, string otherwise)
+    {
+        if (!holds)
+        {
+            throw new InvalidOperationException($"Damaged leaf: {otherwise}.");
+        }
+    }
+
+    private static int DistanceOf(ulong slot) => (ushort)(slot >> 16);
+
+    private static int KeyLengthOf(ulong slot) => (ushort)slot;
+
+    private static uint HeadOf(ReadOnlySpan<byte> key, int shared) => (uint)(KeyOrder.Head(key, shared) >> 32);
+
+    private static ulong SlotOf(ReadOnlySpan<byte> key, int shared, int distance) =>
+        ((ulong)HeadOf(key, shared) << 32) | ((ulong)distance << 16) | (uint)key.Length;
+
+    private Cell Read(ulong slot, out int at)
+    {
+        at = _page.Length - DistanceOf(slot);
+        return Cell.Read(_page.AsSpan(at), KeyLengthOf(slot));
+    }
+
+    private int BytesOf(int from, int count)
+    {
+        if (count == Count)
+        {
+            return UsedBytes;
+        }
+
+        var bytes = 0;
+        for (var i = from; i < from + count; i++)
+        {
+            bytes += BytesAt(i);
+        }
+
+        return bytes;
+    }
+
+    private void Repage(int bytes, PagePool pool)
+    {
+        var old = _page;
+        MoveTo(pool.Take(bytes), this);
+        pool.Return(old);
+    }
+
+    // The page that source has now goes over into another one; this may be source itself or its copy in the making.
+    private void MoveTo(byte[] page, Leaf source)
+    {
+        var old = source._page;
+        if (_deadBytes == 0)
+        {
+            old.AsSpan(0, Count * SlotBytes).CopyTo(page);
+            old.AsSpan(old.Length - _heapBytes).CopyTo(page.AsSpan(page.Length - _heapBytes));
+            _page = page;
+            return;
+        }
+
+        var slots = MemoryMarshal.Cast<byte, ulong>(page.AsSpan());
+        var heapBytes = 0;
+        for (var i = 0; i < Count; i++)
+        {
+            var slot = source.Slots[i];
+            var length = source.Read(slot, out var at).Length;
+            heapBytes += length;
+            old.AsSpan(at, length).CopyTo(page.AsSpan(page.Length - heapBytes));
+            slots[i] = (slot & ~0xffff_0000UL) | ((ulong)heapBytes << 16);
+        }
+
+        _page = page;
+        _heapBytes = heapBytes;
+        _deadBytes = 0;
+    }
+
+    private void AppendFrom(Leaf source, int from, int count)
+    {
+        for (var i = from; i < from + count; i++)
+        {
+            var slot = source.Slots[i];
+            var length = source.Read(slot, out var at).Length;
+            _heapBytes += length;
+            source._page.AsSpan(at, length).CopyTo(_page.AsSpan(_page.Length - _heapBytes));
+            Count++;
+            Slots[^1] = (slot & 0xffff) | ((ulong)_heapBytes << 16);
+            var value = source._outside?[i];
+            if (value is not null || _outside is not null)
+            {
+                GrowOutside();
+                _outside![Count - 1] = value;
+            }
+        }
+    }
+
+    private void InsertOutside(int index, in Cell.Draft draft)
+    {
+        GrowOutside();
+        Array.Copy(_outside!, index, _outside!, index + 1, Count - 1 - index);
+        _outside![index] = draft.IsOutside ? draft.Value.ToArray() : null;
+    }
+
+    private void GrowOutside()
+    {
+        if (_outside is null || _outside.Length < Count)
+        {
+            Array.Resize(ref _outside, Count + 4);
+        }
+    }
+
+    private void RefreshShared()
+    {
+        // Sorted, so what the first and the last key share, all share.
+        _shared = Count == 0 ? 0 : Key(0).CommonPrefixLength(Key(Count - 1));
+        RefreshHeads();
+    }
+
+    private void RefreshHeads()
+    {
+        var slots = Slots;
+        for (var i = 0; i < slots.Length; i++)
+        {
+            slots[i] = (uint)slots[i] | ((ulong)HeadOf(Key(i), _shared) << 32);
+        }
+    }
+}

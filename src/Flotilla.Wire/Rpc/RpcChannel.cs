@@ -4,6 +4,7 @@ using System.Net.Http;
 using System.Net.Http.Headers;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
+using Flotilla.Contracts;
 using Google.Protobuf;
 
 namespace Flotilla.Wire.Rpc;

@@ -1,4 +1,5 @@
 using System.Net;
+using Flotilla.Contracts;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace Flotilla.Wire.Rpc;
@@ -38,10 +39,37 @@ public static class RpcKestrel
         limits.MinResponseDataRate = null;
     }
 
-    /// <summary>Listens for HTTP/2 without TLS, with prior knowledge (RFC 9113, section 3.3).</summary>
-    public static void Listen(KestrelServerOptions options, IPEndPoint endPoint)
+    /// <summary>
+    /// Listens for HTTP/2 without TLS, with prior knowledge (RFC 9113, section 3.3). <c>localhost</c> stands for both loopback
+    /// addresses, a name for all that it resolves to.
+    /// </summary>
+    /// <exception cref="System.Net.Sockets.SocketException">The name is unknown.</exception>
+    public static async Task ListenAsync(KestrelServerOptions options, HostPort address, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(options);
-        options.Listen(endPoint, listen => listen.Protocols = HttpProtocols.Http2);
+        static void Http2(ListenOptions listen) => listen.Protocols = HttpProtocols.Http2;
+        if (string.Equals(address.Host, "localhost", StringComparison.OrdinalIgnoreCase))
+        {
+            // The system draws a free port for one socket only. With a given one Kestrel goes on if just one of the two is there.
+            if (address.Port == 0)
+            {
+                options.Listen(IPAddress.Loopback, 0, Http2);
+            }
+            else
+            {
+                options.ListenLocalhost(address.Port, Http2);
+            }
+        }
+        else if (IPAddress.TryParse(address.Host, out var ip))
+        {
+            options.Listen(ip, address.Port, Http2);
+        }
+        else
+        {
+            foreach (var found in await Dns.GetHostAddressesAsync(address.Host, cancellation).ConfigureAwait(false))
+            {
+                options.Listen(found, address.Port, Http2);
+            }
+        }
     }
 }

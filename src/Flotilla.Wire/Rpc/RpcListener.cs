@@ -1,4 +1,4 @@
-using System.Net;
+using Flotilla.Contracts;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Abstractions;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -30,25 +30,15 @@ public sealed class RpcListener : IAsyncDisposable
     /// <param name="services">What to serve; register everything before.</param>
     /// <param name="loggers">Where Kestrel logs; null for nowhere.</param>
     /// <param name="cancellation">Gives up.</param>
-    /// <exception cref="IOException">The port is in use, or the address is not this machine's.</exception>
+    /// <exception cref="IOException">The port is in use.</exception>
+    /// <exception cref="System.Net.Sockets.SocketException">The name is unknown, or the address is not this machine's.</exception>
     public static async Task<RpcListener> StartAsync(HostPort address, RpcServices services, ILoggerFactory? loggers = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(services);
         loggers ??= NullLoggerFactory.Instance;
         var options = new KestrelServerOptions { AddServerHeader = false };
         RpcKestrel.Configure(options.Limits);
-        if (address is { IsLocalhost: true, Port: not 0 })
-        {
-            // Kestrel goes on with one of the two when the system has only that.
-            options.ListenLocalhost(address.Port, listen => listen.Protocols = HttpProtocols.Http2);
-        }
-        else
-        {
-            foreach (var endPoint in await address.ResolveListenAsync(cancellation).ConfigureAwait(false))
-            {
-                RpcKestrel.Listen(options, endPoint);
-            }
-        }
+        await RpcKestrel.ListenAsync(options, address, cancellation).ConfigureAwait(false);
 
         var server = new KestrelServer(Options.Create(options), new SocketTransportFactory(Options.Create(new SocketTransportOptions()), loggers), loggers);
         try
@@ -61,8 +51,7 @@ public sealed class RpcListener : IAsyncDisposable
             throw;
         }
 
-        var bound = server.Features.Get<IServerAddressesFeature>()!.Addresses.First();
-        return new RpcListener(server) { Port = new Uri(bound.Replace("//*", "//localhost", StringComparison.Ordinal)).Port };
+        return new RpcListener(server) { Port = BindingAddress.Parse(server.Features.Get<IServerAddressesFeature>()!.Addresses.First()).Port };
     }
 
     /// <summary>Stops listening; calls under way have until <paramref name="cancellation"/>, then their connections are cut.</summary>

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Flotilla.Contracts;
 using Flotilla.Contracts.Protos;
 using Flotilla.Wire.Rpc;
 using Google.Protobuf;

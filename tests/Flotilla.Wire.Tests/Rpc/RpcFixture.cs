@@ -1,3 +1,4 @@
+using Flotilla.Contracts;
 using Flotilla.Contracts.Protos;
 using Flotilla.Wire.Rpc;
 

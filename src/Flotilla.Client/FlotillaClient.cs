@@ -1,0 +1,171 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using System.Text;
+using System.Text.Json;
+using Flotilla.Contracts;
+using Flotilla.Contracts.Http;
+
+namespace Flotilla.Client;
+
+/// <summary>
+/// A client of a Flotilla cluster over HTTP: keeps connections, fails over between endpoints, retries what was certainly
+/// not carried out, and says <see cref="CallOutcome.Unknown"/> of a write rather than guess. Thread-safe; make one per
+/// cluster and keep it.
+/// </summary>
+/// <remarks>
+/// Outcomes that a caller can meet are values, never exceptions. Cancelling a call throws
+/// <see cref="OperationCanceledException"/> if nothing was sent or it was a read; a write under way ends as
+/// <see cref="CallOutcome.Unknown"/> with the code <c>interrupted</c>.
+/// </remarks>
+public sealed class FlotillaClient : IDisposable
+{
+    private readonly RequestSender _sender;
+
+    /// <summary>Makes a client; connects only when something is asked.</summary>
+    public FlotillaClient(FlotillaClientOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        _sender = new RequestSender(options);
+    }
+
+    /// <summary>Writes a value, under conditions if wished.</summary>
+    public ValueTask<WriteResult> PutAsync(ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> value, PutOptions? options = null, CancellationToken cancel = default)
+    {
+        var request = new KvRequest { Method = "PUT", Key = key, Body = value, IfMatch = options?.IfVersion, IfAbsent = options?.IfAbsent ?? false };
+        if (options?.TimeToLive is { } life)
+        {
+            // Only the JSON form of the body has a place for it.
+            var document = TryText(value.Span, out var text) ? new PutRequest(text, null, life.TotalSeconds) : new PutRequest(null, Convert.ToBase64String(value.Span), life.TotalSeconds);
+            request = request with { Body = JsonSerializer.SerializeToUtf8Bytes(document, DocumentsJson.Default.PutRequest), JsonBody = true };
+        }
+
+        return _sender.SendAsync(
+            request,
+            static response => new WriteResult(CallOutcome.Ok, response.ETag ?? JsonSerializer.Deserialize(response.Body.Span, DocumentsJson.Default.PutResponse)?.Version, null),
+            static (outcome, error, version) => new WriteResult(outcome, version, error),
+            cancel);
+    }
+
+    /// <summary>Reads a value: linearizable, or with <paramref name="stale"/> whatever the node asked has applied.</summary>
+    public ValueTask<GetResult> GetAsync(ReadOnlyMemory<byte> key, bool stale = false, CancellationToken cancel = default) => _sender.SendAsync(
+        new KvRequest { Method = "GET", Key = key, Stale = stale, RawAnswer = true },
+        static response => new GetResult(CallOutcome.Ok, response.Body.ToArray(), response.ETag, null),
+        static (outcome, error, version) => new GetResult(outcome, default, version, error),
+        cancel);
+
+    /// <summary>Removes a record, if wished only exactly one version of it. <see cref="CallOutcome.NotFound"/> if there was none.</summary>
+    public ValueTask<WriteResult> DeleteAsync(ReadOnlyMemory<byte> key, string? ifVersion = null, CancellationToken cancel = default) => _sender.SendAsync(
+        new KvRequest { Method = "DELETE", Key = key, IfMatch = ifVersion },
+        static response => JsonSerializer.Deserialize(response.Body.Span, DocumentsJson.Default.DeleteResponse) is { Deleted: false }
+            ? new WriteResult(CallOutcome.NotFound, null, new CallError("not_found", "there was no such record", 200))
+            : new WriteResult(CallOutcome.Ok, null, null),
+        static (outcome, error, version) => new WriteResult(outcome, version, error),
+        cancel);
+
+    /// <summary>One ordered page of the records whose keys begin with <paramref name="prefix"/>; go on with its cursor.</summary>
+    /// <param name="prefix">Empty for all.</param>
+    /// <param name="limit">At most so many, 1 to 10,000.</param>
+    /// <param name="cursor">The last page's, or null for the first.</param>
+    /// <param name="cancel">Ends the call.</param>
+    public ValueTask<DocumentResult<ListResponse>> ListAsync(ReadOnlyMemory<byte> prefix, int limit, string? cursor = null, CancellationToken cancel = default)
+    {
+        var path = $"/kv?prefix={KvRequest.EscapeQuery(prefix.Span)}&limit={limit}";
+        return DocumentAsync(cursor is null ? path : $"{path}&cursor={Uri.EscapeDataString(cursor)}", DocumentsJson.Default.ListResponse, cancel);
+    }
+
+    /// <summary>All pages one after the other. Ends with the first page that failed.</summary>
+    public async IAsyncEnumerable<DocumentResult<ListResponse>> ScanAsync(ReadOnlyMemory<byte> prefix, int pageSize = 1000, [EnumeratorCancellation] CancellationToken cancel = default)
+    {
+        string? cursor = null;
+        do
+        {
+            var page = await ListAsync(prefix, pageSize, cursor, cancel);
+            yield return page;
+            cursor = page.Document?.Cursor;
+        }
+        while (cursor is not null);
+    }
+
+    /// <summary>
+    /// Adds to a decimal number; a record that is not there counts as 0. A loop of get and compare-and-swap: it counts
+    /// exactly, however many do it at once, since a swap over a version that is gone has no effect. A record's time to
+    /// live is not kept. One lost answer makes the outcome <see cref="CallOutcome.Unknown"/>, and it is not repeated.
+    /// </summary>
+    public async ValueTask<IncrementResult> IncrementAsync(ReadOnlyMemory<byte> key, long delta = 1, CancellationToken cancel = default)
+    {
+        while (true)
+        {
+            var read = await GetAsync(key, stale: false, cancel);
+            if (read.Outcome is not (CallOutcome.Ok or CallOutcome.NotFound))
+            {
+                return new IncrementResult(read.Outcome, 0, read.Error);
+            }
+
+            long number = 0;
+            if (read.Outcome == CallOutcome.Ok && !long.TryParse(read.Value.Span, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out number))
+            {
+                return new IncrementResult(CallOutcome.Failed, 0, new CallError("bad_request", "the value there is not a whole number of 64 bits", 0));
+            }
+
+            try
+            {
+                number = checked(number + delta);
+            }
+            catch (OverflowException)
+            {
+                return new IncrementResult(CallOutcome.Failed, 0, new CallError("bad_request", $"{number} + {delta} does not fit into 64 bits", 0));
+            }
+
+            var condition = read.Outcome == CallOutcome.Ok ? new PutOptions { IfVersion = read.Version } : new PutOptions { IfAbsent = true };
+            var written = await PutAsync(key, Encoding.ASCII.GetBytes(number.ToString(CultureInfo.InvariantCulture)), condition, cancel);
+            switch (written.Outcome)
+            {
+                case CallOutcome.Ok:
+                    return new IncrementResult(CallOutcome.Ok, number, null);
+                case CallOutcome.VersionMismatch:
+                    // Somebody else was faster. A random pause keeps a crowd from running into each other for ever.
+                    await Task.Delay(Random.Shared.Next(4), cancel);
+                    continue;
+                default:
+                    return new IncrementResult(written.Outcome, 0, written.Error);
+            }
+        }
+    }
+
+    /// <summary><c>GET /status</c>.</summary>
+    public ValueTask<DocumentResult<StatusDocument>> StatusAsync(CancellationToken cancel = default) => DocumentAsync("/status", DocumentsJson.Default.StatusDocument, cancel);
+
+    /// <summary><c>GET /config</c>.</summary>
+    public ValueTask<DocumentResult<ConfigDocument>> ConfigAsync(CancellationToken cancel = default) => DocumentAsync("/config", DocumentsJson.Default.ConfigDocument, cancel);
+
+    /// <summary><c>GET /raft/status</c>: the replicas of the node asked. Give the client that node as its only endpoint.</summary>
+    public ValueTask<DocumentResult<RaftStatusDocument>> RaftStatusAsync(CancellationToken cancel = default) => DocumentAsync("/raft/status", DocumentsJson.Default.RaftStatusDocument, cancel);
+
+    /// <summary>True if the node asked says that it is ready (<c>/readyz</c>). One attempt, no retries beyond the client's timeout.</summary>
+    public async ValueTask<bool> IsReadyAsync(CancellationToken cancel = default) => await _sender.SendAsync(
+        new KvRequest { Method = "GET", Path = "/readyz" }, static _ => true, static (_, _, _) => false, cancel);
+
+    /// <inheritdoc/>
+    public void Dispose() => _sender.Dispose();
+
+    private ValueTask<DocumentResult<T>> DocumentAsync<T>(string path, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type, CancellationToken cancel)
+        where T : class => _sender.SendAsync(
+            new KvRequest { Method = "GET", Path = path },
+            response => JsonSerializer.Deserialize(response.Body.Span, type) is { } document
+                ? new DocumentResult<T>(CallOutcome.Ok, document, null)
+                : new DocumentResult<T>(CallOutcome.Failed, null, new CallError("bad_answer", "the answer is empty", response.Status)),
+            static (outcome, error, _) => new DocumentResult<T>(outcome, null, error),
+            cancel);
+
+    private static bool TryText(ReadOnlySpan<byte> bytes, out string text)
+    {
+        text = "";
+        if (!System.Text.Unicode.Utf8.IsValid(bytes))
+        {
+            return false;
+        }
+
+        text = Encoding.UTF8.GetString(bytes);
+        return true;
+    }
+}

@@ -1,0 +1,357 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Text.Json;
+using Flotilla.Contracts;
+using Flotilla.Contracts.Http;
+
+namespace Flotilla.Client;
+
+/// <summary>
+/// Carries one request to an end: picks an endpoint, sends, judges, and sends again only what was certainly not carried
+/// out (hazard 34). For a write that is: nothing sent, 409 <c>not_leader</c>, 429 and 503. A broken connection, a
+/// silence, 500 and 504 end a write as <see cref="CallOutcome.Unknown"/>, at once and for good; a read may always be
+/// asked again. Thread-safe.
+/// </summary>
+internal sealed class RequestSender : IDisposable
+{
+    private const int HintsFollowedAtOnce = 3;
+    private const int DirectAttempts = 4;
+    private static readonly TimeSpan RefreshPause = TimeSpan.FromMilliseconds(100);
+
+    private readonly FlotillaClientOptions _options;
+    private readonly ConcurrentDictionary<HostPort, ConnectionPool> _pools = new();
+    private readonly ConnectionPool[] _endpoints;
+    private readonly SemaphoreSlim _refreshGate = new(1);
+    private readonly CancellationTokenSource _closed = new();
+    private RoutingTable _routing = RoutingTable.Empty;
+    private long _refreshedAt;
+    private uint _turn;
+
+    public RequestSender(FlotillaClientOptions options)
+    {
+        if (options.Endpoints.Count == 0)
+        {
+            throw new ArgumentException("a client needs at least one endpoint", nameof(options));
+        }
+
+        _options = options;
+        _endpoints = [.. options.Endpoints.Select(Pool)];
+    }
+
+    /// <summary>What is known of leaders; for tests.</summary>
+    internal RoutingTable Routing => Volatile.Read(ref _routing);
+
+    /// <summary>Sends until there is an end. <paramref name="read"/> makes a result of an answer below 300 (or a 404 or 412), whose memory it must not keep; <paramref name="fail"/> of everything else.</summary>
+    public async ValueTask<T> SendAsync<T>(KvRequest request, Func<Http1Response, T> read, Func<CallOutcome, CallError, string?, T> fail, CancellationToken cancel)
+    {
+        var started = Stopwatch.GetTimestamp();
+        var slot = _options.DirectRouting && request.Path is null ? KeySlot.Of(request.Key.Span) : -1;
+        if (slot >= 0 && Routing.IsEmpty)
+        {
+            await RefreshAsync(force: true, cancel);
+        }
+
+        var turn = _options.Spread ? Interlocked.Increment(ref _turn) : 0;
+        CallError? last = null;
+        HostPort? hint = null;
+        var hints = 0;
+        for (var attempt = 0; ; attempt++)
+        {
+            cancel.ThrowIfCancellationRequested();
+            var left = _options.Timeout - Stopwatch.GetElapsedTime(started);
+            if (left <= TimeSpan.Zero)
+            {
+                return fail(CallOutcome.Unavailable, last ?? new CallError("timeout", "the time was over before anything could be sent", 0), null);
+            }
+
+            var direct = false;
+            var pool = hint is { } address ? Pool(address) : Choose(slot, attempt, turn, out direct);
+            hint = null;
+            var (step, failure, wait, value) = await AttemptAsync(request, pool, direct, left, read, fail, cancel);
+            switch (step)
+            {
+                case Step.Done:
+                    return value!;
+                case Step.Redirected when failure!.Leader is { } leader && leader != pool.Endpoint:
+                    // Two nodes with stale views may point at each other (hazard 54): a few hints are followed at once,
+                    // more only at the pace of an election, and the deadline ends it.
+                    hint = leader;
+                    last = failure.Error;
+                    Learn(slot, leader);
+                    if (++hints > HintsFollowedAtOnce)
+                    {
+                        await Task.Delay(Backoff(hints), cancel);
+                    }
+
+                    continue;
+                default:
+                    break;
+            }
+
+            last = failure!.Error;
+            if (direct)
+            {
+                _ = RefreshInBackgroundAsync();
+            }
+
+            // What failed at one place may work at the next at once; only after a round over all is there a pause.
+            var pause = wait ?? (attempt + 1 < _endpoints.Length ? TimeSpan.Zero : Backoff(attempt));
+            if (pause > _options.Timeout - Stopwatch.GetElapsedTime(started))
+            {
+                return fail(CallOutcome.Unavailable, last, null);
+            }
+
+            if (pause > TimeSpan.Zero)
+            {
+                await Task.Delay(pause, cancel);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _closed.Cancel();
+        foreach (var pool in _pools.Values)
+        {
+            pool.Dispose();
+        }
+    }
+
+    private enum Step
+    {
+        Done,
+        Again,
+        Redirected,
+    }
+
+    private sealed record Refusal(CallError Error, HostPort? Leader);
+
+    private async ValueTask<(Step Step, Refusal? Refusal, TimeSpan? Wait, T? Value)> AttemptAsync<T>(KvRequest request, ConnectionPool pool, bool direct, TimeSpan left, Func<Http1Response, T> read, Func<CallOutcome, CallError, string?, T> fail, CancellationToken cancel)
+    {
+        Http1Connection? connection = null;
+        try
+        {
+            connection = await pool.RentAsync(Min(_options.ConnectTimeout, left), cancel);
+            connection.Request.ResetWrittenCount();
+            request.Encode(connection.Request, pool.Name, noForward: direct);
+            var response = await connection.ExchangeAsync(Min(request.IsWrite ? _options.WriteAttemptTimeout : _options.ReadAttemptTimeout, left), cancel);
+            pool.Trust();
+            return response.Status is (>= 200 and < 300) or 404 or 412
+                ? Answered(request, response, read, fail)
+                : Refused(request, response, fail);
+        }
+        catch (Http1Exception failure)
+        {
+            var interrupted = cancel.IsCancellationRequested;
+            if (!interrupted)
+            {
+                pool.Suspect(TimeSpan.FromMilliseconds(failure.TimedOut ? 2000 : failure.Reached == Reached.NotSent ? 500 : 250));
+            }
+
+            var error = new CallError(interrupted ? "interrupted" : failure.TimedOut ? "timeout" : failure.Reached == Reached.NotSent ? "unreachable" : "broken_connection", failure.Message, 0);
+            if (request.IsWrite && failure.Reached == Reached.Unclear)
+            {
+                if (direct)
+                {
+                    _ = RefreshInBackgroundAsync();
+                }
+
+                return (Step.Done, null, null, fail(CallOutcome.Unknown, error, null));
+            }
+
+            return (Step.Again, new Refusal(error, null), null, default);
+        }
+        finally
+        {
+            if (connection is not null)
+            {
+                pool.Return(connection);
+            }
+        }
+    }
+
+    private static (Step, Refusal?, TimeSpan?, T?) Answered<T>(KvRequest request, Http1Response response, Func<Http1Response, T> read, Func<CallOutcome, CallError, string?, T> fail)
+    {
+        try
+        {
+            if (response.Status < 300)
+            {
+                return (Step.Done, null, null, read(response));
+            }
+
+            var problem = ProblemOf(response);
+            if (response.Status == 404 && problem is not { Code: "not_found" })
+            {
+                // Not the store's answer about a record, but somebody's about a route.
+                return (Step.Done, null, null, fail(CallOutcome.Failed, new CallError(problem?.Code ?? "bad_answer", problem?.Detail ?? "there is no such route: is this a Flotilla node?", 404), null));
+            }
+
+            var outcome = response.Status == 404 ? CallOutcome.NotFound : CallOutcome.VersionMismatch;
+            return (Step.Done, null, null, fail(outcome, ErrorOf(response, problem), problem?.Version ?? response.ETag));
+        }
+        catch (JsonException garbled)
+        {
+            // The status is definite, but what it says can't be read: a write was done, a read has no result.
+            return (Step.Done, null, null, fail(request.IsWrite ? CallOutcome.Unknown : CallOutcome.Failed, new CallError("bad_answer", $"the answer is not what it should be: {garbled.Message}", response.Status), null));
+        }
+    }
+
+    private static (Step, Refusal?, TimeSpan?, T?) Refused<T>(KvRequest request, Http1Response response, Func<CallOutcome, CallError, string?, T> fail)
+    {
+        Problem? problem = null;
+        try
+        {
+            problem = ProblemOf(response);
+        }
+        catch (JsonException)
+        {
+            // The status alone decides then.
+        }
+
+        var error = ErrorOf(response, problem);
+        switch (response.Status)
+        {
+            case 409 when string.Equals(error.Code, "not_leader", StringComparison.Ordinal):
+                return (Step.Redirected, new Refusal(error, HostPort.TryParse(problem?.Leader?.Http, out var leader, out _) ? leader : null), null, default);
+            case 429:
+                return (Step.Again, new Refusal(error, null), response.RetryAfter ?? TimeSpan.FromMilliseconds(100 + Random.Shared.Next(100)), default);
+            case 503:
+                return (Step.Again, new Refusal(error, null), response.RetryAfter, default);
+            case 408 or >= 500:
+                // 504 says so itself; behind a 500, or behind what a proxy says of a server that it lost, a write may be under way.
+                return request.IsWrite
+                    ? (Step.Done, null, null, fail(CallOutcome.Unknown, error, null))
+                    : (Step.Again, new Refusal(error, null), null, default);
+            default:
+                return (Step.Done, null, null, fail(CallOutcome.Failed, error, null));
+        }
+    }
+
+    private ConnectionPool Choose(int slot, int attempt, uint turn, out bool direct)
+    {
+        direct = false;
+        var routing = Routing;
+        if (slot >= 0 && attempt < DirectAttempts && routing.LeaderOf(slot) is { } leader)
+        {
+            var pool = Pool(leader);
+            if (!pool.IsSuspect)
+            {
+                direct = true;
+                return pool;
+            }
+
+            _ = RefreshInBackgroundAsync();
+        }
+
+        var count = _endpoints.Length + routing.Nodes.Length;
+        var first = (int)((turn + (uint)attempt) % (uint)_endpoints.Length);
+        for (var i = 0; i < count; i++)
+        {
+            // The endpoints given come first, then the nodes learned, should all of those be gone.
+            var pool = i < _endpoints.Length ? _endpoints[(first + i) % _endpoints.Length] : Pool(routing.Nodes[(i + attempt) % routing.Nodes.Length]);
+            if (!pool.IsSuspect)
+            {
+                return pool;
+            }
+        }
+
+        return _endpoints[first];
+    }
+
+    private ConnectionPool Pool(HostPort endpoint) =>
+        _pools.TryGetValue(endpoint, out var pool) ? pool : _pools.GetOrAdd(endpoint, static (address, max) => new ConnectionPool(address, max), _options.MaxIdleConnections);
+
+    private void Learn(int slot, HostPort leader)
+    {
+        if (slot < 0)
+        {
+            return;
+        }
+
+        RoutingTable before;
+        RoutingTable after;
+        do
+        {
+            before = Routing;
+            after = before.With(slot, leader);
+        }
+        while (Interlocked.CompareExchange(ref _routing, after, before) != before);
+    }
+
+    private async Task RefreshInBackgroundAsync()
+    {
+        // Whatever goes wrong here goes wrong in the request that needs it, too, and is reported there.
+        try
+        {
+            await Task.Yield();
+            await RefreshAsync(force: false, _closed.Token);
+        }
+        catch (Exception)
+        {
+            return;
+        }
+    }
+
+    /// <summary>Asks the endpoints in turn for <c>/config</c>. Without <paramref name="force"/> only if nobody is at it and the last time is a while ago.</summary>
+    private async Task RefreshAsync(bool force, CancellationToken cancel)
+    {
+        if (!await _refreshGate.WaitAsync(force ? Timeout.InfiniteTimeSpan : TimeSpan.Zero, cancel))
+        {
+            return;
+        }
+
+        try
+        {
+            if (force ? !Routing.IsEmpty : Stopwatch.GetElapsedTime(_refreshedAt) < RefreshPause)
+            {
+                return;
+            }
+
+            var request = new KvRequest { Method = "GET", Path = "/config" };
+            var candidates = _endpoints.Concat(Routing.Nodes.Select(Pool)).OrderBy(p => p.IsSuspect).ToList();
+            foreach (var pool in candidates)
+            {
+                var (step, _, _, config) = await AttemptAsync<ConfigDocument?>(request, pool, direct: false, TimeSpan.FromSeconds(1),
+                    static response => JsonSerializer.Deserialize(response.Body.Span, DocumentsJson.Default.ConfigDocument), static (_, _, _) => null, cancel);
+                if (step == Step.Done && config is not null)
+                {
+                    RoutingTable before;
+                    do
+                    {
+                        before = Routing;
+                    }
+                    while (Interlocked.CompareExchange(ref _routing, before.With(config), before) != before);
+                    break;
+                }
+            }
+
+            _refreshedAt = Stopwatch.GetTimestamp();
+        }
+        finally
+        {
+            _refreshGate.Release();
+        }
+    }
+
+    private static Problem? ProblemOf(Http1Response response) =>
+        response.Body.Span.TrimStart(" \r\n\t"u8) is [(byte)'{', ..] ? JsonSerializer.Deserialize(response.Body.Span, DocumentsJson.Default.Problem) : null;
+
+    private static CallError ErrorOf(Http1Response response, Problem? problem) => new(
+        problem?.Code ?? response.Status switch
+        {
+            404 => "not_found",
+            412 => "version_mismatch",
+            413 => "too_large",
+            429 => "overloaded",
+            503 => "no_quorum",
+            504 => "indeterminate",
+            _ => $"http_{response.Status}",
+        },
+        problem?.Detail ?? problem?.Title ?? $"the server answered {response.Status}",
+        response.Status);
+
+    private static TimeSpan Backoff(int attempt) => TimeSpan.FromMilliseconds(Math.Min(200, 10 << Math.Min(attempt, 5)) * (0.5 + (Random.Shared.NextDouble() / 2)));
+
+    private static TimeSpan Min(TimeSpan a, TimeSpan b) => a < b ? a : b;
+}

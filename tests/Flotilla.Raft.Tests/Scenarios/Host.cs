@@ -1,0 +1,175 @@
+namespace Flotilla.Raft.Tests.Scenarios;
+
+/// <summary>One node of a scenario: a Raft, its clock, and a disk that keeps what was synced and forgets the rest at a crash.</summary>
+internal sealed class Host(NodeId id, IReadOnlyList<NodeId> voters, ScenarioWorld world)
+{
+    private readonly List<Effect.Persist> _unsynced = [];
+    private readonly List<Effect.Send> _waiting = [];
+    private ulong _synced;
+
+    public NodeId Id { get; } = id;
+
+    public Incarnation Incarnation { get; set; }
+
+    public RaftOptions Options { get; set; } = new();
+
+    public Raft? Raft { get; private set; }
+
+    public Instant Now { get; private set; } = new(1_000_000);
+
+    public bool DiskHeld { get; set; }
+
+    public HardState HardState { get; set; }
+
+    public IdentityState Identity { get; set; } = IdentityState.Empty;
+
+    public List<Entry> Disk { get; } = [];
+
+    public List<string> Applied { get; } = [];
+
+    public LogIndex AppliedIndex { get; private set; }
+
+    public void Start(ulong seed)
+    {
+        var runs = new List<(LogIndex, Term)>();
+        foreach (var entry in Disk)
+        {
+            if (runs.Count == 0 || runs[^1].Item2 != entry.Term)
+            {
+                runs.Add((entry.Index, entry.Term));
+            }
+        }
+
+        _synced = 0;
+        AppliedIndex = default;
+        Applied.Clear();
+        var recovery = new RaftRecovery(HardState, Identity, Disk.Count == 0 ? default : Disk[^1].Index, runs);
+        Raft = new Raft(Id, Incarnation, voters, Options, recovery, seed, Now);
+    }
+
+    /// <summary>Stops the process. What was not synced is lost.</summary>
+    public void Crash()
+    {
+        Raft = null;
+        _unsynced.Clear();
+        _waiting.Clear();
+        DiskHeld = false;
+    }
+
+    public void Wipe(Incarnation incarnation)
+    {
+        Disk.Clear();
+        HardState = default;
+        Identity = IdentityState.Empty;
+        Incarnation = incarnation;
+    }
+
+    public void Advance(double ms)
+    {
+        Now = Now.PlusMs(ms);
+        Raft?.Tick(Now);
+    }
+
+    /// <summary>Carries out effects until none are left; syncs at once unless the disk is held.</summary>
+    public void Pump()
+    {
+        while (Raft?.TakeEffects() is { Count: > 0 } effects)
+        {
+            foreach (var effect in effects.ToArray())
+            {
+                Carry(effect);
+            }
+
+            if (!DiskHeld)
+            {
+                Sync(ulong.MaxValue);
+            }
+        }
+    }
+
+    /// <summary>The disk completes persists up to <paramref name="sequence"/>, and sends what waited for them.</summary>
+    public void Sync(ulong sequence)
+    {
+        var done = _synced;
+        while (_unsynced.Count > 0 && _unsynced[0].Sequence.Value <= sequence)
+        {
+            Store(_unsynced[0]);
+            done = _unsynced[0].Sequence.Value;
+            _unsynced.RemoveAt(0);
+        }
+
+        if (done == _synced)
+        {
+            return;
+        }
+
+        _synced = done;
+        foreach (var send in _waiting.Where(send => send.After.Value <= done).ToArray())
+        {
+            _waiting.Remove(send);
+            world.Post(this, send);
+        }
+
+        Raft!.Persisted(new PersistSequence(done), Now);
+    }
+
+    private void Carry(Effect effect)
+    {
+        switch (effect)
+        {
+            case Effect.Persist persist:
+                world.Say($"{Id} {Text.Of(persist)}");
+                _unsynced.Add(persist);
+                break;
+            case Effect.Send send when send.After.Value > _synced:
+                _waiting.Add(send);
+                break;
+            case Effect.Send send:
+                world.Post(this, send);
+                break;
+            case Effect.Commit commit:
+                Apply(commit.Index);
+                break;
+            case Effect.ReadReady ready:
+                world.Say($"{Id} read {ready.Id} ready at {ready.Index}");
+                break;
+            case Effect.ReadFailed failed:
+                world.Say($"{Id} read {failed.Id} failed");
+                break;
+            case Effect.RoleChanged role:
+                world.Say($"{Id} is {role.Role} in {role.Term}, leader {role.Leader}");
+                break;
+            case Effect.Fetch fetch:
+                world.Say($"{Id} fetches {fetch.From}..{fetch.Through} for {fetch.To}");
+                Raft!.EntriesFetched(fetch.To, Disk.Where(e => e.Index >= fetch.From && e.Index <= fetch.Through).ToArray(), Now);
+                break;
+        }
+    }
+
+    private void Apply(LogIndex commit)
+    {
+        var entries = new List<Entry>();
+        for (var index = AppliedIndex.Next; index <= commit; index = index.Next)
+        {
+            entries.Clear();
+            var entry = Raft!.Log.TryRead(index, index, 1, entries) ? entries[0] : Disk.Single(e => e.Index == index);
+            Applied.Add(Text.Of(entry));
+            world.CheckApplied(Id, entry);
+        }
+
+        AppliedIndex = commit;
+        Raft!.Applied(commit);
+        world.Say($"{Id} commits {commit}");
+    }
+
+    private void Store(Effect.Persist persist)
+    {
+        HardState = persist.HardState ?? HardState;
+        Identity = persist.Identity ?? Identity;
+        if (persist.Entries.Count > 0)
+        {
+            Disk.RemoveAll(entry => entry.Index >= persist.Entries[0].Index);
+            Disk.AddRange(persist.Entries);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+using System.Globalization;
+using System.Text;
+
+namespace Flotilla.Raft.Tests.Scenarios;
+
+/// <summary>How messages and effects read in a transcript.</summary>
+internal static class Text
+{
+    public static string Of(Message message) => message switch
+    {
+        RequestVote m => $"{(m.PreVote ? "PreVote" : "RequestVote")} {m.Term} last={m.LastLogIndex}/{m.LastLogTerm}{(m.Transfer ? " transfer" : "")}",
+        RequestVoteReply m => $"{(m.PreVote ? "PreVoteReply" : "RequestVoteReply")} {m.Term} {(m.Granted ? "granted" : "refused")}",
+        AppendEntries m => $"AppendEntries {m.Term} prev={m.PrevLogIndex}/{m.PrevLogTerm} [{Of(m.Entries)}] commit={m.LeaderCommit} round={m.Round}",
+        AppendEntriesReply { Success: true } m => $"AppendEntriesReply {m.Term} match={m.MatchIndex} round={m.Round}",
+        AppendEntriesReply m => $"AppendEntriesReply {m.Term} refused={m.RejectedIndex} try={m.ConflictIndex}/{m.ConflictTerm} round={m.Round}",
+        TimeoutNow m => $"TimeoutNow {m.Term}",
+        ReadIndexRequest m => $"ReadIndex {m.Term}",
+        ReadIndexReply m => $"ReadIndexReply {m.Term} {(m.Ok ? $"index={m.Index}" : "refused")}",
+        EmptyRequest => "Empty?",
+        EmptyReply m => $"EmptyReply {(m.Empty ? "empty" : "not empty")} stored={m.Stored}",
+        _ => message.ToString(),
+    };
+
+    public static string Of(IReadOnlyList<Entry> entries)
+    {
+        var text = new StringBuilder();
+        for (var i = 0; i < entries.Count; i++)
+        {
+            if (i == 5 && entries.Count > 6)
+            {
+                return text.Append(CultureInfo.InvariantCulture, $" … {Of(entries[^1])}").ToString();
+            }
+
+            text.Append(i == 0 ? "" : " ").Append(Of(entries[i]));
+        }
+
+        return text.ToString();
+    }
+
+    public static string Of(Entry entry) =>
+        $"{entry.Index}/{entry.Term}{(entry.Kind == EntryKind.NoOp ? "" : ":" + (entry.Payload.Length > 16 ? $"{entry.Payload.Length}B" : Encoding.UTF8.GetString(entry.Payload.Span)))}";
+
+    public static string Of(Effect.Persist persist)
+    {
+        var parts = new List<string> { $"persist {persist.Sequence}" };
+        if (persist.HardState is { } state)
+        {
+            parts.Add(state.ToString());
+        }
+
+        if (persist.Identity is { } identity)
+        {
+            parts.Add($"{(identity.Admitted ? "admitted" : "not admitted")} knows {string.Join(' ', identity.Known.Select(k => $"{k.Peer}={k.Incarnation}{(k.ToldEmpty ? "(told empty)" : "")}"))}");
+        }
+
+        if (persist.Entries.Count > 0)
+        {
+            parts.Add($"[{Of(persist.Entries)}]");
+        }
+
+        return string.Join(' ', parts) + (persist.MustSync ? "" : " (no sync)");
+    }
+}

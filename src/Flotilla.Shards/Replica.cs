@@ -17,84 +17,318 @@ public readonly record struct RequestId(ulong Value);
 /// Commands are gathered by <see cref="Execute"/> and go into the log, many to an entry, at <see cref="Flush"/>.
 /// Not thread-safe: one shard loop owns it.
 /// </summary>
+/// <remarks>
+/// <para>The parts: <see cref="Raft"/> decides which entries are committed, <see cref="StateMachine"/> what they mean,
+/// <c>WaitingWrites</c> and <c>WaitingReads</c> who is answered what and when (the argument that every answer is definite
+/// or says that it is not stands there), <c>CommittedEntries</c> where entries come from.</para>
+/// <para>The wall clock is used for one thing: a leader stamps its entries with it, never below an earlier stamp. All that
+/// depends on time follows from the stamps, on every replica alike (hazard 8).</para>
+/// </remarks>
 public sealed class Replica
 {
+    private const double ExpiryHorizonMs = 3_600_000;
+
+    private readonly ReplicaOptions _options;
+    private readonly NodeId _self;
+    private readonly StateMachine _machine;
+    private readonly WaitingWrites _writes;
+    private readonly WaitingReads _reads;
+    private readonly CommittedEntries _committed;
+    private readonly List<CommandResult> _results = [];
+
+    // The output that the shell holds is not touched before the next flush: answers that are made meanwhile go to the other.
+    private ReplicaOutput _output = new();
+    private ReplicaOutput _lastOutput = new();
+
+    private Instant _now;
+    private bool _moreToApply;
+    private long _lastStampMs;
+    private (LogIndex Index, Term Term, long StampMs) _lastProposed;
+    private Instant _expiryDeadline = Instant.Never;
+    private Instant _nextTimeEntry;
+
     /// <summary>A replica that starts from what its disk holds; entries up to the commit hint are applied through <see cref="Effect.Fetch"/>.</summary>
-    public Replica(ShardGenesis genesis, NodeId self, Incarnation incarnation, ReplicaOptions options, RaftRecovery recovered, ulong seed, ClockReading clock) => throw new NotSupportedException();
+    /// <param name="genesis">The shard.</param>
+    /// <param name="self">This node, one of the voters.</param>
+    /// <param name="incarnation">This node's data directory.</param>
+    /// <param name="options">Times and limits.</param>
+    /// <param name="recovered">What the disk holds.</param>
+    /// <param name="seed">Seeds the election timeouts.</param>
+    /// <param name="clock">The time.</param>
+    /// <param name="store">An empty engine for the records; null for the copy-on-write tree.</param>
+    public Replica(ShardGenesis genesis, NodeId self, Incarnation incarnation, ReplicaOptions options, RaftRecovery recovered, ulong seed, ClockReading clock, IRecordStore? store = null)
+    {
+        ArgumentNullException.ThrowIfNull(genesis);
+        ArgumentNullException.ThrowIfNull(options);
+        _options = options;
+        _self = self;
+        _now = clock.Now;
+        _nextTimeEntry = clock.Now;
+        _machine = new StateMachine(store ?? new BTree(), genesis.Slots);
+        _writes = new WaitingWrites(options);
+        _reads = new WaitingReads(options);
+        _committed = new CommittedEntries(self);
+        Raft = new Raft.Raft(self, incarnation, genesis.Voters, options.Raft, recovered, seed, clock.Now);
+    }
 
     /// <summary>The consensus group, to read its state.</summary>
-    public Raft.Raft Raft { get; } = null!;
+    public Raft.Raft Raft { get; }
 
     /// <summary>The last entry that the state machine has applied.</summary>
-    public LogIndex LastApplied { get; }
+    public LogIndex LastApplied => _machine.LastApplied;
 
-    /// <summary>The records, to count them and for stale reads.</summary>
-    public IRecordView Records { get; } = null!;
+    /// <summary>The log time: the highest stamp applied, in milliseconds since the Unix epoch.</summary>
+    public long LogTimeMs => _machine.LogTimeMs;
 
-    /// <summary>When <see cref="Tick"/> has something to do, if nothing else happens.</summary>
-    public Instant NextDeadline { get; }
+    /// <summary>The records, to count them. Some may have expired: to read, use <see cref="Get"/> and <see cref="Scan"/>.</summary>
+    public IRecordView Records => _machine.Records;
+
+    /// <summary>Commands and reads that have no answer yet; at most <see cref="ReplicaOptions.MaxWaiting"/>.</summary>
+    public int Waiting => _writes.Count + _reads.Count;
+
+    /// <summary>When <see cref="Tick"/> and <see cref="Flush"/> have something to do, if nothing else happens.</summary>
+    public Instant NextDeadline
+    {
+        get
+        {
+            if (_moreToApply || _reads.More)
+            {
+                return _now;
+            }
+
+            var waiting = Instant.Min(_writes.EarliestDeadline, _reads.EarliestDeadline);
+            var own = Instant.Min(_expiryDeadline, _committed.RetryAt);
+            return Instant.Min(Raft.NextDeadline, Instant.Min(waiting, own));
+        }
+    }
+
+    /// <summary>A hash of all that was applied: equal on all replicas with the same <see cref="LastApplied"/>. Takes time linear in the data.</summary>
+    public ulong StateDigest() => _machine.StateDigest();
 
     /// <summary>Time has passed.</summary>
-    public void Tick(ClockReading clock) => throw new NotSupportedException();
+    public void Tick(ClockReading clock) => Raft.Tick(clock.Now);
 
     /// <summary>A message of this group has arrived.</summary>
-    public void Receive(NodeId from, Incarnation incarnation, Message message, ClockReading clock) => throw new NotSupportedException();
+    public void Receive(NodeId from, Incarnation incarnation, Message message, ClockReading clock) => Raft.Receive(from, incarnation, message, clock.Now);
 
     /// <summary>Every persist up to <paramref name="sequence"/> is durable.</summary>
-    public void Persisted(PersistSequence sequence, ClockReading clock) => throw new NotSupportedException();
+    public void Persisted(PersistSequence sequence, ClockReading clock) => Raft.Persisted(sequence, clock.Now);
 
-    /// <summary>Entries asked for by <see cref="Effect.Fetch"/> have been read.</summary>
-    public void EntriesFetched(NodeId to, IReadOnlyList<Entry> entries, ClockReading clock) => throw new NotSupportedException();
+    /// <summary>Entries asked for by <see cref="Effect.Fetch"/> have been read; none if they could not be, then they are asked for again.</summary>
+    public void EntriesFetched(NodeId to, IReadOnlyList<Entry> entries, ClockReading clock)
+    {
+        ArgumentNullException.ThrowIfNull(entries);
+        if (to == _self)
+        {
+            _committed.Fetched(entries, clock.Now);
+        }
+        else
+        {
+            Raft.EntriesFetched(to, entries, clock.Now);
+        }
+    }
 
     /// <summary>The dead-leader hint.</summary>
-    public void PeerGone(NodeId peer, ClockReading clock) => throw new NotSupportedException();
+    public void PeerGone(NodeId peer, ClockReading clock) => Raft.PeerGone(peer, clock.Now);
 
     /// <summary>Hands leadership over.</summary>
-    public bool TransferLeadership(NodeId target, ClockReading clock) => throw new NotSupportedException();
+    public bool TransferLeadership(NodeId target, ClockReading clock) => Raft.TransferLeadership(target, clock.Now);
 
     /// <summary>A write. Answered by exactly one <see cref="ReplicaOutput.Replies"/>, at the latest at <paramref name="deadline"/>.</summary>
-    public void Execute(RequestId id, in Command command, Instant deadline, ClockReading clock) => throw new NotSupportedException();
+    /// <param name="id">Names it in the answer.</param>
+    /// <param name="command">What to do. Its memory must stay as it is until the next <see cref="Flush"/> returns.</param>
+    /// <param name="deadline">When to stop waiting; nothing waits longer than <see cref="ReplicaOptions.MaxWaitMs"/>.</param>
+    /// <param name="clock">The time.</param>
+    public void Execute(RequestId id, in Command command, Instant deadline, ClockReading clock)
+    {
+        var refusal = Refusal(command.Key.Length, command.Value.Length);
+        if (command.TtlMs < 0 || !Enum.IsDefined(command.Kind))
+        {
+            refusal = ResultCode.BadRequest;
+        }
+
+        if (refusal == ResultCode.Ok)
+        {
+            _writes.Gather(id, in command, Cap(deadline, clock.Now));
+        }
+        else
+        {
+            _output.Replies.Add((id, CommandResult.Of(refusal)));
+        }
+    }
 
     /// <summary>A get; linearizable, or <paramref name="stale"/> from what is applied here. Answered likewise.</summary>
-    public void Get(RequestId id, ReadOnlyMemory<byte> key, bool stale, Instant deadline, ClockReading clock) => throw new NotSupportedException();
+    /// <param name="id">Names it in the answer.</param>
+    /// <param name="key">The key. Its memory must stay as it is until the answer.</param>
+    /// <param name="stale">Whether this replica's applied state will do, however old.</param>
+    /// <param name="deadline">When to stop waiting.</param>
+    /// <param name="clock">The time.</param>
+    public void Get(RequestId id, ReadOnlyMemory<byte> key, bool stale, Instant deadline, ClockReading clock)
+    {
+        var refusal = Refusal(key.Length, 0);
+        if (refusal == ResultCode.Ok)
+        {
+            _reads.Gather(new WaitingReads.Read(id, Cap(deadline, clock.Now), key, null), stale);
+        }
+        else
+        {
+            _output.Replies.Add((id, CommandResult.Of(refusal)));
+        }
+    }
 
-    /// <summary>A page of a scan, likewise.</summary>
-    public void Scan(RequestId id, in ScanRequest request, bool stale, Instant deadline, ClockReading clock) => throw new NotSupportedException();
+    /// <summary>A page of a scan, likewise. The request's memory must stay as it is until the answer.</summary>
+    public void Scan(RequestId id, in ScanRequest request, bool stale, Instant deadline, ClockReading clock)
+    {
+        if (Waiting >= _options.MaxWaiting)
+        {
+            _output.Pages.Add((id, new ScanPage(ResultCode.Overloaded, [], false)));
+        }
+        else
+        {
+            _reads.Gather(new WaitingReads.Read(id, Cap(deadline, clock.Now), default, request), stale);
+        }
+    }
 
     /// <summary>Proposes what was gathered, applies what is committed, serves the reads that became ready, and returns everything to be done. Call it once after each batch of inputs. The lists are reused: they are valid until the next call.</summary>
-    public ReplicaOutput Flush(ClockReading clock) => throw new NotSupportedException();
-}
+    public ReplicaOutput Flush(ClockReading clock)
+    {
+        _now = clock.Now;
+        ProposeWrites(clock);
+        _reads.Request(Raft, _now);
+        CarryOut(Raft.TakeEffects());
+        Apply();
+        if (AddTimeEntry(clock))
+        {
+            CarryOut(Raft.TakeEffects());
+        }
 
-/// <summary>What one batch of inputs led to.</summary>
-public sealed class ReplicaOutput
-{
-    /// <summary>Persist, Send, Fetch and RoleChanged effects, in order (Commit and reads are dealt with inside).</summary>
-    public List<Effect> Effects { get; } = [];
+        // Deadlines come last: what can be answered is answered.
+        _reads.Serve(_machine, _output);
+        _writes.Expire(_now, _output);
+        _reads.Expire(_now, _output);
 
-    /// <summary>Answers to commands and gets. Values are copies: they belong to the receiver.</summary>
-    public List<(RequestId Id, CommandResult Result)> Replies { get; } = [];
+        (_output, _lastOutput) = (_lastOutput, _output);
+        _output.Clear();
+        return _lastOutput;
+    }
 
-    /// <summary>Answers to scans.</summary>
-    public List<(RequestId Id, ScanPage Page)> Pages { get; } = [];
-}
+    private ResultCode Refusal(int keyBytes, int valueBytes) =>
+        keyBytes == 0 ? ResultCode.BadRequest
+        : keyBytes > _options.MaxKeyBytes || valueBytes > _options.MaxValueBytes ? ResultCode.TooLarge
+        : Waiting >= _options.MaxWaiting ? ResultCode.Overloaded
+        : ResultCode.Ok;
 
-/// <summary>Limits of one replica.</summary>
-public sealed record ReplicaOptions
-{
-    /// <summary>Raft's times and limits.</summary>
-    public RaftOptions Raft { get; init; } = new();
+    private static Instant Later(Instant a, Instant b) => a >= b ? a : b;
 
-    /// <summary>Longest key in bytes. Default 4 KiB.</summary>
-    public int MaxKeyBytes { get; init; } = 4 << 10;
+    private Instant Cap(Instant deadline, Instant now) => Instant.Min(deadline, now.PlusMs(_options.MaxWaitMs));
 
-    /// <summary>Longest value in bytes. Default 1 MiB.</summary>
-    public int MaxValueBytes { get; init; } = 1 << 20;
+    private void ProposeWrites(ClockReading clock)
+    {
+        var stampMs = Stamp(clock);
+        var last = _writes.Propose(Raft, stampMs, clock.Now, _output);
+        if (last != LogIndex.Zero)
+        {
+            _lastProposed = (last, Raft.Term, stampMs);
+            _lastStampMs = stampMs;
+        }
+    }
 
-    /// <summary>Payload bytes in one entry over which the next command starts another. Default 256 KiB.</summary>
-    public int MaxEntryBytes { get; init; } = 256 << 10;
+    // Never below an earlier stamp, nor below the log time, which holds the stamps of earlier leaders.
+    private long Stamp(ClockReading clock) => Math.Max(Math.Max(_lastStampMs, _machine.LogTimeMs), clock.WallMs);
 
-    /// <summary>Commands and reads that may wait in one replica before new ones are answered <see cref="ResultCode.Overloaded"/>. Default 16,384.</summary>
-    public int MaxWaiting { get; init; } = 16_384;
+    private void CarryOut(IReadOnlyList<Effect> effects)
+    {
+        foreach (var effect in effects)
+        {
+            switch (effect)
+            {
+                case Effect.Commit:
+                    break; // Apply looks at the commit index itself.
+                case Effect.ReadReady ready:
+                    _reads.Ready(ready.Id, ready.Index);
+                    break;
+                case Effect.ReadFailed failed:
+                    _reads.Failed(failed.Id, _output);
+                    break;
+                default:
+                    _output.Effects.Add(effect);
+                    break;
+            }
+        }
+    }
+
+    private void Apply()
+    {
+        var budget = (long)_options.ApplyBytesPerFlush;
+        var before = _machine.LastApplied;
+        var fetching = false;
+        while (budget > 0 && !fetching && _machine.LastApplied < Raft.CommitIndex)
+        {
+            fetching = !_committed.TryTake(Raft, _machine.LastApplied.Next, (int)budget, _now, _output.Effects, out var entry);
+            if (!fetching)
+            {
+                budget -= entry.Cost;
+                if (_writes.Applying(entry.Index, entry.Term, _output))
+                {
+                    _machine.Apply(in entry, _results);
+                    _writes.Resolve(_results, _output);
+                }
+                else
+                {
+                    _machine.Apply(in entry, null);
+                }
+            }
+        }
+
+        _committed.Forget();
+        _moreToApply = !fetching && _machine.LastApplied < Raft.CommitIndex;
+        if (_machine.LastApplied > before)
+        {
+            Raft.Applied(_machine.LastApplied);
+        }
+    }
+
+    // A leader whose records fall due by its clock moves the log time on, unless an entry already under way will. Only the
+    // clock of the leader matters, and only through the stamp; followers expire nothing by themselves.
+    private bool AddTimeEntry(ClockReading clock)
+    {
+        _expiryDeadline = Instant.Never;
+        var dueMs = _machine.NextExpiryMs;
+        if (dueMs == long.MaxValue || !Raft.AcceptsProposals)
+        {
+            return false;
+        }
+
+        if (_lastProposed.Term == Raft.Term && _lastProposed.Index > _machine.LastApplied && _lastProposed.StampMs >= dueMs)
+        {
+            return false;
+        }
+
+        var stampMs = Stamp(clock);
+        if (stampMs < dueMs)
+        {
+            // The wall clock may be set meanwhile: then this is reckoned anew, at the latest after the horizon.
+            _expiryDeadline = Later(clock.Now.PlusMs(Math.Min(dueMs - clock.WallMs, ExpiryHorizonMs)), _nextTimeEntry);
+            return false;
+        }
+
+        if (clock.Now < _nextTimeEntry)
+        {
+            _expiryDeadline = _nextTimeEntry;
+            return false;
+        }
+
+        _nextTimeEntry = clock.Now.PlusMs(_options.TimeEntrySpacingMs);
+        if (Raft.Propose(EntryKind.Command, CommandCodec.Encode(stampMs, []), clock.Now, out var index) != ProposeOutcome.Accepted)
+        {
+            _expiryDeadline = _nextTimeEntry;
+            return false;
+        }
+
+        _lastProposed = (index, Raft.Term, stampMs);
+        _lastStampMs = stampMs;
+        return true;
+    }
 }
 
 /// <summary>One shard as genesis made it.</summary>

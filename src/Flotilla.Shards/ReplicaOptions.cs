@@ -1,0 +1,40 @@
+using Flotilla.Raft;
+
+namespace Flotilla.Shards;
+
+/// <summary>Limits of one replica.</summary>
+public sealed record ReplicaOptions
+{
+    /// <summary>Raft's times and limits.</summary>
+    public RaftOptions Raft { get; init; } = new();
+
+    /// <summary>Longest key in bytes. Default 4 KiB.</summary>
+    public int MaxKeyBytes { get; init; } = 4 << 10;
+
+    /// <summary>Longest value in bytes. Default 1 MiB.</summary>
+    public int MaxValueBytes { get; init; } = 1 << 20;
+
+    /// <summary>Payload bytes in one entry over which the next command starts another. Default 256 KiB.</summary>
+    public int MaxEntryBytes { get; init; } = 256 << 10;
+
+    /// <summary>Commands and reads that may wait in one replica before new ones are answered <see cref="ResultCode.Overloaded"/>. Default 16,384.</summary>
+    public int MaxWaiting { get; init; } = 16_384;
+
+    /// <summary>No deadline counts that lies further ahead than this, so that everything that waits ends. Milliseconds, default 60,000.</summary>
+    public int MaxWaitMs { get; init; } = 60_000;
+
+    /// <summary>
+    /// Bytes of entries applied in one <see cref="Replica.Flush"/>, so that a long backlog after a restart does not hold up
+    /// heartbeats and votes. Default 1 MiB, some ten milliseconds of small writes.
+    /// </summary>
+    public int ApplyBytesPerFlush { get; init; } = 1 << 20;
+
+    /// <summary>Bytes of answers to reads made in one <see cref="Replica.Flush"/>; the rest follows in the next. Default 8 MiB.</summary>
+    public int ReadBytesPerFlush { get; init; } = 8 << 20;
+
+    /// <summary>
+    /// A leader that only waits for records to expire adds a time entry at most this often: a bound on its syncs, and on
+    /// how long an expired record is still seen in an idle shard. Milliseconds, default 25.
+    /// </summary>
+    public int TimeEntrySpacingMs { get; init; } = 25;
+}

@@ -1,0 +1,250 @@
+using System.Buffers.Text;
+using Flotilla.Data;
+using Flotilla.Raft;
+using Flotilla.Topology;
+using Version = Flotilla.Data.Version;
+
+namespace Flotilla.Shards;
+
+/// <summary>
+/// What a shard's log means: applies its entries in order to the records. Deterministic: the state and every result are
+/// a function of the entries alone. No clock is read here (hazard 8): time is the <b>log time</b>, the highest stamp
+/// applied so far, and a record is gone once the log time has reached its expiry, in the same entry on every replica.
+/// Not thread-safe.
+/// </summary>
+public sealed class StateMachine
+{
+    /// <summary>
+    /// One entry removes at most so many records that fell due, so that no entry takes long to apply. The rest counts as
+    /// absent anyhow and goes with the entries that follow.
+    /// </summary>
+    public const int MaxExpiredPerEntry = 1024;
+
+    private readonly IRecordStore _store;
+    private readonly uint[] _slotEpochs = new uint[Slot.Count]; // 0: not owned
+    private readonly ExpiryIndex _expiry = new();
+    private readonly List<Command> _batch = [];
+
+    /// <summary>The state before the first entry.</summary>
+    /// <param name="store">An empty store, used by nobody else.</param>
+    /// <param name="slots">The slots that the shard owns at first, under slot epoch 1.</param>
+    public StateMachine(IRecordStore store, IReadOnlyList<Slot> slots)
+    {
+        ArgumentNullException.ThrowIfNull(store);
+        ArgumentNullException.ThrowIfNull(slots);
+        _store = store;
+        foreach (var slot in slots)
+        {
+            _slotEpochs[slot.Value] = 1;
+        }
+    }
+
+    /// <summary>The last entry applied.</summary>
+    public LogIndex LastApplied { get; private set; }
+
+    /// <summary>The highest stamp applied, in milliseconds since the Unix epoch; 0 before the first. Never goes back.</summary>
+    public long LogTimeMs { get; private set; }
+
+    /// <summary>The log time at which the next record is gone, or <see cref="long.MaxValue"/>. Not above <see cref="LogTimeMs"/> while some that fell due are still to be removed.</summary>
+    public long NextExpiryMs => _expiry.NextMs;
+
+    /// <summary>The records, those included that fell due and are not removed yet: <see cref="Get"/> and <see cref="Scan"/> hide them.</summary>
+    public IRecordView Records => _store;
+
+    /// <summary>Applies the entry after <see cref="LastApplied"/>.</summary>
+    /// <param name="entry">A committed entry.</param>
+    /// <param name="results">Cleared, then filled with one result for each command, in order; null if nobody waits for them.</param>
+    /// <exception cref="MalformedPayloadException">The payload can't be read; nothing was applied.</exception>
+    public void Apply(in Entry entry, List<CommandResult>? results)
+    {
+        if (entry.Index != LastApplied.Next)
+        {
+            throw new InvalidOperationException($"Entry {entry} cannot be applied after {LastApplied}.");
+        }
+
+        results?.Clear();
+        if (entry.Kind == EntryKind.Command)
+        {
+            var stampMs = CommandCodec.Decode(entry.Payload, _batch);
+
+            // A leader stamps with max(last stamp, its clock); the maximum here makes sure even if one did not know the
+            // last stamp when it took over.
+            LogTimeMs = Math.Max(LogTimeMs, stampMs);
+            RemoveExpired();
+            for (var i = 0; i < _batch.Count; i++)
+            {
+                var result = Execute(_batch[i], entry.Index, (ulong)i, results is not null);
+                results?.Add(result);
+            }
+
+            _batch.Clear(); // Lets go of the payload.
+        }
+
+        LastApplied = entry.Index;
+    }
+
+    /// <summary>A get from what is applied. The value is a copy.</summary>
+    public CommandResult Get(ReadOnlyMemory<byte> key)
+    {
+        if (EpochOf(key) == 0)
+        {
+            return CommandResult.Of(ResultCode.NotOwner);
+        }
+
+        return TryFind(key, out var record)
+            ? new CommandResult(ResultCode.Ok, record.Version, record.Value.ToArray())
+            : CommandResult.Of(ResultCode.NotFound);
+    }
+
+    /// <summary>A page of a scan from what is applied. The records are copies; those of slots not owned are left out.</summary>
+    public ScanPage Scan(in ScanRequest request) => ScanPages.Read(_store, _slotEpochs, LogTimeMs, in request);
+
+    /// <summary>
+    /// A hash of everything that the entries have decided: records with versions and expiries, log time, slots. Equal on
+    /// all replicas that have applied the same entries; the simulator compares it. Takes time linear in the data.
+    /// </summary>
+    public ulong StateDigest()
+    {
+        var visitor = new DigestVisitor(new StableHash(0));
+        visitor.Hash.Add((ulong)LogTimeMs);
+        foreach (var epoch in _slotEpochs)
+        {
+            visitor.Hash.Add(epoch);
+        }
+
+        _store.Visit([], ref visitor);
+        return visitor.Hash.Value;
+    }
+
+    // Ownership comes first: a command for a slot that is not (or no longer) owned has no effect, whatever else it says.
+    private CommandResult Execute(in Command command, LogIndex index, ulong place, bool wanted)
+    {
+        var slotEpoch = EpochOf(command.Key);
+        if (slotEpoch == 0)
+        {
+            return CommandResult.Of(ResultCode.NotOwner);
+        }
+
+        var version = new Version(slotEpoch, ModeEpoch: 0, index.Value, place);
+        switch (command.Kind)
+        {
+            case CommandKind.Put:
+                // What is there matters to the expiry index only.
+                var oldExpiry = _expiry.Count > 0 && _store.TryGet(command.Key.Span, out var old) ? old.ExpiresAtMs : 0;
+                return Write(command.Key, command.Value.Span, version, oldExpiry, ExpiryOf(command.TtlMs));
+            case CommandKind.PutIfAbsent:
+                return TryFind(command.Key, out var there)
+                    ? new CommandResult(ResultCode.VersionMismatch, there.Version, default)
+                    : Write(command.Key, command.Value.Span, version, there.ExpiresAtMs, ExpiryOf(command.TtlMs));
+            case CommandKind.CompareAndSwap:
+                return Matches(in command, out var replaced)
+                    ? Write(command.Key, command.Value.Span, version, replaced.ExpiresAtMs, ExpiryOf(command.TtlMs))
+                    : new CommandResult(ResultCode.VersionMismatch, replaced.Version, default);
+            case CommandKind.Delete:
+                return TryFind(command.Key, out var deleted) ? Remove(command.Key, deleted.ExpiresAtMs) : CommandResult.Of(ResultCode.NotFound);
+            case CommandKind.CompareAndDelete:
+                return Matches(in command, out var removed)
+                    ? Remove(command.Key, removed.ExpiresAtMs)
+                    : new CommandResult(ResultCode.VersionMismatch, removed.Version, default);
+            case CommandKind.Increment:
+                return Increment(in command, version, wanted);
+            default:
+                throw new InvalidOperationException($"The codec let command kind {command.Kind} through.");
+        }
+    }
+
+    private CommandResult Increment(in Command command, Version version, bool wanted)
+    {
+        var found = TryFind(command.Key, out var record);
+        long number = 0;
+        if (found && !TryParseInteger(record.Value.Span, out number))
+        {
+            return CommandResult.Of(ResultCode.BadRequest);
+        }
+
+        var sum = unchecked(number + command.Delta);
+        if (((number ^ sum) & (command.Delta ^ sum)) < 0)
+        {
+            return CommandResult.Of(ResultCode.BadRequest); // Overflow: the sum's sign differs from that of both addends.
+        }
+
+        Span<byte> text = stackalloc byte[20]; // "-9223372036854775808"
+        Utf8Formatter.TryFormat(sum, text, out var length);
+        text = text[..length];
+        var answer = Write(command.Key, text, version, record.ExpiresAtMs, found ? record.ExpiresAtMs : 0);
+        return wanted ? answer with { Value = text.ToArray() } : answer;
+    }
+
+    private CommandResult Write(ReadOnlyMemory<byte> key, ReadOnlySpan<byte> value, Version version, long oldExpiryMs, long expiryMs)
+    {
+        _store.Put(key.Span, value, version, expiryMs);
+        _expiry.Change(key, oldExpiryMs, expiryMs);
+        return new CommandResult(ResultCode.Ok, version, default);
+    }
+
+    private CommandResult Remove(ReadOnlyMemory<byte> key, long oldExpiryMs)
+    {
+        _store.Remove(key.Span);
+        _expiry.Change(key, oldExpiryMs, 0);
+        return CommandResult.Of(ResultCode.Ok);
+    }
+
+    // False hands out version none, also for a record that fell due: that is what is there, as far as anyone may know.
+    private bool Matches(in Command command, out Record record)
+    {
+        var found = TryFind(command.Key, out record);
+        if (!found)
+        {
+            record = record with { Version = Version.None };
+        }
+
+        return found && record.Version == command.Expected;
+    }
+
+    // A record that fell due is not found, but its expiry is handed out: whoever writes over it must take it off the index.
+    private bool TryFind(ReadOnlyMemory<byte> key, out Record record) =>
+        _store.TryGet(key.Span, out record) && !IsExpired(record.ExpiresAtMs, LogTimeMs);
+
+    private void RemoveExpired()
+    {
+        for (var n = 0; n < MaxExpiredPerEntry && _expiry.TryTake(LogTimeMs, out var key); n++)
+        {
+            _store.Remove(key.Span);
+        }
+    }
+
+    private uint EpochOf(ReadOnlyMemory<byte> key) => _slotEpochs[Slot.Of(key.Span).Value];
+
+    // Reckoned from the log time, which is the entry's stamp unless a leader with a slower clock wrote a lower one: a time
+    // to live is never cut short by that. An expiry past the end of time never comes.
+    private long ExpiryOf(long ttlMs) => ttlMs == 0 ? 0 : ttlMs > long.MaxValue - LogTimeMs ? long.MaxValue : LogTimeMs + ttlMs;
+
+    /// <summary>True if a record with this expiry is gone at this log time.</summary>
+    internal static bool IsExpired(long expiresAtMs, long logTimeMs) => expiresAtMs != 0 && logTimeMs >= expiresAtMs;
+
+    // Only what Increment itself would write: no plus sign, no leading zeros, no spaces, no "-0". So a counter has one
+    // text, and what is no counter is never taken for one.
+    private static bool TryParseInteger(ReadOnlySpan<byte> text, out long number)
+    {
+        number = 0;
+        var digits = text.StartsWith("-"u8) ? text[1..] : text;
+        var canonical = digits.Length > 0 && (digits[0] is >= (byte)'1' and <= (byte)'9' || text.SequenceEqual("0"u8));
+        return canonical && Utf8Parser.TryParse(text, out number, out var consumed) && consumed == text.Length;
+    }
+
+    private struct DigestVisitor(StableHash hash) : IRecordVisitor
+    {
+        public StableHash Hash = hash;
+
+        public bool Visit(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, Version version, long expiresAtMs)
+        {
+            Hash.Add(key);
+            Hash.Add(value);
+            Hash.Add(((ulong)version.SlotEpoch << 32) | version.ModeEpoch);
+            Hash.Add(version.Counter);
+            Hash.Add(version.Sub);
+            Hash.Add((ulong)expiresAtMs);
+            return true;
+        }
+    }
+}

@@ -1,42 +1,460 @@
+using System.Security.Cryptography;
 using Flotilla.Raft;
 using Flotilla.Storage.Disk;
+using Flotilla.Storage.Segments;
+using Flotilla.Wire.Log;
 
 namespace Flotilla.Storage;
 
 /// <summary>
 /// The write-ahead log of one node: the entries, hard states and identity states of all its groups, in segments.
-/// <see cref="Append"/> and <see cref="Sync"/> belong to one thread; <see cref="TryRead"/> may run on others meanwhile.
+/// <see cref="Append"/>, <see cref="Sync"/>, <see cref="Release"/> and <see cref="Dispose"/> belong to one thread;
+/// <see cref="TryRead"/>, <see cref="PrepareSpare"/> and the properties that say so may be used on others meanwhile.
+/// Format and recovery: <c>docs/wal.md</c>.
 /// </summary>
 public sealed class Wal : IDisposable
 {
-    /// <summary>Opens the log and recovers: cuts a torn tail, refuses corruption with <see cref="WalCorruptException"/>.</summary>
-    public static Wal Open(IDisk disk, WalOptions options) => throw new NotSupportedException();
+    private readonly IDisk _disk;
+    private readonly SegmentPool _pool;
+    private readonly SegmentChain _chain;
 
-    /// <summary>What was recovered of a group; <see cref="RaftRecovery.Empty"/> for one that was never here.</summary>
-    public RaftRecovery Recovered(GroupId group) => throw new NotSupportedException();
+    // Guards the groups' durable state, which readers use while the appending thread changes it.
+    private readonly Lock _index = new();
+    private readonly Dictionary<GroupId, GroupLog> _groups;
 
-    /// <summary>Encodes a persist effect into the batch to be written next.</summary>
-    public void Append(GroupId group, Effect.Persist persist) => throw new NotSupportedException();
+    private readonly BatchWriter _batch = new();
+    private readonly List<PendingChange> _changes = [];
+    private readonly List<GroupLog> _dirty = [];
+    private ulong _oldest;
+    private bool _vouched = true;
+    private Exception? _failure;
+    private bool _disposed;
 
-    /// <summary>Writes the batch in one piece and makes it durable. Any exception is final for this process.</summary>
-    public void Sync() => throw new NotSupportedException();
+    private Wal(IDisk disk, WalOptions options, WalRecovery.Result recovered)
+    {
+        _disk = disk;
+        _groups = recovered.Groups;
+        _oldest = recovered.Oldest;
+        _pool = new SegmentPool(disk, options.SegmentBytes, recovered.Free, recovered.LastNumber);
+        var seed = options.GenerationSeed ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
+        var owner = recovered.End?.Segment.Header.Owner ?? options.Owner ?? new SplitMix64(~seed).Next();
+        _chain = new SegmentChain(_pool, options.SegmentBytes, seed, owner, recovered.Segments, recovered.End);
+        foreach (var group in _groups.Values)
+        {
+            group.Pending.Last = group.Last;
+            group.Pending.Released = group.Released;
+        }
 
-    /// <summary>Reads durable entries from <paramref name="from"/> on: at least one, then up to <paramref name="through"/> and about <paramref name="maxBytes"/>. False if <paramref name="from"/> isn't there.</summary>
-    public bool TryRead(GroupId group, LogIndex from, LogIndex through, int maxBytes, List<Entry> into) => throw new NotSupportedException();
+        try
+        {
+            if (recovered.MustBegin)
+            {
+                BeginSegment(0);
+            }
+            else
+            {
+                Retire();
+            }
+        }
+        catch (IOException)
+        {
+            Close();
+            throw;
+        }
+    }
 
-    /// <summary>Entries of a group up to here are no longer needed (a snapshot holds them): segments that hold nothing needed are recycled.</summary>
-    public void Release(GroupId group, LogIndex through) => throw new NotSupportedException();
+    /// <summary>The groups that the log knows, in no order. For the appending thread.</summary>
+    public IEnumerable<GroupId> Groups => _groups.Keys;
 
-    /// <inheritdoc/>
-    public void Dispose() => throw new NotSupportedException();
+    /// <summary>Something is appended that a <see cref="Sync"/> must make durable before it may be acknowledged. For the appending thread.</summary>
+    public bool MustSync { get; private set; }
+
+    /// <summary>Bytes of the batch that waits for <see cref="Sync"/>, without the small states. For the appending thread.</summary>
+    public int PendingBytes => _batch.Length;
+
+    /// <summary>Segments that hold something needed, the current one among them. For the appending thread.</summary>
+    public int SegmentCount => _chain.Segments.Count;
+
+    /// <summary>Bytes of all files of the log, spares among them. For the appending thread.</summary>
+    public long DiskBytes => _chain.Segments.Sum(static s => s.Slot.File.Length) + (_pool.Count * _pool.SegmentBytes);
+
+    /// <summary>
+    /// <see cref="PrepareSpare"/> has something to do. On any thread.
+    /// </summary>
+    public bool WantsSpare => _pool.NeedsPreparing;
+
+    /// <summary>
+    /// Opens the log and recovers: cuts a torn tail, refuses corruption with <see cref="WalCorruptException"/> and a format
+    /// of another version with <see cref="WalFormatException"/>. Any other failure of the disk is an <see cref="IOException"/>.
+    /// </summary>
+    public static Wal Open(IDisk disk, WalOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(disk);
+        ArgumentNullException.ThrowIfNull(options);
+        if (options.SegmentBytes is < WalOptions.MinSegmentBytes or > WalOptions.MaxSegmentBytes)
+        {
+            throw new ArgumentException($"A segment has {WalOptions.MinSegmentBytes} to {WalOptions.MaxSegmentBytes} bytes, not {options.SegmentBytes}.", nameof(options));
+        }
+
+        return new Wal(disk, options, WalRecovery.Run(disk, options));
+    }
+
+    /// <summary>What was recovered of a group; <see cref="RaftRecovery.Empty"/> for one that was never here. Call it before the group's first <see cref="Append"/>.</summary>
+    public RaftRecovery Recovered(GroupId group)
+    {
+        lock (_index)
+        {
+            return _groups.TryGetValue(group, out var log)
+                ? new RaftRecovery(log.HardState, log.Identity, log.Last, [.. log.Terms])
+                : RaftRecovery.Empty;
+        }
+    }
+
+    /// <summary>The first entry of a group that <see cref="TryRead"/> can read: the next one to come if none is there. On any thread.</summary>
+    public LogIndex FirstIndex(GroupId group)
+    {
+        lock (_index)
+        {
+            return _groups.TryGetValue(group, out var log) ? log.FirstReadable : new LogIndex(1);
+        }
+    }
+
+    /// <summary>
+    /// Encodes a persist effect into the batch to be written next. Payloads are copied. A persist that need not be synced
+    /// (<see cref="Effect.Persist.MustSync"/> false) costs nothing here: it rides along with whatever is synced next.
+    /// </summary>
+    /// <exception cref="ArgumentException">The entries have gaps, leave a gap behind the stored ones, or begin at or below what was released. Nothing was appended.</exception>
+    public void Append(GroupId group, Effect.Persist persist)
+    {
+        ArgumentNullException.ThrowIfNull(persist);
+        ThrowIfUnusable();
+        var log = LogOf(group);
+        AppendEntries(log, persist.Entries);
+        if (persist.HardState is { } hardState)
+        {
+            log.Pending.HardState = hardState;
+            MarkDirty(log);
+        }
+
+        if (persist.Identity is { } identity)
+        {
+            log.Pending.Identity = identity;
+            MarkDirty(log);
+        }
+
+        MustSync |= persist.MustSync;
+    }
+
+    /// <summary>
+    /// Writes the batch in one piece and makes it durable. Does nothing if nothing is appended. A batch larger than a segment
+    /// gets a segment of its own size. Any exception is final for this process: the log refuses all further writes.
+    /// </summary>
+    public void Sync()
+    {
+        ThrowIfUnusable();
+        if (_batch.IsEmpty && _dirty.Count == 0)
+        {
+            return;
+        }
+
+        try
+        {
+            WriteBatch();
+        }
+        catch (Exception e)
+        {
+            // Never tried again: after a failed sync the kernel may call the next one a success though the bytes are gone.
+            _failure = e;
+            throw;
+        }
+    }
+
+    /// <summary>
+    /// Reads durable entries from <paramref name="from"/> on: at least one, then up to <paramref name="through"/> and about
+    /// <paramref name="maxBytes"/> of cost. False if <paramref name="from"/> isn't there. On any thread.
+    /// </summary>
+    /// <exception cref="WalCorruptException">An entry does not read back as it was written.</exception>
+    public bool TryRead(GroupId group, LogIndex from, LogIndex through, int maxBytes, List<Entry> into)
+    {
+        ArgumentNullException.ThrowIfNull(into);
+        var next = from;
+        long budget = Math.Max(1, maxBytes);
+        var none = into.Count;
+        var changes = -1;
+        while (next <= through && budget > 0)
+        {
+            Run run;
+            lock (_index)
+            {
+                if (!_groups.TryGetValue(group, out var log) || (changes >= 0 && changes != log.Changes) || !log.TryFind(next, out run))
+                {
+                    break;
+                }
+
+                changes = log.Changes;
+                run.Segment.Pin();
+            }
+
+            try
+            {
+                using var reader = new RunReader(_disk, group, run);
+                next = reader.Read(next, through, ref budget, into, none);
+            }
+            finally
+            {
+                run.Segment.Unpin();
+            }
+        }
+
+        return next > from;
+    }
+
+    /// <summary>
+    /// Entries of a group up to here are no longer needed (a snapshot holds them): they can't be read any more, and segments
+    /// that hold nothing needed are recycled at the second <see cref="Sync"/> from now (the first makes the release durable,
+    /// the next one that they are not needed). Beyond the last entry it empties the group's log, which then goes on behind
+    /// <paramref name="through"/>.
+    /// </summary>
+    public void Release(GroupId group, LogIndex through)
+    {
+        ThrowIfUnusable();
+        var log = LogOf(group);
+        if (through <= log.Pending.Released)
+        {
+            return;
+        }
+
+        _batch.AddReleased(group, through);
+        _changes.Add(new PendingChange(log, through, 0, default, 0));
+        log.Pending.Released = through;
+        log.Pending.Last = LogIndex.Max(log.Pending.Last, through);
+    }
+
+    /// <summary>
+    /// Makes the file for the next segment ready, if <see cref="WantsSpare"/>, and deletes files beyond need. Takes as long as
+    /// writing a segment of zeros: call it on a background thread, after the start and whenever it is wanted. Without it
+    /// <see cref="Sync"/> does the same itself where it needs a new segment. A failure (a full disk, say) harms nothing yet.
+    /// </summary>
+    public void PrepareSpare() => _pool.Prepare();
+
+    /// <summary>
+    /// Closes the files. After a log in good health it writes once more: a batch that vouches for the last one, so that
+    /// later damage to that is noticed. Nothing that was appended since the last <see cref="Sync"/> is written.
+    /// </summary>
+    public void Dispose()
+    {
+        if (_disposed)
+        {
+            return;
+        }
+
+        _disposed = true;
+        if (_failure is null && !_vouched && _chain.Fits(BatchHeader.Bytes))
+        {
+            try
+            {
+                _batch.Clear();
+                _ = _chain.Write(_batch, BatchKind.Close);
+            }
+            catch (IOException e)
+            {
+                // The log is as durable without it; only damage to its last batch would look like a torn tail.
+                _failure = e;
+            }
+        }
+
+        Close();
+    }
+
+    private void Close()
+    {
+        _disposed = true;
+        _chain.Dispose();
+        _pool.Dispose();
+    }
+
+    private void AppendEntries(GroupLog log, IReadOnlyList<Entry> entries)
+    {
+        if (entries.Count == 0)
+        {
+            return;
+        }
+
+        var first = entries[0].Index;
+        if (first > log.Pending.Last.Next || first <= log.Pending.Released)
+        {
+            throw new ArgumentException($"Entries from {first} on don't fit group {log.Id}, whose log ends at {log.Pending.Last} and is released up to {log.Pending.Released}.", nameof(entries));
+        }
+
+        for (var i = 1; i < entries.Count; i++)
+        {
+            if (entries[i].Index != first + (ulong)i)
+            {
+                throw new ArgumentException($"Entry {entries[i].Index} of group {log.Id} follows {entries[i - 1].Index}.", nameof(entries));
+            }
+        }
+
+        for (var done = 0; done < entries.Count;)
+        {
+            var count = _batch.AddEntries(log.Id, entries, done, out var offset);
+            _changes.Add(new PendingChange(log, entries[done].Index, count, entries[done].Term, offset));
+            done += count;
+        }
+
+        log.Pending.Last = entries[^1].Index;
+    }
+
+    private void WriteBatch()
+    {
+        foreach (var log in _dirty)
+        {
+            if (log.Pending.HardState is { } hardState)
+            {
+                _batch.AddHardState(log.Id, hardState);
+            }
+
+            if (log.Pending.Identity is { } identity)
+            {
+                _batch.AddIdentity(log.Id, identity);
+            }
+        }
+
+        // Room for one record more is asked for, because a segment that nothing needs may have to be named below.
+        const int oldestRecordBytes = 24;
+        if (!_chain.Fits(_batch.Length + oldestRecordBytes))
+        {
+            BeginSegment(_batch.Length + oldestRecordBytes);
+        }
+
+        var oldest = OldestNeeded();
+        if (oldest > _oldest)
+        {
+            _batch.AddOldest(oldest);
+        }
+
+        var offset = _chain.Write(_batch, BatchKind.Data);
+        _oldest = Math.Max(_oldest, oldest);
+        Publish(offset);
+        Retire();
+        _batch.Clear();
+        _vouched = false;
+        MustSync = false;
+    }
+
+    // Nothing that is not durable yet goes into the head: a persist becomes durable in one piece or not at all.
+    private void BeginSegment(int roomBytes)
+    {
+        var head = new BatchWriter();
+        var next = _chain.NextSequence;
+        ulong oldest = next;
+        lock (_index)
+        {
+            foreach (var log in _groups.Values)
+            {
+                head.AddHardState(log.Id, log.HardState);
+                if (log.Identity != IdentityState.Empty)
+                {
+                    head.AddIdentity(log.Id, log.Identity);
+                }
+
+                if (log.Last > LogIndex.Zero)
+                {
+                    head.AddLast(log.Id, log.Last, log.LastTerm);
+                }
+
+                if (log.Released > LogIndex.Zero)
+                {
+                    head.AddReleased(log.Id, log.Released);
+                }
+            }
+
+            if (_chain.Segments.Count > 0)
+            {
+                oldest = Math.Min(next, _chain.OldestLive() ?? next);
+            }
+        }
+
+        head.AddOldest(oldest);
+        _chain.Begin(head, roomBytes);
+        _oldest = Math.Max(_oldest, oldest);
+        Retire();
+    }
+
+    private ulong OldestNeeded()
+    {
+        lock (_index)
+        {
+            return _chain.OldestLive() ?? _chain.End.Segment.Sequence;
+        }
+    }
+
+    private void Retire() => _chain.Retire(_oldest);
+
+    // From here on readers see what has become durable.
+    private void Publish(long offset)
+    {
+        lock (_index)
+        {
+            foreach (var change in _changes)
+            {
+                if (change.Count == 0)
+                {
+                    change.Log.Release(change.Index);
+                }
+                else
+                {
+                    change.Log.Publish(change.Index, change.Count, change.Term, _chain.End.Segment, offset + change.Offset);
+                }
+            }
+
+            foreach (var log in _dirty)
+            {
+                log.HardState = log.Pending.HardState ?? log.HardState;
+                log.Identity = log.Pending.Identity ?? log.Identity;
+                log.Pending.HardState = null;
+                log.Pending.Identity = null;
+                log.Pending.IsListed = false;
+            }
+        }
+
+        _changes.Clear();
+        _dirty.Clear();
+    }
+
+    private GroupLog LogOf(GroupId group)
+    {
+        if (_groups.TryGetValue(group, out var log))
+        {
+            return log;
+        }
+
+        log = new GroupLog(group);
+        lock (_index)
+        {
+            _groups.Add(group, log);
+        }
+
+        return log;
+    }
+
+    private void MarkDirty(GroupLog log)
+    {
+        if (!log.Pending.IsListed)
+        {
+            log.Pending.IsListed = true;
+            _dirty.Add(log);
+        }
+    }
+
+    private void ThrowIfUnusable()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (_failure is not null)
+        {
+            throw new IOException("The log failed before and takes no more writes: " + _failure.Message, _failure);
+        }
+    }
+
+    // Entries, or (Count 0) a release, to be published once the batch is durable. Offset counts from the start of the batch.
+    private readonly record struct PendingChange(GroupLog Log, LogIndex Index, int Count, Term Term, int Offset);
 }
-
-/// <summary>Sizes of the log.</summary>
-public sealed record WalOptions
-{
-    /// <summary>Bytes of one segment. Default 64 MiB.</summary>
-    public long SegmentBytes { get; init; } = 64 << 20;
-}
-
-/// <summary>The log holds damage that no crash explains. The message names file and offset, and says how to rebuild the replica from its peers.</summary>
-public sealed class WalCorruptException(string message) : IOException(message);

@@ -23,6 +23,9 @@ public interface IDisk
 
     /// <summary>Bytes free for us.</summary>
     long FreeBytes { get; }
+
+    /// <summary>How to call a file in a message to the operator: its full path, where there is one.</summary>
+    string PathOf(string name) => name;
 }
 
 /// <summary>An open file. Reads may run beside one writer.</summary>
@@ -36,6 +39,14 @@ public interface IDiskFile : IDisposable
 
     /// <summary>Writes all bytes at <paramref name="offset"/>; not durable before <see cref="Sync"/>.</summary>
     void Write(long offset, ReadOnlySpan<byte> bytes);
+
+    /// <summary>
+    /// Asks for room for <paramref name="bytes"/> bytes from the beginning on, so that a full disk is met now and not in the
+    /// middle of a write. The length stays. Does nothing where the disk can't do it.
+    /// </summary>
+    void Preallocate(long bytes)
+    {
+    }
 
     /// <summary>Makes what was written durable (<c>fdatasync</c>). A failure is final: never call it again (fsyncgate).</summary>
     void Sync();

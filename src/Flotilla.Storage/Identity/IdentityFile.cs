@@ -1,0 +1,157 @@
+using System.Buffers;
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using Flotilla.Raft;
+using Flotilla.Shards;
+using Flotilla.Storage.Disk;
+using Flotilla.Wire.Log;
+
+namespace Flotilla.Storage.Identity;
+
+/// <summary>
+/// The file <c>identity.json</c>: one JSON document whose last property is the CRC32C of all bytes before it. It is
+/// replaced whole: written beside, synced, renamed, and the directory synced, so that a crash leaves the old or the new one.
+/// </summary>
+public static class IdentityFile
+{
+    /// <summary>The file's name.</summary>
+    public const string Name = "identity.json";
+
+    private const string TemporaryName = Name + ".tmp";
+    private const int Format = 1;
+    private const int MaxBytes = 1 << 20;
+
+    // The file ends in this, eight hexadecimal digits, and the end of the document.
+    private static readonly byte[] ChecksumStart = ",\"crc32c\":\""u8.ToArray();
+    private static readonly byte[] ChecksumEnd = "\"}\n"u8.ToArray();
+
+    /// <summary>Whether there is one.</summary>
+    public static bool Exists(IDisk disk)
+    {
+        ArgumentNullException.ThrowIfNull(disk);
+        return disk.List().Contains(Name, StringComparer.Ordinal);
+    }
+
+    /// <summary>Reads it. Throws <see cref="DataDirectoryException"/> if it is damaged or of a newer format.</summary>
+    public static NodeIdentity Read(IDisk disk)
+    {
+        ArgumentNullException.ThrowIfNull(disk);
+        byte[] bytes;
+        using (var file = disk.Open(Name))
+        {
+            bytes = new byte[Math.Min(file.Length, MaxBytes)];
+            _ = file.Read(0, bytes);
+        }
+
+        var path = disk.PathOf(Name);
+        var tail = ChecksumStart.Length + 8 + ChecksumEnd.Length;
+        if (bytes.Length < tail
+            || !bytes.AsSpan()[^tail..].StartsWith(ChecksumStart)
+            || !bytes.AsSpan().EndsWith(ChecksumEnd)
+            || !bytes.AsSpan(bytes.Length - ChecksumEnd.Length - 8, 8).SequenceEqual(Encoding.ASCII.GetBytes(Checksum(bytes.AsSpan()[..^tail]))))
+        {
+            throw Damaged(path, "its checksum does not fit");
+        }
+
+        try
+        {
+            using var document = JsonDocument.Parse(bytes);
+            var root = document.RootElement;
+            var format = root.GetProperty("format").GetInt32();
+            if (format != Format)
+            {
+                throw new DataDirectoryException($"{path} is of format {format}; this program reads format {Format}. Nothing was changed. Start the node with the version that wrote it.");
+            }
+
+            return Parse(root);
+        }
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or FormatException or InvalidOperationException or OverflowException)
+        {
+            throw Damaged(path, e.Message);
+        }
+    }
+
+    /// <summary>Replaces it durably.</summary>
+    public static void Write(IDisk disk, NodeIdentity identity)
+    {
+        ArgumentNullException.ThrowIfNull(disk);
+        ArgumentNullException.ThrowIfNull(identity);
+        if (disk.List().Contains(TemporaryName, StringComparer.Ordinal))
+        {
+            disk.Delete(TemporaryName);
+        }
+
+        using (var file = disk.Open(TemporaryName))
+        {
+            file.Write(0, Encode(identity));
+            file.Sync();
+        }
+
+        disk.Rename(TemporaryName, Name);
+        disk.SyncDirectory();
+    }
+
+    private static byte[] Encode(NodeIdentity identity)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var json = new Utf8JsonWriter(buffer))
+        {
+            json.WriteStartObject();
+            json.WriteNumber("format", Format);
+            json.WriteString("node", identity.Node.Value);
+            json.WriteString("incarnation", Hex(identity.Incarnation.Value));
+            json.WriteString("clusterId", Hex(identity.ClusterId));
+            json.WriteNumber("bootNumber", identity.BootNumber);
+            json.WriteBoolean("hasLog", identity.HasLog);
+            json.WriteStartObject("genesis");
+            json.WriteStartArray("initialCluster");
+            foreach (var member in identity.Genesis.Members)
+            {
+                json.WriteStartObject();
+                json.WriteString("node", member.Node.Value);
+                json.WriteString("rpc", member.Rpc);
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
+            json.WriteNumber("shards", identity.Genesis.Shards);
+            json.WriteNumber("replicas", identity.Genesis.Replicas);
+            json.WriteEndObject();
+            json.WriteEndObject();
+        }
+
+        // The closing brace comes after the checksum, which covers all before it.
+        var body = buffer.WrittenSpan[..^1];
+        return [.. body, .. ChecksumStart, .. Encoding.ASCII.GetBytes(Checksum(body)), .. ChecksumEnd];
+    }
+
+    private static NodeIdentity Parse(JsonElement root)
+    {
+        var genesis = root.GetProperty("genesis");
+        var members = genesis.GetProperty("initialCluster").EnumerateArray()
+            .Select(static m => new ClusterMember(new NodeId(Text(m, "node")), Text(m, "rpc")))
+            .ToArray();
+        return new NodeIdentity(
+            new NodeId(Text(root, "node")),
+            new Incarnation(Number(root, "incarnation")),
+            Number(root, "clusterId"),
+            root.GetProperty("bootNumber").GetUInt64(),
+            root.GetProperty("hasLog").GetBoolean(),
+            new GenesisFlags(members, genesis.GetProperty("shards").GetInt32(), genesis.GetProperty("replicas").GetInt32()));
+    }
+
+    private static string Text(JsonElement element, string name) =>
+        element.GetProperty(name).GetString() ?? throw new FormatException($"{name} is null");
+
+    private static ulong Number(JsonElement element, string name) =>
+        ulong.Parse(Text(element, name), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);
+
+    private static string Hex(ulong value) => value.ToString("x16", CultureInfo.InvariantCulture);
+
+    private static string Checksum(ReadOnlySpan<byte> bytes) => Crc32C.Compute(0, bytes).ToString("x8", CultureInfo.InvariantCulture);
+
+    private static DataDirectoryException Damaged(string path, string why) => new(
+        $"{path} is damaged ({why}). Without it nobody can tell which votes this node has given. To rebuild the node from its peers, "
+        + "move its whole data directory away and start it with an empty one.");
+}

@@ -1,0 +1,64 @@
+using Flotilla.Raft;
+using Flotilla.Shards;
+
+namespace Flotilla.Storage.Identity;
+
+/// <summary>The start flags that make a cluster. They count at a node's first start only, and are kept from then on.</summary>
+/// <param name="Members">The initial nodes (<c>--initial-cluster</c>), ordered by node id; empty if none were given.</param>
+/// <param name="Shards">How many shards (<c>--shards</c>).</param>
+/// <param name="Replicas">The replica target (<c>--replicas</c>).</param>
+public sealed record GenesisFlags(IReadOnlyList<ClusterMember> Members, int Shards, int Replicas)
+{
+    /// <summary>Says in words, one sentence per flag, where <paramref name="later"/> differs from these flags, and that it has no effect.</summary>
+    public IReadOnlyList<string> Differences(GenesisFlags later)
+    {
+        ArgumentNullException.ThrowIfNull(later);
+        var differences = new List<string>();
+        var before = Describe(Members);
+        var now = Describe(later.Members);
+        if (!string.Equals(before, now, StringComparison.Ordinal))
+        {
+            differences.Add($"--initial-cluster was \"{before}\" at the first start and counts; \"{now}\" has no effect.");
+        }
+
+        if (Shards != later.Shards)
+        {
+            differences.Add($"--shards was {Shards} at the first start and counts; {later.Shards} has no effect.");
+        }
+
+        if (Replicas != later.Replicas)
+        {
+            differences.Add($"--replicas was {Replicas} at the first start and counts; {later.Replicas} has no effect.");
+        }
+
+        return differences;
+    }
+
+    private static string Describe(IReadOnlyList<ClusterMember> members) =>
+        string.Join(',', members.OrderBy(static m => m.Node).Select(static m => $"{m.Node}={m.Rpc}"));
+}
+
+/// <summary>What makes a data directory this node's and no other's.</summary>
+/// <param name="Node">The node.</param>
+/// <param name="Incarnation">Drawn at random when the directory was made; never none.</param>
+/// <param name="ClusterId">The cluster, or 0 while that is not known (a node that waits to be adopted).</param>
+/// <param name="BootNumber">Raised durably at each start: 1 at the first. Tells restarts of one incarnation apart.</param>
+/// <param name="HasLog">A log was opened here once: from then on a missing one is damage.</param>
+/// <param name="Genesis">The start flags of the first start.</param>
+public sealed record NodeIdentity(NodeId Node, Incarnation Incarnation, ulong ClusterId, ulong BootNumber, bool HasLog, GenesisFlags Genesis);
+
+/// <summary>A data directory can't be used. The message is for the operator: what is wrong, and what to do.</summary>
+public sealed class DataDirectoryException : IOException
+{
+    /// <summary>With a message for the operator.</summary>
+    public DataDirectoryException(string message)
+        : base(message)
+    {
+    }
+
+    /// <summary>With a message for the operator, and the failure that led to it.</summary>
+    public DataDirectoryException(string message, Exception inner)
+        : base(message, inner)
+    {
+    }
+}

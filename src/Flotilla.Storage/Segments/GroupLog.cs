@@ -1,0 +1,198 @@
+using System.Runtime.InteropServices;
+using Flotilla.Raft;
+
+namespace Flotilla.Storage.Segments;
+
+/// <summary>
+/// What the log knows of one group: the small states, where its entries lie, and where its terms begin. Memory grows with
+/// the bytes of log that are kept (a run for every <see cref="RunBytes"/> or so), never with the number of entries.
+/// Everything here is durable, and changes under the lock of the index; what is appended but not yet durable is in <see cref="Pending"/>.
+/// </summary>
+internal sealed class GroupLog(GroupId id)
+{
+    /// <summary>Entries this close together in a segment share one run, and are found by walking over the records.</summary>
+    internal const long RunBytes = 16 << 10;
+
+    private readonly List<Run> _runs = [];
+    private readonly List<(LogIndex First, Term Term)> _terms = [];
+
+    /// <summary>The group.</summary>
+    public GroupId Id { get; } = id;
+
+    /// <summary>What is appended but not durable. Touched by the appending thread only.</summary>
+    public PendingState Pending { get; } = new();
+
+    /// <summary>The hard state.</summary>
+    public HardState HardState { get; set; }
+
+    /// <summary>The identity state.</summary>
+    public IdentityState Identity { get; set; } = IdentityState.Empty;
+
+    /// <summary>The last entry, or what is released if that is more.</summary>
+    public LogIndex Last { get; private set; }
+
+    /// <summary>Entries up to here are no longer needed.</summary>
+    public LogIndex Released { get; private set; }
+
+    /// <summary>How often entries were replaced or released: a reader that sees it change stops, lest it joins two histories.</summary>
+    public int Changes { get; private set; }
+
+    /// <summary>Where each term begins, in order.</summary>
+    public IReadOnlyList<(LogIndex First, Term Term)> Terms => _terms;
+
+    /// <summary>The term of the last entry; 0 if that is not known.</summary>
+    public Term LastTerm => _terms.Count > 0 ? _terms[^1].Term : Term.Zero;
+
+    /// <summary>The first entry that can be read; <c>Last.Next</c> if none can.</summary>
+    public LogIndex FirstReadable => _runs.Count > 0 ? LogIndex.Max(_runs[0].First, Released.Next) : Last.Next;
+
+    /// <summary>Number of runs, for tests and figures.</summary>
+    public int RunCount => _runs.Count;
+
+    /// <summary>Takes over the last entry of a group whose entries lie in segments that are gone.</summary>
+    public void BeginAt(LogIndex last, Term term)
+    {
+        Last = last;
+        _terms.Clear();
+        if (term != Term.Zero)
+        {
+            _terms.Add((last, term));
+        }
+    }
+
+    /// <summary>Adds entries that have become durable; those stored from <paramref name="first"/> on are replaced.</summary>
+    public void Publish(LogIndex first, int count, Term term, Segment segment, long offset)
+    {
+        var last = first + (ulong)(count - 1);
+        if (first <= Last)
+        {
+            Truncate(first);
+            Add(new Run(first, last, segment, offset));
+        }
+        else if (_runs.Count > 0 && _runs[^1] is var run && run.Segment == segment && run.Last.Next == first && offset - run.Offset < RunBytes)
+        {
+            _runs[^1] = run with { Last = last };
+        }
+        else
+        {
+            Add(new Run(first, last, segment, offset));
+        }
+
+        if (_terms.Count == 0 || _terms[^1].Term != term)
+        {
+            _terms.Add((first, term));
+        }
+
+        Last = last;
+    }
+
+    /// <summary>Entries up to <paramref name="through"/> are no longer needed. If that is beyond the last one, the log goes on behind it.</summary>
+    public void Release(LogIndex through)
+    {
+        if (through <= Released)
+        {
+            return;
+        }
+
+        Released = through;
+        Changes++;
+        var gone = 0;
+        while (gone < _runs.Count && _runs[gone].Last <= through)
+        {
+            _runs[gone].Segment.LiveRuns--;
+            gone++;
+        }
+
+        _runs.RemoveRange(0, gone);
+        if (through > Last)
+        {
+            BeginAt(through, Term.Zero);
+            return;
+        }
+
+        // The term that holds the first released entry's successor still begins where it did; older ones are forgotten.
+        while (_terms.Count > 1 && _terms[1].First <= through)
+        {
+            _terms.RemoveAt(0);
+        }
+    }
+
+    /// <summary>The run that holds an entry.</summary>
+    public bool TryFind(LogIndex index, out Run run)
+    {
+        run = default;
+        if (index <= Released)
+        {
+            return false;
+        }
+
+        var runs = CollectionsMarshal.AsSpan(_runs);
+        int low = 0, high = runs.Length - 1;
+        while (low <= high)
+        {
+            var middle = (low + high) >>> 1;
+            if (runs[middle].Last < index)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                high = middle - 1;
+            }
+        }
+
+        if (low == runs.Length || runs[low].First > index)
+        {
+            return false;
+        }
+
+        run = runs[low];
+        return true;
+    }
+
+    private void Add(in Run run)
+    {
+        _runs.Add(run);
+        run.Segment.LiveRuns++;
+    }
+
+    // The run that is left at the end is never extended afterwards: the records behind its last entry are replaced ones.
+    private void Truncate(LogIndex first)
+    {
+        Changes++;
+        while (_runs.Count > 0 && _runs[^1].First >= first)
+        {
+            _runs[^1].Segment.LiveRuns--;
+            _runs.RemoveAt(_runs.Count - 1);
+        }
+
+        if (_runs.Count > 0 && _runs[^1].Last >= first)
+        {
+            _runs[^1] = _runs[^1] with { Last = first.Previous };
+        }
+
+        while (_terms.Count > 0 && _terms[^1].First >= first)
+        {
+            _terms.RemoveAt(_terms.Count - 1);
+        }
+    }
+}
+
+/// <summary>What of one group is appended but not yet durable.</summary>
+internal sealed class PendingState
+{
+    /// <summary>The group is in the list of those whose small states go into the next batch.</summary>
+    public bool IsListed { get; set; }
+
+    /// <summary>The new hard state, or null.</summary>
+    public HardState? HardState { get; set; }
+
+    /// <summary>The new identity state, or null.</summary>
+    public IdentityState? Identity { get; set; }
+
+    /// <summary>The last entry, with those not yet durable.</summary>
+    public LogIndex Last { get; set; }
+
+    /// <summary>What is released, with what is not yet durable.</summary>
+    public LogIndex Released { get; set; }
+}

@@ -1,0 +1,116 @@
+using System.Diagnostics;
+using Flotilla.Node;
+using Flotilla.Server.Metrics;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Abstractions;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Logging;
+
+namespace Flotilla.Server.Http;
+
+/// <summary>
+/// The door's one entry: the server calls it for each request, with nothing in between (no middleware, no routing, no
+/// context objects), and it dispatches on the raw target.
+/// </summary>
+internal sealed partial class HttpApplication(IGateway gateway, HttpDoorOptions options, Limits limits, HttpMetrics metrics, PrometheusExporter exporter, ILogger logger) : IHttpApplication<HttpExchange>
+{
+    private readonly RecordRoutes _records = new(gateway, options, limits, logger);
+    private readonly ListRoute _list = new(gateway, options, logger);
+
+    /// <summary>The routes that know whether the process is stopping.</summary>
+    public OperationRoutes Operations { get; } = new(gateway, exporter);
+
+    /// <inheritdoc/>
+    public HttpExchange CreateContext(IFeatureCollection contextFeatures)
+    {
+        limits.Enter();
+        HttpExchange exchange;
+        if (contextFeatures is IHostContextContainer<HttpExchange> connection)
+        {
+            exchange = connection.HostContext ??= new HttpExchange();
+        }
+        else
+        {
+            exchange = new HttpExchange();
+        }
+
+        exchange.Begin(contextFeatures, Stopwatch.GetTimestamp());
+        return exchange;
+    }
+
+    /// <inheritdoc/>
+    public Task ProcessRequestAsync(HttpExchange context)
+    {
+        try
+        {
+            return Dispatch(context);
+        }
+        catch (Exception e) when (e is not BadHttpRequestException)
+        {
+            LogBroken(logger, e, context.Route);
+            return context.Fail(Problems.Internal);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void DisposeContext(HttpExchange context, Exception? exception)
+    {
+        limits.Leave(context);
+        metrics.Record(context.Route, context.Status, Stopwatch.GetElapsedTime(context.StartedAt));
+    }
+
+    private Task Dispatch(HttpExchange exchange)
+    {
+        var target = RequestTarget.Parse(exchange.RawTarget);
+        var route = Routes.Of(target.Path);
+        exchange.Route = route;
+        var info = Routes.All[(int)route];
+        if ((info.Verbs & exchange.Verb) == Verbs.None)
+        {
+            return Unroutable(exchange, info, target);
+        }
+
+        if (!limits.RoomForRequests && route is not (Route.Livez or Route.Readyz or Route.Metrics))
+        {
+            return exchange.Fail(Problems.Overloaded, $"{options.MaxInFlight} requests are under way here. Nothing was written; try again later.");
+        }
+
+        switch (route)
+        {
+            case Route.Record:
+                return _records.Record(exchange, target);
+            case Route.Records:
+                return exchange.Verb is Verbs.Get or Verbs.Head && !NamesOne(target.Query)
+                    ? _list.List(exchange, target)
+                    : _records.RecordByBase64(exchange, target);
+            case Route.QueryGet or Route.QueryPut or Route.QueryDelete:
+                return _records.ByQuery(exchange, target);
+            case Route.PathGet or Route.PathPut:
+                return _records.ByPath(exchange, target);
+            default:
+                return info.Built
+                    ? Operations.Answer(exchange, target)
+                    : exchange.Fail(Problems.NotImplemented, $"{exchange.Method} {info.Template} is not in this build yet. Nothing was changed.");
+        }
+    }
+
+    /// <summary>True if the query has <c>keyBase64</c>; an ampersand can't stand inside a value.</summary>
+    private static bool NamesOne(ReadOnlySpan<char> query) =>
+        query.StartsWith("keyBase64=", StringComparison.Ordinal) || query.Contains("&keyBase64=", StringComparison.Ordinal);
+
+    private static Task Unroutable(HttpExchange exchange, RouteInfo info, RequestTarget target)
+    {
+        if (info.Route == Route.Unknown)
+        {
+            var path = target.Path.Length <= 200 ? target.Path.ToString() : string.Concat(target.Path[..200], "…");
+            return exchange.Fail(Problems.UnknownRoute, $"There is no route {path}. All routes stand in /openapi/v1.json.");
+        }
+
+        exchange.ResponseHeaders.Allow = info.Allow;
+        return exchange.Fail(Problems.MethodNotAllowed, $"{info.Template} takes {info.Allow}, not {exchange.Method}.");
+    }
+
+    [LoggerMessage(1012, LogLevel.Error, "A request to {Route} met a defect in the HTTP door; the client got 500. Please report it with this line.")]
+    private static partial void LogBroken(ILogger logger, Exception exception, Route route);
+}

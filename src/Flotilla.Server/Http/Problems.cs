@@ -1,0 +1,74 @@
+using Flotilla.Contracts.Http;
+using Flotilla.Node;
+using Flotilla.Shards;
+
+namespace Flotilla.Server.Http;
+
+/// <summary>A kind of failure: its status, its stable code, and its title.</summary>
+/// <param name="Status">The HTTP status.</param>
+/// <param name="Code">The stable code (DESIGN section 9).</param>
+/// <param name="Title">What it means in general.</param>
+/// <param name="Detail">What to say when nobody knows better.</param>
+/// <param name="RetryAfter">True: the answer says when to try again.</param>
+internal sealed record ProblemKind(int Status, string Code, string Title, string Detail, bool RetryAfter = false)
+{
+    /// <summary>The problem's type: a name, not an address to fetch.</summary>
+    public string Type { get; } = "urn:flotilla:problem:" + Code;
+}
+
+/// <summary>All problems that the HTTP door answers with.</summary>
+internal static class Problems
+{
+    public static ProblemKind BadRequest { get; } = new(400, "bad_request", "The request makes no sense", "The request is not valid for what is there, for example an increment of a value that is no decimal integer. Nothing was written.");
+
+    public static ProblemKind NotFound { get; } = new(404, "not_found", "No such record", "There is no record under this key.");
+
+    public static ProblemKind UnknownRoute { get; } = new(404, "unknown_route", "No such route", "See /openapi/v1.json.");
+
+    public static ProblemKind MethodNotAllowed { get; } = new(405, "method_not_allowed", "The route does not take this method", "See the Allow header.");
+
+    public static ProblemKind NotLeader { get; } = new(409, "not_leader", "Another node leads the shard", "This node does not lead the key's shard and was told not to forward; ask the leader, or send ?forward=true. Nothing was written.");
+
+    public static ProblemKind VersionMismatch { get; } = new(412, "version_mismatch", "The condition did not hold", "The record is not at the version that the request asked for. Nothing was written.");
+
+    public static ProblemKind TooLarge { get; } = new(413, "too_large", "Over the limit", "The key or the value is over the limit. Nothing was written.");
+
+    public static ProblemKind Overloaded { get; } = new(429, "overloaded", "Too much is waiting", "Too much is waiting here. Nothing was written; try again later.", RetryAfter: true);
+
+    public static ProblemKind Internal { get; } = new(500, "internal", "Something broke", "The request met a defect; the node's log says which. A write may or may not have happened.");
+
+    public static ProblemKind NotImplemented { get; } = new(501, "not_implemented", "Not in this build", "This build does not have it yet. Nothing was changed.");
+
+    public static ProblemKind NoQuorum { get; } = new(503, "no_quorum", "The shard has no leader", "No leader was found in time: a majority of the shard's replicas must be up and reach each other. Nothing was written.", RetryAfter: true);
+
+    public static ProblemKind SlotMoving { get; } = new(503, "slot_moving", "The key's slot is on its way", "The key's slot is moving to another shard. Nothing was written; try again.", RetryAfter: true);
+
+    public static ProblemKind Indeterminate { get; } = new(504, "indeterminate", "The outcome is unknown", "The write may have happened, may still happen, or may not: read the key to find out.");
+
+    /// <summary>The problem of a result. NotOwner is a slot between two owners as far as a client can tell: nothing was written, and another try finds the owner.</summary>
+    public static ProblemKind Of(ResultCode code) => code switch
+    {
+        ResultCode.NotFound => NotFound,
+        ResultCode.VersionMismatch => VersionMismatch,
+        ResultCode.BadRequest => BadRequest,
+        ResultCode.NotLeader => NotLeader,
+        ResultCode.NotOwner or ResultCode.SlotMoving => SlotMoving,
+        ResultCode.Overloaded => Overloaded,
+        ResultCode.NoQuorum => NoQuorum,
+        ResultCode.Indeterminate => Indeterminate,
+        ResultCode.TooLarge => TooLarge,
+        _ => Internal,
+    };
+
+    /// <summary>The document of a problem.</summary>
+    public static Problem Document(ProblemKind kind, string? detail, LeaderHint? leader = null, string? version = null) =>
+        new(kind.Type, kind.Title, kind.Status, detail ?? kind.Detail, kind.Code, leader, version);
+
+    /// <summary>The document of an answer that is no success.</summary>
+    public static Problem Document(ProblemKind kind, in Answer answer)
+    {
+        var leader = kind == NotLeader ? new LeaderHint(answer.Leader.Value, answer.LeaderHttp) : null;
+        var version = kind == VersionMismatch && !answer.Result.Version.IsNone ? answer.Result.Version.ToString() : null;
+        return Document(kind, answer.Detail, leader, version);
+    }
+}

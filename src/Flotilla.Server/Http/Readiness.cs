@@ -1,0 +1,52 @@
+using System.Text;
+using Flotilla.Node;
+
+namespace Flotilla.Server.Http;
+
+/// <summary>
+/// Whether the process can serve, check by check: on a node each replica hosted here is admitted and knows a leader; on a
+/// router the topology is known, and a leader of each shard in it.
+/// </summary>
+internal static class Readiness
+{
+    /// <summary>Runs the checks. The report has one line for each, <c>[+]</c> or <c>[-]</c>, as Kubernetes writes them.</summary>
+    public static bool Check(ClusterView view, bool stopping, out string report)
+    {
+        var text = new StringBuilder("[+]ping ok\n");
+        var ready = true;
+        Say(!stopping, "shutdown", "the process is stopping");
+        if (view.IsRouter)
+        {
+            Say(view.Shards.Count != 0, "topology", "no shard is known yet: no node has answered");
+            foreach (var shard in view.Shards)
+            {
+                Say(!shard.Leader.IsNone, $"shard-{shard.Shard}-leader", "no leader known");
+            }
+        }
+        else
+        {
+            foreach (var replica in view.Local)
+            {
+                Say(replica.Admitted, $"shard-{replica.Shard}-admitted", "this replica may not vote yet: it waits for the others");
+                Say(!replica.Leader.IsNone, $"shard-{replica.Shard}-leader", "no leader known");
+            }
+        }
+
+        text.Append(ready ? "readyz check passed\n" : "readyz check failed\n");
+        report = text.ToString();
+        return ready;
+
+        void Say(bool passed, string name, string reason)
+        {
+            ready &= passed;
+            if (passed)
+            {
+                text.Append("[+]").Append(name).Append(" ok\n");
+            }
+            else
+            {
+                text.Append("[-]").Append(name).Append(" failed: ").Append(reason).Append('\n');
+            }
+        }
+    }
+}

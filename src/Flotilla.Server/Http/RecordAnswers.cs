@@ -1,0 +1,144 @@
+using System.Text.Json;
+using System.Text.Unicode;
+using Flotilla.Node;
+using Flotilla.Shards;
+
+namespace Flotilla.Server.Http;
+
+/// <summary>What the answers to reads and writes of one record look like.</summary>
+internal static class RecordAnswers
+{
+    private static readonly JsonEncodedText Key = JsonEncodedText.Encode("key");
+    private static readonly JsonEncodedText KeyBase64 = JsonEncodedText.Encode("keyBase64");
+    private static readonly JsonEncodedText Value = JsonEncodedText.Encode("value");
+    private static readonly JsonEncodedText ValueBase64 = JsonEncodedText.Encode("valueBase64");
+    private static readonly JsonEncodedText VersionName = JsonEncodedText.Encode("version");
+    private static readonly JsonEncodedText Deleted = JsonEncodedText.Encode("deleted");
+
+    /// <summary>Answers a get.</summary>
+    public static Task Got(HttpExchange exchange, byte[] key, in Answer answer)
+    {
+        var result = answer.Result;
+        if (result.Code != ResultCode.Ok)
+        {
+            return Failed(exchange, answer);
+        }
+
+        var version = result.Version.ToString();
+        var etag = string.Concat("\"", version, "\"");
+        var headers = exchange.ResponseHeaders;
+        headers.ETag = etag;
+
+        // A cache between us and the client would break linearizability.
+        headers.CacheControl = "no-store";
+        var request = exchange.Headers;
+        if (request.IfMatch.Count != 0 && !Condition.Lists(request.IfMatch, etag, weak: false))
+        {
+            return exchange.Fail(Problems.VersionMismatch, Problems.Document(Problems.VersionMismatch, null, version: version));
+        }
+
+        if (request.IfNoneMatch.Count != 0 && Condition.Lists(request.IfNoneMatch, etag, weak: true))
+        {
+            return exchange.SendNothing(304);
+        }
+
+        if (WantsBytes(exchange))
+        {
+            return exchange.Send(200, "application/octet-stream", result.Value.Span);
+        }
+
+        var json = JsonScratch.Begin(out var writer);
+        WriteRecord(writer, key, result.Value.Span, version);
+        return exchange.Send(200, json);
+    }
+
+    /// <summary>Answers a write.</summary>
+    public static Task Done(HttpExchange exchange, CommandKind kind, ReadOnlyMemory<byte> key, in Answer answer)
+    {
+        var result = answer.Result;
+        var isDelete = kind is CommandKind.Delete or CommandKind.CompareAndDelete;
+        if (result.Code != ResultCode.Ok && !(isDelete && result.Code == ResultCode.NotFound))
+        {
+            return Failed(exchange, answer);
+        }
+
+        var json = JsonScratch.Begin(out var writer);
+        writer.WriteStartObject();
+        WriteKey(writer, key.Span);
+        if (isDelete)
+        {
+            writer.WriteBoolean(Deleted, result.Code == ResultCode.Ok);
+        }
+        else
+        {
+            var version = result.Version.ToString();
+            exchange.ResponseHeaders.ETag = string.Concat("\"", version, "\"");
+            if (kind == CommandKind.Increment)
+            {
+                WriteValue(writer, result.Value.Span);
+            }
+
+            writer.WriteString(VersionName, version);
+        }
+
+        writer.WriteEndObject();
+        return exchange.Send(200, json);
+    }
+
+    /// <summary>Writes a record: <c>{"key","value","version"}</c>, with base64 for what is no UTF-8.</summary>
+    public static void WriteRecord(Utf8JsonWriter writer, ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, string version)
+    {
+        writer.WriteStartObject();
+        WriteKey(writer, key);
+        WriteValue(writer, value);
+        writer.WriteString(VersionName, version);
+        writer.WriteEndObject();
+    }
+
+    private static void WriteKey(Utf8JsonWriter writer, ReadOnlySpan<byte> key)
+    {
+        if (Utf8.IsValid(key))
+        {
+            writer.WriteString(Key, key);
+        }
+        else
+        {
+            writer.WriteBase64String(KeyBase64, key);
+        }
+    }
+
+    private static void WriteValue(Utf8JsonWriter writer, ReadOnlySpan<byte> value)
+    {
+        if (Utf8.IsValid(value))
+        {
+            writer.WriteString(Value, value);
+        }
+        else
+        {
+            writer.WriteBase64String(ValueBase64, value);
+        }
+    }
+
+    private static Task Failed(HttpExchange exchange, in Answer answer)
+    {
+        var kind = Problems.Of(answer.Result.Code);
+        return exchange.Fail(kind, Problems.Document(kind, answer));
+    }
+
+    /// <summary>The first of the two types that the client names wins; JSON if it names neither.</summary>
+    private static bool WantsBytes(HttpExchange exchange)
+    {
+        foreach (var line in exchange.Headers.Accept)
+        {
+            var accept = line.AsSpan();
+            var bytes = accept.IndexOf("application/octet-stream", StringComparison.OrdinalIgnoreCase);
+            var json = accept.IndexOf("application/json", StringComparison.OrdinalIgnoreCase);
+            if (bytes >= 0 || json >= 0)
+            {
+                return bytes >= 0 && (json < 0 || bytes < json);
+            }
+        }
+
+        return false;
+    }
+}

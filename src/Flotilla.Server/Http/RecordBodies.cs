@@ -1,0 +1,147 @@
+using System.Buffers;
+using Flotilla.Node;
+using Flotilla.Shards;
+using Microsoft.AspNetCore.Http;
+
+namespace Flotilla.Server.Http;
+
+/// <summary>How a body carries what to write.</summary>
+internal enum BodyKind
+{
+    /// <summary>The body is the value.</summary>
+    Bytes = 0,
+
+    /// <summary><c>{"value": …}</c>.</summary>
+    Json,
+
+    /// <summary><c>{"increment": N}</c>.</summary>
+    Increment,
+}
+
+/// <summary>A write whose body is not read yet.</summary>
+internal readonly record struct PendingWrite(byte[] Key, Condition Condition, long TtlMs, CallOptions Call, BodyKind Body);
+
+/// <content>
+/// Reading bodies. What has arrived stays in the connection's own buffer until the body is whole, so a value is copied
+/// once, and a body that never comes costs nothing; what is held counts against one budget for all requests.
+/// </content>
+internal sealed partial class RecordRoutes
+{
+    private Task ReadBody(HttpExchange exchange, in PendingWrite write)
+    {
+        var headers = exchange.Headers;
+        if (headers.ContentEncoding.Count != 0)
+        {
+            return exchange.Fail(Problems.BadRequest, "A body with a Content-Encoding is not taken: send it as it is.");
+        }
+
+        var length = headers.ContentLength;
+        if (length > MaxBody(write.Body))
+        {
+            return BodyTooLarge(exchange, write.Body);
+        }
+
+        if (!limits.TryReserve(exchange, length ?? 0))
+        {
+            return exchange.Fail(Problems.Overloaded);
+        }
+
+        var reader = exchange.Body;
+        if (reader.TryRead(out var read))
+        {
+            if (read.IsCompleted)
+            {
+                return OnBody(exchange, write, read.Buffer);
+            }
+
+            reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
+        }
+
+        return ReadBodySlowly(exchange, write);
+    }
+
+    private async Task ReadBodySlowly(HttpExchange exchange, PendingWrite write)
+    {
+        var reader = exchange.Body;
+        while (true)
+        {
+            System.IO.Pipelines.ReadResult read;
+            try
+            {
+                read = await reader.ReadAsync();
+            }
+            catch (Exception e) when (e is not BadHttpRequestException && exchange.ClientIsGone)
+            {
+                // Nothing was proposed, and there is nobody to answer.
+                return;
+            }
+
+            if (read.Buffer.Length > MaxBody(write.Body))
+            {
+                reader.AdvanceTo(read.Buffer.End);
+                await BodyTooLarge(exchange, write.Body);
+                return;
+            }
+
+            if (!limits.TryReserve(exchange, read.Buffer.Length))
+            {
+                reader.AdvanceTo(read.Buffer.End);
+                await exchange.Fail(Problems.Overloaded);
+                return;
+            }
+
+            if (read.IsCompleted)
+            {
+                await OnBody(exchange, write, read.Buffer);
+                return;
+            }
+
+            reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
+        }
+    }
+
+    private Task OnBody(HttpExchange exchange, in PendingWrite write, in ReadOnlySequence<byte> body)
+    {
+        ProblemKind? problem = null;
+        string? detail = null;
+        Command command = default;
+        switch (write.Body)
+        {
+            case BodyKind.Bytes when body.Length > options.MaxValueBytes:
+                problem = Problems.TooLarge;
+                detail = Limits.ValueOver(options.MaxValueBytes);
+                break;
+            case BodyKind.Bytes:
+                command = PutCommand(write.Key, body.ToArray(), write.Condition, write.TtlMs);
+                break;
+            case BodyKind.Json:
+                problem = JsonBody.TryParsePut(body, options.MaxValueBytes, out var put, out detail);
+                if (problem is null && put.TtlMs != 0 && write.TtlMs != 0)
+                {
+                    problem = Problems.BadRequest;
+                    detail = "\"ttlSeconds\" stands both in the body and in the query.";
+                }
+
+                command = PutCommand(write.Key, put.Value, write.Condition, Math.Max(put.TtlMs, write.TtlMs));
+                break;
+            default:
+                problem = JsonBody.TryParseIncrement(body, out var increment, out detail);
+                command = Command.Increment(write.Key, increment.Increment);
+                break;
+        }
+
+        exchange.Body.AdvanceTo(body.End);
+        return problem is null ? Execute(exchange, command, write.Call) : exchange.Fail(problem, detail);
+    }
+
+    private long MaxBody(BodyKind body) => body switch
+    {
+        BodyKind.Bytes => options.MaxValueBytes,
+        BodyKind.Json => options.MaxJsonBytes,
+        _ => 4096,
+    };
+
+    private Task BodyTooLarge(HttpExchange exchange, BodyKind body) => exchange.Fail(Problems.TooLarge, body == BodyKind.Increment
+        ? "The body of an increment is over 4096 bytes. Nothing was written."
+        : Limits.ValueOver(options.MaxValueBytes));
+}

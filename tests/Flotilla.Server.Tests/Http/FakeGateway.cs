@@ -1,0 +1,118 @@
+using System.Collections.Concurrent;
+using System.Text;
+using Flotilla.Node;
+using Flotilla.Raft;
+using Flotilla.Shards;
+using Flotilla.Topology;
+using Record = Flotilla.Data.Record;
+using Version = Flotilla.Data.Version;
+
+namespace Flotilla.Server.Tests.Http;
+
+/// <summary>A gateway in memory that does what a shard would, keeps what it was asked, and answers otherwise when told to.</summary>
+internal sealed class FakeGateway : IGateway
+{
+    private readonly Lock _gate = new();
+    private readonly SortedDictionary<string, Record> _records = new(StringComparer.Ordinal);
+    private ulong _index;
+
+    /// <summary>Answers a write in the store's place, unless it returns null.</summary>
+    public Func<Command, CallOptions, ValueTask<Answer>?>? OnExecute { get; set; }
+
+    /// <summary>Answers a read in the store's place, unless it returns null.</summary>
+    public Func<CallOptions, ValueTask<Answer>?>? OnGet { get; set; }
+
+    /// <summary>Answers a scan in the store's place, unless it returns null.</summary>
+    public Func<ScanRequest, ScanAnswer?>? OnScan { get; set; }
+
+    /// <summary>Every write asked for.</summary>
+    public ConcurrentQueue<(Command Command, CallOptions Options)> Writes { get; } = new();
+
+    /// <summary>Every read asked for, scans among them.</summary>
+    public ConcurrentQueue<CallOptions> Reads { get; } = new();
+
+    public ClusterView View { get; set; } = Views.Node();
+
+    public static Answer Answered(ResultCode code, string? detail = null) =>
+        new(CommandResult.Of(code), new ShardId(2), new NodeId("n2"), "127.0.0.1:8002", detail);
+
+    public ValueTask<Answer> ExecuteAsync(Command command, CallOptions options)
+    {
+        Writes.Enqueue((command, options));
+        return OnExecute?.Invoke(command, options) ?? new(Answered(Apply(command)));
+    }
+
+    public ValueTask<Answer> GetAsync(ReadOnlyMemory<byte> key, CallOptions options)
+    {
+        Reads.Enqueue(options);
+        if (OnGet?.Invoke(options) is { } answer)
+        {
+            return answer;
+        }
+
+        lock (_gate)
+        {
+            return new(Answered(_records.TryGetValue(Text(key), out var record)
+                ? new CommandResult(ResultCode.Ok, record.Version, record.Value)
+                : CommandResult.Of(ResultCode.NotFound)));
+        }
+    }
+
+    public ValueTask<ScanAnswer> ScanAsync(ScanRequest request, CallOptions options)
+    {
+        Reads.Enqueue(options);
+        if (OnScan?.Invoke(request) is { } answer)
+        {
+            return new(answer);
+        }
+
+        lock (_gate)
+        {
+            var from = Text(request.From);
+            var prefix = Text(request.Prefix);
+            var found = _records.Where(r => string.CompareOrdinal(r.Key, from) >= 0 && r.Key.StartsWith(prefix, StringComparison.Ordinal)).Select(r => r.Value).Take(request.Limit + 1).ToList();
+            ReadOnlyMemory<byte>? next = found.Count > request.Limit ? found[^1].Key : null;
+            return new(new ScanAnswer(ResultCode.Ok, found.Take(request.Limit).ToList(), next, default, default, null, null));
+        }
+    }
+
+    private static Answer Answered(CommandResult result) => new(result, new ShardId(1), new NodeId("n1"), "127.0.0.1:8001", null);
+
+    // Latin-1 keeps the order of bytes.
+    private static string Text(ReadOnlyMemory<byte> bytes) => Encoding.Latin1.GetString(bytes.Span);
+
+    private CommandResult Apply(in Command command)
+    {
+        lock (_gate)
+        {
+            var key = Text(command.Key);
+            var there = _records.TryGetValue(key, out var record);
+            switch (command.Kind)
+            {
+                case CommandKind.CompareAndSwap or CommandKind.CompareAndDelete when !there || record.Version != command.Expected:
+                case CommandKind.PutIfAbsent when there:
+                    return new CommandResult(ResultCode.VersionMismatch, there ? record.Version : default, default);
+                case CommandKind.Delete or CommandKind.CompareAndDelete:
+                    return CommandResult.Of(_records.Remove(key) ? ResultCode.Ok : ResultCode.NotFound);
+                case CommandKind.Increment:
+                    var number = 0L;
+                    if (there && !long.TryParse(record.Value.Span, out number))
+                    {
+                        return CommandResult.Of(ResultCode.BadRequest);
+                    }
+
+                    var sum = Encoding.ASCII.GetBytes((number + command.Delta).ToString());
+                    return new CommandResult(ResultCode.Ok, Write(key, command.Key, sum), sum);
+                default:
+                    return new CommandResult(ResultCode.Ok, Write(key, command.Key, command.Value), default);
+            }
+        }
+    }
+
+    private Version Write(string text, ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> value)
+    {
+        var version = new Version(1, 0, ++_index, 0);
+        _records[text] = new Record(key, value, version, 0);
+        return version;
+    }
+}

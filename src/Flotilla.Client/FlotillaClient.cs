@@ -67,10 +67,13 @@ public sealed class FlotillaClient : IDisposable
     /// <param name="limit">At most so many, 1 to 10,000.</param>
     /// <param name="cursor">The last page's, or null for the first.</param>
     /// <param name="cancel">Ends the call.</param>
-    public ValueTask<DocumentResult<ListResponse>> ListAsync(ReadOnlyMemory<byte> prefix, int limit, string? cursor = null, CancellationToken cancel = default)
+    public async ValueTask<DocumentResult<ListResponse>> ListAsync(ReadOnlyMemory<byte> prefix, int limit, string? cursor = null, CancellationToken cancel = default)
     {
         var path = $"/kv?prefix={KvRequest.EscapeQuery(prefix.Span)}&limit={limit}";
-        return DocumentAsync(cursor is null ? path : $"{path}&cursor={Uri.EscapeDataString(cursor)}", DocumentsJson.Default.ListResponse, cancel);
+        var page = await DocumentAsync(cursor is null ? path : $"{path}&cursor={Uri.EscapeDataString(cursor)}", DocumentsJson.Default.ListResponse, cancel);
+        return page.Document is { Items: null }
+            ? new DocumentResult<ListResponse>(CallOutcome.Failed, null, new CallError("bad_answer", "the page has no items: is this a Flotilla node?", 200))
+            : page;
     }
 
     /// <summary>All pages one after the other. Ends with the first page that failed.</summary>
@@ -86,51 +89,14 @@ public sealed class FlotillaClient : IDisposable
         while (cursor is not null);
     }
 
-    /// <summary>
-    /// Adds to a decimal number; a record that is not there counts as 0. A loop of get and compare-and-swap: it counts
-    /// exactly, however many do it at once, since a swap over a version that is gone has no effect. A record's time to
-    /// live is not kept. One lost answer makes the outcome <see cref="CallOutcome.Unknown"/>, and it is not repeated.
-    /// </summary>
-    public async ValueTask<IncrementResult> IncrementAsync(ReadOnlyMemory<byte> key, long delta = 1, CancellationToken cancel = default)
-    {
-        while (true)
-        {
-            var read = await GetAsync(key, stale: false, cancel);
-            if (read.Outcome is not (CallOutcome.Ok or CallOutcome.NotFound))
-            {
-                return new IncrementResult(read.Outcome, 0, read.Error);
-            }
-
-            long number = 0;
-            if (read.Outcome == CallOutcome.Ok && !long.TryParse(read.Value.Span, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out number))
-            {
-                return new IncrementResult(CallOutcome.Failed, 0, new CallError("bad_request", "the value there is not a whole number of 64 bits", 0));
-            }
-
-            try
-            {
-                number = checked(number + delta);
-            }
-            catch (OverflowException)
-            {
-                return new IncrementResult(CallOutcome.Failed, 0, new CallError("bad_request", $"{number} + {delta} does not fit into 64 bits", 0));
-            }
-
-            var condition = read.Outcome == CallOutcome.Ok ? new PutOptions { IfVersion = read.Version } : new PutOptions { IfAbsent = true };
-            var written = await PutAsync(key, Encoding.ASCII.GetBytes(number.ToString(CultureInfo.InvariantCulture)), condition, cancel);
-            switch (written.Outcome)
-            {
-                case CallOutcome.Ok:
-                    return new IncrementResult(CallOutcome.Ok, number, null);
-                case CallOutcome.VersionMismatch:
-                    // Somebody else was faster. A random pause keeps a crowd from running into each other for ever.
-                    await Task.Delay(Random.Shared.Next(4), cancel);
-                    continue;
-                default:
-                    return new IncrementResult(written.Outcome, 0, written.Error);
-            }
-        }
-    }
+    /// <summary>Adds to a decimal number; a record that is not there counts as 0. One lost answer makes the outcome <see cref="CallOutcome.Unknown"/>: it is never sent twice.</summary>
+    public ValueTask<IncrementResult> IncrementAsync(ReadOnlyMemory<byte> key, long delta = 1, CancellationToken cancel = default) => _sender.SendAsync(
+        new KvRequest { Method = "POST", Key = key, Body = Encoding.ASCII.GetBytes($"{{\"increment\":{delta}}}"), JsonBody = true },
+        static response => long.TryParse(JsonSerializer.Deserialize(response.Body.Span, DocumentsJson.Default.RecordDocument)?.Value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var value)
+            ? new IncrementResult(CallOutcome.Ok, value, null)
+            : new IncrementResult(CallOutcome.Unknown, 0, new CallError("bad_answer", "the answer has no number", response.Status)),
+        static (outcome, error, _) => new IncrementResult(outcome, 0, error),
+        cancel);
 
     /// <summary><c>GET /status</c>.</summary>
     public ValueTask<DocumentResult<StatusDocument>> StatusAsync(CancellationToken cancel = default) => DocumentAsync("/status", DocumentsJson.Default.StatusDocument, cancel);

@@ -9,7 +9,7 @@ namespace Flotilla.Client;
 /// <summary>One request as the client thinks of it; <see cref="Encode"/> writes it as HTTP/1.1.</summary>
 internal sealed record KvRequest
 {
-    /// <summary>GET, PUT or DELETE.</summary>
+    /// <summary>GET, PUT, POST or DELETE.</summary>
     public required string Method { get; init; }
 
     /// <summary>The key of a <c>/kv/{key}</c> request; default for a request of a fixed <see cref="Path"/>.</summary>
@@ -95,7 +95,7 @@ internal sealed record KvRequest
             Ascii(to, "\r\nIf-None-Match: *");
         }
 
-        if (string.Equals(Method, "PUT", StringComparison.Ordinal))
+        if (Method is "PUT" or "POST")
         {
             Ascii(to, JsonBody ? "\r\nContent-Type: application/json\r\nContent-Length: " : "\r\nContent-Type: application/octet-stream\r\nContent-Length: ");
             _ = Utf8Formatter.TryFormat(Body.Length, to.GetSpan(11), out var digits);

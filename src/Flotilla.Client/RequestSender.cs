@@ -314,7 +314,7 @@ internal sealed class RequestSender : IDisposable
             {
                 var (step, _, _, config) = await AttemptAsync<ConfigDocument?>(request, pool, direct: false, TimeSpan.FromSeconds(1),
                     static response => JsonSerializer.Deserialize(response.Body.Span, DocumentsJson.Default.ConfigDocument), static (_, _, _) => null, cancel);
-                if (step == Step.Done && config is not null)
+                if (step == Step.Done && config is { Nodes: not null, Shards: not null })
                 {
                     RoutingTable before;
                     do

@@ -206,6 +206,12 @@ public sealed class FakeServer : IAsyncDisposable
                     Applied.Enqueue((seen.Key, Encoding.UTF8.GetString(value)));
                     context.Response.Headers.ETag = $"\"1.0.{_version}.0\"";
                     return JsonAsync(context, new PutResponse(seen.Key, null, $"1.0.{_version}.0"), DocumentsJson.Default.PutResponse);
+                case "POST":
+                    var delta = JsonDocument.Parse(seen.Body).RootElement.GetProperty("increment").GetInt64();
+                    var sum = (found ? long.Parse(Encoding.UTF8.GetString(record.Value)) : 0) + delta;
+                    _records[seen.Key] = (Encoding.UTF8.GetBytes($"{sum}"), ++_version);
+                    Applied.Enqueue((seen.Key, $"{sum}"));
+                    return JsonAsync(context, new RecordDocument(seen.Key, null, $"{sum}", null, $"1.0.{_version}.0"), DocumentsJson.Default.RecordDocument);
                 case "DELETE":
                     Applied.Enqueue((seen.Key, ""));
                     return JsonAsync(context, new DeleteResponse(seen.Key, null, _records.Remove(seen.Key)), DocumentsJson.Default.DeleteResponse);

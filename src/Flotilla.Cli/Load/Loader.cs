@@ -1,0 +1,163 @@
+using System.Globalization;
+using System.Threading.Channels;
+using Flotilla.Client;
+
+namespace Flotilla.Cli.Load;
+
+/// <summary>What a load came to.</summary>
+/// <param name="Records">Records stored by this run.</param>
+/// <param name="Bad">Lines passed over.</param>
+/// <param name="Repeated">Puts sent again because their outcome was unknown.</param>
+/// <param name="ResumedAtLine">The line this run began behind; 0 for the beginning.</param>
+/// <param name="Seconds">How long it took.</param>
+/// <param name="PerSecond">Records per second.</param>
+/// <param name="Complete">The whole input is stored.</param>
+internal sealed record LoadReport(long Records, long Bad, long Repeated, long ResumedAtLine, double Seconds, double PerSecond, bool Complete);
+
+/// <summary>Why a load stopped before its end.</summary>
+/// <param name="Message">What happened, for people.</param>
+/// <param name="ExitCode">What the command returns.</param>
+internal sealed record LoadFailure(string Message, int ExitCode);
+
+/// <summary>
+/// Puts records into a cluster, many at a time. Records of one key keep their order, since one worker has them all. A put
+/// whose outcome is unknown is sent again until it is acknowledged: writing the same value twice is the same as once. What
+/// that can't promise: if somebody else writes the same key meanwhile, the repetition may overwrite it.
+/// </summary>
+internal sealed class Loader(FlotillaClient client, int workers, bool skipBad, TimeSpan patience, Action<string> warn)
+{
+    private const int QueuedPerWorker = 32;
+    private const int WarningsShown = 20;
+    private readonly Lock _gate = new();
+    private long _bad;
+    private long _repeated;
+    private long _lastSuccess = Environment.TickCount64;
+    private LoadFailure? _failure;
+
+    /// <summary>Lines passed over.</summary>
+    public long Bad => Interlocked.Read(ref _bad);
+
+    /// <summary>Puts sent again.</summary>
+    public long Repeated => Interlocked.Read(ref _repeated);
+
+    /// <summary>Why it stopped, or null.</summary>
+    public LoadFailure? Failure => Volatile.Read(ref _failure);
+
+    /// <summary>Loads until the input ends, <paramref name="stop"/> is cancelled, or something fails for good. Whatever was sent is brought to an end.</summary>
+    public async Task RunAsync(RecordReader reader, AckTracker acks, CancellationToken stop)
+    {
+        using var halt = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        var queues = new Channel<(InputRecord Record, AckTracker.Slot Slot)>[workers];
+        var running = new Task[workers];
+        for (var i = 0; i < workers; i++)
+        {
+            var queue = queues[i] = Channel.CreateBounded<(InputRecord, AckTracker.Slot)>(new BoundedChannelOptions(QueuedPerWorker) { SingleReader = true, SingleWriter = true });
+            running[i] = WorkAsync(queue.Reader, acks, halt);
+        }
+
+        try
+        {
+            while (await reader.ReadAsync(halt.Token) is { } record)
+            {
+                var slot = acks.Begin(record);
+                if (record.Problem is null)
+                {
+                    var hash = default(HashCode);
+                    hash.AddBytes(record.Key);
+                    await queues[(uint)hash.ToHashCode() % (uint)workers].Writer.WriteAsync((record, slot), halt.Token);
+                }
+                else if (!Reject(record, record.Problem))
+                {
+                    break;
+                }
+                else
+                {
+                    acks.Complete(slot, stored: false);
+                }
+            }
+        }
+        catch (OperationCanceledException) when (halt.IsCancellationRequested)
+        {
+            // What was read and not sent stays behind the checkpoint.
+        }
+
+        foreach (var queue in queues)
+        {
+            queue.Writer.Complete();
+        }
+
+        await Task.WhenAll(running);
+    }
+
+    private async Task WorkAsync(ChannelReader<(InputRecord Record, AckTracker.Slot Slot)> queue, AckTracker acks, CancellationTokenSource halt)
+    {
+        await foreach (var (record, slot) in queue.ReadAllAsync(CancellationToken.None))
+        {
+            // Once somebody has called for a halt, only what is on its way is brought to an end.
+            while (!halt.IsCancellationRequested)
+            {
+                var result = await client.PutAsync(record.Key, record.Value, null, CancellationToken.None);
+                if (result.Outcome == CallOutcome.Ok)
+                {
+                    Volatile.Write(ref _lastSuccess, Environment.TickCount64);
+                    acks.Complete(slot, stored: true);
+                    break;
+                }
+
+                if (result.Outcome is CallOutcome.Unknown or CallOutcome.Unavailable)
+                {
+                    if (result.Outcome == CallOutcome.Unknown)
+                    {
+                        Interlocked.Increment(ref _repeated);
+                    }
+
+                    if (Environment.TickCount64 - Volatile.Read(ref _lastSuccess) > patience.TotalMilliseconds)
+                    {
+                        Fail(new LoadFailure($"nothing could be stored for {Flags.Readers.Show(patience)}: {result.Error!.Message} ({result.Error.Code})", ExitCode.Unavailable));
+                        await halt.CancelAsync();
+                    }
+
+                    continue;
+                }
+
+                if (Reject(record, $"the cluster refused it: {result.Error!.Message} ({result.Error.Code})"))
+                {
+                    acks.Complete(slot, stored: false);
+                }
+                else
+                {
+                    await halt.CancelAsync();
+                }
+
+                break;
+            }
+        }
+    }
+
+    /// <summary>Says what is wrong with a line. False if that ends the load.</summary>
+    private bool Reject(in InputRecord record, string problem)
+    {
+        var bad = Interlocked.Increment(ref _bad);
+        var message = string.Create(CultureInfo.InvariantCulture, $"line {record.Line}: {problem}");
+        if (!skipBad)
+        {
+            Fail(new LoadFailure($"{message}. Mend it and run the same command again, or pass over such lines with --skip-bad.", ExitCode.Failed));
+            return false;
+        }
+
+        if (bad <= WarningsShown)
+        {
+            warn(bad == WarningsShown ? $"{message} (further ones are only counted)" : message);
+        }
+
+        return true;
+    }
+
+    private void Fail(LoadFailure failure)
+    {
+        lock (_gate)
+        {
+            _failure ??= failure;
+        }
+    }
+}

@@ -1,0 +1,108 @@
+using System.Collections.Immutable;
+using Flotilla.Raft;
+
+namespace Flotilla.Node.Cluster;
+
+/// <summary>A node's addresses; null if not known, or off.</summary>
+internal readonly record struct NodeAddresses(string? Http, string? Rpc, string? Resp);
+
+/// <summary>
+/// What this process knows of the cluster: the routing table, the nodes' addresses, and who is alive. Published as
+/// immutable snapshots; thread-safe.
+/// </summary>
+internal sealed class ClusterState
+{
+    private static readonly IReadOnlyList<NodeId> NoNodes = [];
+
+    private readonly bool _isRouter;
+    private readonly Func<NodeId, bool> _isAlive;
+    private readonly Func<long> _ageMs;
+    private ImmutableSortedDictionary<NodeId, NodeAddresses> _nodes = ImmutableSortedDictionary<NodeId, NodeAddresses>.Empty;
+    private RoutingTable _table = RoutingTable.Empty;
+    private TaskCompletionSource _tableChanged = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Knows nothing yet.</summary>
+    /// <param name="self">This node, or the router's name.</param>
+    /// <param name="isRouter">The process has no replicas.</param>
+    /// <param name="isAlive">Whether a peer's stream is up and was heard from lately.</param>
+    /// <param name="ageMs">Milliseconds since the oldest part was learned.</param>
+    public ClusterState(NodeId self, bool isRouter, Func<NodeId, bool> isAlive, Func<long> ageMs)
+    {
+        Self = self;
+        _isRouter = isRouter;
+        _isAlive = isAlive;
+        _ageMs = ageMs;
+    }
+
+    /// <summary>This node.</summary>
+    public NodeId Self { get; }
+
+    /// <summary>Slot → shard.</summary>
+    public RoutingTable Table => Volatile.Read(ref _table);
+
+    /// <summary>Completes when the table is replaced. Read it before <see cref="Table"/>.</summary>
+    public Task TableChanged => Volatile.Read(ref _tableChanged).Task;
+
+    /// <summary>The nodes' addresses.</summary>
+    public IReadOnlyDictionary<NodeId, NodeAddresses> Nodes => Volatile.Read(ref _nodes);
+
+    /// <summary>Publishes another table.</summary>
+    public void Publish(RoutingTable table)
+    {
+        Volatile.Write(ref _table, table);
+        Interlocked.Exchange(ref _tableChanged, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
+    }
+
+    /// <summary>Merges what is known of a node; an address that is null leaves what was known. True if something changed.</summary>
+    public bool Learn(NodeId node, NodeAddresses addresses)
+    {
+        while (true)
+        {
+            var seen = Volatile.Read(ref _nodes);
+            seen.TryGetValue(node, out var old);
+            var merged = new NodeAddresses(addresses.Http ?? old.Http, addresses.Rpc ?? old.Rpc, addresses.Resp ?? old.Resp);
+            if (merged == old && seen.ContainsKey(node))
+            {
+                return false;
+            }
+
+            if (Interlocked.CompareExchange(ref _nodes, seen.SetItem(node, merged), seen) == seen)
+            {
+                return true;
+            }
+        }
+    }
+
+    /// <summary>A node's HTTP address, or null.</summary>
+    public string? HttpOf(NodeId node) => !node.IsNone && Volatile.Read(ref _nodes).TryGetValue(node, out var addresses) ? addresses.Http : null;
+
+    /// <summary>This process, or a peer heard from lately.</summary>
+    public bool IsAlive(NodeId node) => node == Self || _isAlive(node);
+
+    /// <summary>What doors show.</summary>
+    public ClusterView View()
+    {
+        var table = Table;
+        var nodes = new List<NodeView>();
+        foreach (var (id, addresses) in Volatile.Read(ref _nodes))
+        {
+            nodes.Add(new NodeView(id, addresses.Http, addresses.Rpc ?? "", addresses.Resp, IsAlive(id)));
+        }
+
+        var shards = new List<ShardView>(table.Shards.Count);
+        var local = new List<ReplicaView>();
+        foreach (var route in table.Shards)
+        {
+            var leader = route.Leader;
+            // A leader that is gone is shown as none: a stale name would tell an operator that the shard serves.
+            var shown = !leader.Leader.IsNone && IsAlive(leader.Leader) ? leader.Leader : default;
+            shards.Add(new ShardView(route.Shard, "active", "raft", shown, leader.Term, route.Voters, NoNodes, NoNodes, route.Ranges, leader.Term.Value.ToString()));
+            if (route.Local is { } hosted)
+            {
+                local.Add(hosted.View);
+            }
+        }
+
+        return new ClusterView(Self, _isRouter, table.ClusterId, nodes, shards, local, _ageMs());
+    }
+}

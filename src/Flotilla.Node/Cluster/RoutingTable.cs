@@ -1,0 +1,59 @@
+using Flotilla.Topology;
+
+namespace Flotilla.Node.Cluster;
+
+/// <summary>Slot → shard: an immutable snapshot, published whole.</summary>
+internal sealed class RoutingTable
+{
+    private readonly ShardRoute?[] _bySlot = new ShardRoute?[Slot.Count];
+    private readonly Dictionary<ShardId, ShardRoute> _byShard = [];
+
+    /// <summary>A table of these shards.</summary>
+    public RoutingTable(ulong clusterId, IEnumerable<ShardRoute> shards)
+    {
+        ClusterId = clusterId;
+        Shards = [.. shards.OrderBy(s => s.Shard)];
+        foreach (var shard in Shards)
+        {
+            _byShard[shard.Shard] = shard;
+            foreach (var (first, last) in shard.Ranges)
+            {
+                _bySlot.AsSpan(first, last - first + 1).Fill(shard);
+            }
+        }
+    }
+
+    /// <summary>The table of a process that knows nothing yet.</summary>
+    public static RoutingTable Empty { get; } = new(0, []);
+
+    /// <summary>The cluster; 0 while unknown.</summary>
+    public ulong ClusterId { get; }
+
+    /// <summary>All shards, by number.</summary>
+    public IReadOnlyList<ShardRoute> Shards { get; }
+
+    /// <summary>The shard of a key; null while none is known to own its slot.</summary>
+    public ShardRoute? Of(ReadOnlySpan<byte> key) => _bySlot[Slot.Of(key).Value];
+
+    /// <summary>A shard by number, or null.</summary>
+    public ShardRoute? Of(ShardId shard) => _byShard.GetValueOrDefault(shard);
+
+    /// <summary>Slots in order as inclusive ranges.</summary>
+    public static IReadOnlyList<(int First, int Last)> RangesOf(IEnumerable<Slot> slots)
+    {
+        var ranges = new List<(int First, int Last)>();
+        foreach (var slot in slots)
+        {
+            if (ranges.Count > 0 && ranges[^1].Last == slot.Value - 1)
+            {
+                ranges[^1] = (ranges[^1].First, slot.Value);
+            }
+            else
+            {
+                ranges.Add((slot.Value, slot.Value));
+            }
+        }
+
+        return ranges;
+    }
+}

@@ -1,0 +1,60 @@
+using Flotilla.Node.Cluster;
+using Flotilla.Node.Peers;
+using Flotilla.Raft;
+using Flotilla.Shards;
+using Flotilla.Wire.Peers;
+
+namespace Flotilla.Node.Gateways;
+
+/// <summary>
+/// Serves calls that other nodes forwarded: at the replica here, or, within the hop limit, at the leader that this node
+/// can reach and the asker perhaps cannot. Never waits and never retries: that is the part of the gateway that the client
+/// spoke to, which alone knows how long.
+/// </summary>
+internal sealed class RequestServer(ClusterState cluster, PeerTransport transport)
+{
+    /// <summary>Serves one call.</summary>
+    public void Serve(PeerSession session, in CallRequest request)
+    {
+        if (cluster.Table.Of(request.Shard) is not { } route)
+        {
+            Refuse(session, request, ResultCode.NotOwner, default, $"node {cluster.Self} knows no shard {request.Shard}");
+            return;
+        }
+
+        var deadline = NodeClock.Now.PlusMs(request.TimeoutMs);
+        var leader = route.Leader.Leader;
+        if (route.Local is { } local && (leader == cluster.Self || !request.IsWrite))
+        {
+            var call = ForwardedCall.Rent(session, route, cluster, request, deadline);
+            if (!local.Loop.TrySubmit(local, call))
+            {
+                call.Fail(ResultCode.Overloaded);
+            }
+        }
+        else if (request.Hops + 1 < Attempts.HopLimit && leader != cluster.Self && leader != session.Remote.Node && transport.LinkOf(leader)?.Session is { } next)
+        {
+            _ = RelayAsync(session, next, route, request, deadline);
+        }
+        else
+        {
+            Refuse(session, request, ResultCode.NotLeader, leader, null);
+        }
+    }
+
+    /// <summary>Passes a call on. Never throws, so nobody need wait for it: its answer goes to the asker.</summary>
+    private async Task RelayAsync(PeerSession session, PeerSession next, ShardRoute route, CallRequest request, Instant deadline)
+    {
+        var ask = new Ask(
+            request.Kind, request.Kind == CallKind.Get ? new Command(default, request.Key, default, default, 0, 0) : request.Command, request.Scan, request.Shard,
+            request.Stale, Forward: true, deadline);
+        var outcome = await Attempts.RemoteAsync(next, route, ask, request.Hops + 1, anyReplica: false);
+        session.Reply(new CallReply(request.Id, outcome.Result, outcome.Page, outcome.Leader, cluster.HttpOf(outcome.Leader), outcome.Detail));
+    }
+
+    private void Refuse(PeerSession session, in CallRequest request, ResultCode code, NodeId leader, string? detail)
+    {
+        var page = request.Kind == CallKind.Scan ? new ScanPage(code, [], More: false) : null;
+        session.Reply(new CallReply(request.Id, CommandResult.Of(code), page, leader, cluster.HttpOf(leader), detail));
+    }
+}

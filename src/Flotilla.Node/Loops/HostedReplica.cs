@@ -1,0 +1,71 @@
+using Flotilla.Raft;
+using Flotilla.Shards;
+
+namespace Flotilla.Node.Loops;
+
+/// <summary>
+/// One replica on this node and what the shell keeps beside it. But for <see cref="View"/>, everything belongs to the
+/// thread of its loop.
+/// </summary>
+internal sealed class HostedReplica
+{
+    private static readonly IReadOnlyList<NodeId> NoNodes = [];
+
+    private Instant _published;
+    private volatile ReplicaView _view;
+
+    public HostedReplica(ShardGenesis genesis, Replica replica)
+    {
+        Genesis = genesis;
+        Replica = replica;
+        _view = MakeView();
+    }
+
+    /// <summary>The shard as genesis made it.</summary>
+    public ShardGenesis Genesis { get; }
+
+    /// <summary>The replica.</summary>
+    public Replica Replica { get; }
+
+    /// <summary>The loop that owns it; set once, before the loop starts.</summary>
+    public ShardLoop Loop { get; set; } = null!;
+
+    /// <summary>Calls not answered yet.</summary>
+    public CallTable Calls { get; } = new();
+
+    /// <summary>Got an input in this pass.</summary>
+    public bool Touched { get; set; }
+
+    /// <summary>What the last flush led to; valid until the next one.</summary>
+    public ReplicaOutput Output { get; set; } = new();
+
+    /// <summary>The newest persist that asked for a sync. A send that waits for a later one asks for a sync of its own.</summary>
+    public PersistSequence SyncAsked { get; set; }
+
+    /// <summary>The WAL thread's own: the newest persist appended.</summary>
+    public PersistSequence Appended { get; set; }
+
+    /// <summary>The WAL thread's own: <see cref="Appended"/> has not been reported yet.</summary>
+    public bool ReportDue { get; set; }
+
+    /// <summary>What this replica looked like a moment ago. Any thread.</summary>
+    public ReplicaView View => _view;
+
+    /// <summary>Publishes a new <see cref="View"/>, at most every 50 ms unless something important changed.</summary>
+    public void Publish(Instant now, bool important)
+    {
+        if (important || now.MsSince(_published) >= 50)
+        {
+            _published = now;
+            _view = MakeView();
+        }
+    }
+
+    private ReplicaView MakeView()
+    {
+        var raft = Replica.Raft;
+        return new ReplicaView(
+            Genesis.Shard, raft.Role, raft.Term, raft.Leader, raft.CommitIndex, Replica.LastApplied, raft.Log.LastIndex, default,
+            Genesis.Voters, NoNodes, raft.Admitted, Replica.Records.Count, Replica.Records.Bytes);
+    }
+}

@@ -1,0 +1,52 @@
+using Flotilla.Raft;
+
+namespace Flotilla.Node.Loops;
+
+/// <summary>What a <see cref="LoopInput"/> is.</summary>
+internal enum LoopInputKind : byte
+{
+    /// <summary>A client's request: <see cref="LoopInput.Payload"/> is the <see cref="Call"/>.</summary>
+    Call,
+
+    /// <summary>A Raft message: the payload is the <see cref="Message"/>, <see cref="LoopInput.Number"/> the sender's incarnation.</summary>
+    Message,
+
+    /// <summary>Every persist up to sequence <see cref="LoopInput.Number"/> is durable.</summary>
+    Persisted,
+
+    /// <summary>Entries were read back from the disk: the payload is an <c>IReadOnlyList&lt;Entry&gt;</c>.</summary>
+    Fetched,
+
+    /// <summary>A peer's process is gone; for every replica of the loop.</summary>
+    PeerGone,
+
+    /// <summary>Hand leadership to <see cref="LoopInput.Peer"/>, or to any other voter if none is named.</summary>
+    Transfer,
+
+    /// <summary>Run an <see cref="Action"/> on the loop's thread.</summary>
+    Run,
+}
+
+/// <summary>One input of a shard loop. Hot, so one tagged struct.</summary>
+/// <param name="Kind">Which input.</param>
+/// <param name="Target">The replica that it is for; null for all of the loop.</param>
+/// <param name="Payload">Depends on the kind.</param>
+/// <param name="Peer">The node that it concerns.</param>
+/// <param name="Number">Depends on the kind.</param>
+internal readonly record struct LoopInput(LoopInputKind Kind, HostedReplica? Target, object? Payload, NodeId Peer, ulong Number)
+{
+    public static LoopInput ForCall(HostedReplica target, Call call) => new(LoopInputKind.Call, target, call, default, 0);
+
+    public static LoopInput ForMessage(HostedReplica target, NodeId from, Incarnation incarnation, Message message) =>
+        new(LoopInputKind.Message, target, message, from, incarnation.Value);
+
+    public static LoopInput ForPersisted(HostedReplica target, PersistSequence sequence) => new(LoopInputKind.Persisted, target, null, default, sequence.Value);
+
+    public static LoopInput ForFetched(HostedReplica target, NodeId to, IReadOnlyList<Entry> entries) => new(LoopInputKind.Fetched, target, entries, to, 0);
+
+    public static LoopInput ForPeerGone(NodeId peer) => new(LoopInputKind.PeerGone, null, null, peer, 0);
+
+    public static LoopInput ForTransfer(HostedReplica target, NodeId to) => new(LoopInputKind.Transfer, target, null, to, 0);
+
+    public static LoopInput ForRun(Action action) => new(LoopInputKind.Run, null, action, default, 0);
+}

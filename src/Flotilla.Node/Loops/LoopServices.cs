@@ -1,0 +1,22 @@
+using Flotilla.Raft;
+
+namespace Flotilla.Node.Loops;
+
+/// <summary>A message of one group on its way to a peer.</summary>
+internal readonly record struct OutboundMessage(NodeId To, GroupId Group, Message Message);
+
+/// <summary>What may wait in one loop's inbox.</summary>
+/// <param name="MaxItems">Calls and messages.</param>
+/// <param name="MaxBytes">Bytes of keys, values and messages.</param>
+internal readonly record struct LoopLimits(int MaxItems, long MaxBytes)
+{
+    /// <summary>Enough for bursts of small commands, little enough to answer "overloaded" while memory is still cheap.</summary>
+    public static LoopLimits Default => new(32_768, 64L << 20);
+}
+
+/// <summary>What a shard loop needs of its node. All delegates are called from the loop's thread and must not block.</summary>
+/// <param name="Wal">Where persists go.</param>
+/// <param name="Send">Sends messages to peers, in order; may drop. The list is the caller's again afterwards.</param>
+/// <param name="RoleChanged">Role, term or known leader of a replica changed.</param>
+/// <param name="Fatal">The node can't go on.</param>
+internal sealed record LoopServices(WalWriter Wal, Action<List<OutboundMessage>> Send, Action<ReplicaView> RoleChanged, Action<Exception> Fatal);

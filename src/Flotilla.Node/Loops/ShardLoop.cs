@@ -1,0 +1,318 @@
+using Flotilla.Raft;
+using Flotilla.Shards;
+using Flotilla.Wire.Peers;
+
+namespace Flotilla.Node.Loops;
+
+/// <summary>
+/// Steps several replicas on one thread of its own (elections and heartbeats never wait for the thread pool): takes all
+/// inputs that wait, steps the replicas, flushes those touched or due, and emits one batch: what must be durable to the
+/// WAL writer together with the messages that wait for it, the other messages to the peers, the answers to the clients.
+/// </summary>
+internal sealed class ShardLoop
+{
+    /// <summary>
+    /// Timers may be late by this much, so that the heartbeats of all shards on this node fall together and share frames.
+    /// Small beside the heartbeat interval of 50 ms.
+    /// </summary>
+    private const double TimerSlackMs = 3;
+
+    private readonly Inbox _inbox;
+    private readonly LoopServices _services;
+    private readonly Thread _thread;
+    private readonly List<HostedReplica> _replicas = [];
+    private readonly List<HostedReplica> _touched = [];
+    private readonly List<OutboundMessage> _sendNow = [];
+    private WalJob _job = WalJob.Rent();
+    private volatile bool _stopping;
+
+    public ShardLoop(int number, LoopLimits limits, LoopServices services)
+    {
+        _inbox = new Inbox(limits.MaxItems, limits.MaxBytes);
+        _services = services;
+        _thread = new Thread(Run) { IsBackground = true, Name = $"shard-loop-{number}" };
+    }
+
+    /// <summary>The inputs that wait.</summary>
+    public Inbox Inbox => _inbox;
+
+    /// <summary>The replicas of this loop, to read their views; fixed once the loop has started.</summary>
+    public IReadOnlyList<HostedReplica> Replicas => _replicas;
+
+    /// <summary>Gives the loop a replica. Before <see cref="Start"/>.</summary>
+    public void Add(HostedReplica replica)
+    {
+        replica.Loop = this;
+        _replicas.Add(replica);
+    }
+
+    /// <summary>Starts the thread.</summary>
+    public void Start() => _thread.Start();
+
+    /// <summary>Hands a call in. False if too much waits: it was not taken, and nothing was written.</summary>
+    public bool TrySubmit(HostedReplica target, Call call) => _inbox.TryPost(LoopInput.ForCall(target, call), call.Cost);
+
+    /// <summary>Ends the loop after what it is doing, and answers what it leaves unanswered: writes that may be in a log as indeterminate.</summary>
+    public void Stop()
+    {
+        _stopping = true;
+        _inbox.Wake();
+        if (_thread.ThreadState.HasFlag(ThreadState.Unstarted))
+        {
+            AbandonAll();
+        }
+        else if (Thread.CurrentThread != _thread)
+        {
+            _thread.Join();
+        }
+    }
+
+    private void Run()
+    {
+        try
+        {
+            // A replica may have something to do before any input: apply what its disk holds, or ask who is empty.
+            foreach (var replica in _replicas)
+            {
+                Touch(replica);
+            }
+
+            FlushTouched(NodeClock.Read());
+            while (!_stopping)
+            {
+                var inputs = _inbox.Take(WaitMs());
+                var clock = NodeClock.Read();
+                NodeMetrics.LoopBatch.Record(inputs.Length);
+                foreach (ref readonly var input in inputs)
+                {
+                    Dispatch(input, clock);
+                }
+
+                TouchDue(clock);
+                FlushTouched(clock);
+            }
+        }
+        catch (Exception e)
+        {
+            _services.Fatal(new NodeFailedException(
+                $"A shard loop met a state that must not be ({e.GetType().Name}: {e.Message}). The node stops rather than go on from it; its data is as durable as before. Start it again, and report this with the log.", e));
+        }
+        finally
+        {
+            AbandonAll();
+        }
+    }
+
+    private int WaitMs()
+    {
+        var earliest = Instant.Never;
+        foreach (var hosted in _replicas)
+        {
+            earliest = Instant.Min(earliest, hosted.Replica.NextDeadline);
+        }
+
+        if (earliest == Instant.Never)
+        {
+            return 1000;
+        }
+
+        var ms = earliest.MsSince(NodeClock.Now);
+        return ms <= 0 ? 0 : (int)Math.Ceiling(Math.Min(ms + TimerSlackMs, 1000));
+    }
+
+    private void Dispatch(in LoopInput input, ClockReading clock)
+    {
+        if (input.Target is { } target)
+        {
+            Touch(target);
+            var replica = target.Replica;
+            switch (input.Kind)
+            {
+                case LoopInputKind.Call:
+                    Begin(target, (Call)input.Payload!, clock);
+                    break;
+                case LoopInputKind.Message:
+                    replica.Receive(input.Peer, new Incarnation(input.Number), (Message)input.Payload!, clock);
+                    break;
+                case LoopInputKind.Persisted:
+                    replica.Persisted(new PersistSequence(input.Number), clock);
+                    break;
+                case LoopInputKind.Fetched:
+                    replica.EntriesFetched(input.Peer, (IReadOnlyList<Entry>)input.Payload!, clock);
+                    break;
+                case LoopInputKind.Transfer:
+                    replica.TransferLeadership(input.Peer, clock);
+                    break;
+                default:
+                    throw new InvalidOperationException($"An input of kind {input.Kind} names a replica.");
+            }
+
+            return;
+        }
+
+        switch (input.Kind)
+        {
+            case LoopInputKind.PeerGone:
+                foreach (var hosted in _replicas)
+                {
+                    Touch(hosted);
+                    hosted.Replica.PeerGone(input.Peer, clock);
+                }
+
+                break;
+            case LoopInputKind.Run:
+                ((Action)input.Payload!)();
+                break;
+            default:
+                throw new InvalidOperationException($"An input of kind {input.Kind} names no replica.");
+        }
+    }
+
+    private static void Begin(HostedReplica target, Call call, ClockReading clock)
+    {
+        var id = target.Calls.Add(call);
+        switch (call.Kind)
+        {
+            case CallKind.Command:
+                target.Replica.Execute(id, call.Command, call.Deadline, clock);
+                break;
+            case CallKind.Get:
+                target.Replica.Get(id, call.Command.Key, call.Stale, call.Deadline, clock);
+                break;
+            default:
+                target.Replica.Scan(id, call.Scan, call.Stale, call.Deadline, clock);
+                break;
+        }
+    }
+
+    private void TouchDue(ClockReading clock)
+    {
+        foreach (var hosted in _replicas)
+        {
+            if (hosted.Replica.NextDeadline <= clock.Now)
+            {
+                Touch(hosted);
+                hosted.Replica.Tick(clock);
+            }
+        }
+    }
+
+    private void Touch(HostedReplica hosted)
+    {
+        if (!hosted.Touched)
+        {
+            hosted.Touched = true;
+            _touched.Add(hosted);
+        }
+    }
+
+    /// <summary>Flushes every replica touched, then emits: the disk first, for it takes longest; then the peers; the answers have gone already.</summary>
+    private void FlushTouched(ClockReading clock)
+    {
+        foreach (var hosted in _touched)
+        {
+            hosted.Touched = false;
+            var output = hosted.Output = hosted.Replica.Flush(clock);
+            var changed = false;
+            foreach (var effect in output.Effects)
+            {
+                changed |= Carry(hosted, effect);
+            }
+
+            hosted.Publish(clock.Now, changed);
+            if (changed)
+            {
+                _services.RoleChanged(hosted.View);
+            }
+        }
+
+        if (!_job.IsEmpty)
+        {
+            _services.Wal.Submit(_job);
+            _job = WalJob.Rent();
+        }
+
+        if (_sendNow.Count > 0)
+        {
+            _services.Send(_sendNow);
+            _sendNow.Clear();
+        }
+
+        foreach (var hosted in _touched)
+        {
+            Answer(hosted);
+        }
+
+        _touched.Clear();
+    }
+
+    /// <summary>Carries one effect out, or puts it into the batch. True if role, term or leader changed.</summary>
+    private bool Carry(HostedReplica hosted, Effect effect)
+    {
+        switch (effect)
+        {
+            case Effect.Persist persist:
+                _job.Add(hosted, persist);
+                if (persist.MustSync)
+                {
+                    hosted.SyncAsked = persist.Sequence;
+                }
+
+                return false;
+            case Effect.Send send:
+                var message = new OutboundMessage(send.To, hosted.Genesis.Group, send.Message);
+                if (send.After.Value == 0)
+                {
+                    _sendNow.Add(message);
+                }
+                else
+                {
+                    // Jobs are written in order: whatever this waits for is in this job or an earlier one.
+                    _job.Add(message, mustSync: send.After.Value > hosted.SyncAsked.Value);
+                }
+
+                return false;
+            case Effect.Fetch fetch:
+                _services.Wal.Fetch(hosted, fetch);
+                return false;
+            case Effect.RoleChanged:
+                return true;
+            default:
+                throw new InvalidOperationException($"A replica emitted {effect.GetType().Name}, which it should deal with inside.");
+        }
+    }
+
+    private static void Answer(HostedReplica hosted)
+    {
+        var output = hosted.Output;
+        foreach (var (id, result) in output.Replies)
+        {
+            hosted.Calls.Remove(id)?.Complete(result);
+        }
+
+        foreach (var (id, page) in output.Pages)
+        {
+            hosted.Calls.Remove(id)?.Complete(page);
+        }
+    }
+
+    private void AbandonAll()
+    {
+        foreach (var input in _inbox.Close())
+        {
+            // These never reached a replica: nothing was written.
+            if (input.Payload is Call call)
+            {
+                call.Fail(ResultCode.NotLeader);
+            }
+        }
+
+        foreach (var hosted in _replicas)
+        {
+            foreach (var call in hosted.Calls.RemoveAll())
+            {
+                call.Abandon();
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+using Flotilla.Raft;
+using Flotilla.Topology;
+using Microsoft.Extensions.Logging;
+
+namespace Flotilla.Node;
+
+/// <summary>What the shell logs. Event ids are stable: 2000 the node, 2100 its peers, 2200 its replicas.</summary>
+internal static partial class NodeLog
+{
+    [LoggerMessage(EventId = 2000, Level = LogLevel.Information, Message = "Node {Node} of cluster {ClusterId:x16} starts: boot {Boot}, {Replicas} replicas on {Loops} shard loops.")]
+    public static partial void NodeStarts(this ILogger log, NodeId node, ulong clusterId, ulong boot, int replicas, int loops);
+
+    [LoggerMessage(EventId = 2001, Level = LogLevel.Information, Message = "Node {Node} has stopped; everything it acknowledged is durable.")]
+    public static partial void NodeStopped(this ILogger log, NodeId node);
+
+    [LoggerMessage(EventId = 2002, Level = LogLevel.Critical, Message = "Node {Node} can't go on and stops at once. {Reason}")]
+    public static partial void NodeFailed(this ILogger log, NodeId node, string reason);
+
+    [LoggerMessage(EventId = 2003, Level = LogLevel.Warning, Message = "No node has told this router about the cluster yet, so it answers no_quorum: {Reason}. It keeps asking; check that one of {Nodes} runs and serves HTTP.")]
+    public static partial void RouterKnowsNothing(this ILogger log, string reason, string nodes);
+
+    [LoggerMessage(EventId = 2004, Level = LogLevel.Information, Message = "Router {Router} serves cluster {ClusterId:x16}: {Shards} shards on {Nodes} nodes.")]
+    public static partial void RouterLearned(this ILogger log, NodeId router, ulong clusterId, int shards, int nodes);
+
+    [LoggerMessage(EventId = 2100, Level = LogLevel.Information, Message = "Connected with {Peer} (boot {Boot}).")]
+    public static partial void PeerUp(this ILogger log, NodeId peer, ulong boot);
+
+    [LoggerMessage(EventId = 2101, Level = LogLevel.Warning, Message = "The connection with {Peer} has ended: {Reason}. Shards go on while a majority of their voters is connected; it is dialled again until it answers.")]
+    public static partial void PeerDown(this ILogger log, NodeId peer, string reason);
+
+    [LoggerMessage(EventId = 2102, Level = LogLevel.Warning, Message = "Can't reach {Peer} at {Address}: {Reason}. Dialling goes on; start that node, or check its address.")]
+    public static partial void CannotReachPeer(this ILogger log, NodeId peer, string address, string reason);
+
+    [LoggerMessage(EventId = 2103, Level = LogLevel.Warning, Message = "Refused a connection from {Remote}: {Reason}.")]
+    public static partial void RefusedPeer(this ILogger log, string remote, string reason);
+
+    [LoggerMessage(EventId = 2104, Level = LogLevel.Warning, Message = "The process of {Peer} is gone (its connection closed and a new one was refused): shards that it led elect another leader at once.")]
+    public static partial void PeerGone(this ILogger log, NodeId peer);
+
+    [LoggerMessage(EventId = 2105, Level = LogLevel.Warning, Message = "Nothing was heard from {Peer} for {Ms} ms: its connection is cut and dialled anew. It may be stopped, overloaded or cut off.")]
+    public static partial void PeerSilent(this ILogger log, NodeId peer, long ms);
+
+    [LoggerMessage(EventId = 2200, Level = LogLevel.Information, Message = "Shard {Shard}: this node is {Role} in term {Term}, leader {Leader}.")]
+    public static partial void RoleChanged(this ILogger log, ShardId shard, Role role, ulong term, NodeId leader);
+
+    [LoggerMessage(EventId = 2201, Level = LogLevel.Warning, Message = "Shard {Shard}: another data directory holds this node's seat, so this replica neither votes nor acknowledges (the directory was wiped or replaced). The shard goes on with its other voters; put the old directory back, or give the seat to this one once members can be changed.")]
+    public static partial void SeatIsTaken(this ILogger log, ShardId shard);
+}

@@ -1,0 +1,47 @@
+using System.Diagnostics.Metrics;
+using Flotilla.Shards;
+using Flotilla.Wire.Peers;
+
+namespace Flotilla.Node;
+
+/// <summary>What the shell measures: meter <c>Flotilla.Node</c>, base units. One process is one node, so nothing names it.</summary>
+internal static class NodeMetrics
+{
+    private static readonly Meter Meter = new("Flotilla.Node");
+
+    /// <summary>Inputs that a shard loop took at once.</summary>
+    public static readonly Histogram<int> LoopBatch = Meter.CreateHistogram<int>(
+        "flotilla_loop_batch_inputs", "{input}", "Inputs that a shard loop took at once.",
+        advice: new InstrumentAdvice<int> { HistogramBucketBoundaries = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096] });
+
+    /// <summary>Seconds that writing and syncing one batch of the write-ahead log took.</summary>
+    public static readonly Histogram<double> SyncSeconds = Meter.CreateHistogram<double>(
+        "flotilla_wal_sync_seconds", "s", "Time to write and sync one batch of the write-ahead log.",
+        advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1] });
+
+    /// <summary>Payload bytes handed to the write-ahead log.</summary>
+    public static readonly Counter<long> WalBytes = Meter.CreateCounter<long>("flotilla_wal_appended_bytes_total", "By", "Payload bytes handed to the write-ahead log.");
+
+    /// <summary>Times that a replica of this node became leader.</summary>
+    public static readonly Counter<long> LeaderElections = Meter.CreateCounter<long>("flotilla_elections_won_total", "{election}", "Times that a replica of this node became leader.");
+
+    /// <summary>Calls forwarded to another node.</summary>
+    public static readonly Counter<long> Forwarded = Meter.CreateCounter<long>("flotilla_forwarded_calls_total", "{call}", "Calls forwarded to another node.");
+
+    /// <summary>Calls by kind and outcome.</summary>
+    public static readonly Counter<long> Calls = Meter.CreateCounter<long>("flotilla_calls_total", "{call}", "Calls of the gateway by kind and outcome.");
+
+    /// <summary>Bytes that wait to be sent to peers.</summary>
+    public static readonly UpDownCounter<long> PeerQueueBytes = Meter.CreateUpDownCounter<long>("flotilla_peer_queue_bytes", "By", "Bytes that wait to be sent to peers.");
+
+    /// <summary>Raft messages dropped because a peer's queue or a loop's inbox was full; Raft sends again.</summary>
+    public static readonly Counter<long> MessagesDropped = Meter.CreateCounter<long>("flotilla_raft_messages_dropped_total", "{message}", "Raft messages dropped because a queue was full.");
+
+    private static readonly KeyValuePair<string, object?>[] KindTags = [default, new("kind", "write"), new("kind", "get"), new("kind", "scan")];
+
+    private static readonly KeyValuePair<string, object?>[] OutcomeTags =
+        [.. Enum.GetValues<ResultCode>().Select(code => new KeyValuePair<string, object?>("outcome", code.ToString()))];
+
+    /// <summary>Counts one call of the gateway.</summary>
+    public static void Count(CallKind kind, ResultCode code) => Calls.Add(1, KindTags[(int)kind], OutcomeTags[(int)code]);
+}

@@ -1,0 +1,87 @@
+using Flotilla.Raft;
+using Flotilla.Wire.Peers;
+using Flotilla.Wire.Rpc;
+
+namespace Flotilla.Node.Peers;
+
+/// <summary>The other side is not one to speak with; the message says why, for both operators' logs.</summary>
+internal sealed class HandshakeException(string message) : Exception(message);
+
+/// <summary>The first frame in each direction: who speaks, of which cluster.</summary>
+internal static class Handshake
+{
+    /// <summary>The dialling side: says Hello, and waits for the other's.</summary>
+    public static async Task<Hello> DialAsync(RpcDuplex stream, Hello self, NodeId expected, CancellationToken cancellation)
+    {
+        await SayAsync(stream, self, cancellation);
+        if (!await stream.WaitToReadAsync(cancellation))
+        {
+            throw new HandshakeException(stream.Status.Message ?? "it closed the stream without a word");
+        }
+
+        var remote = Read(stream, self.ClusterId);
+        return remote.Node == expected
+            ? remote
+            : throw new HandshakeException($"node {remote.Node} answers there, not {expected}: check the addresses in --initial-cluster");
+    }
+
+    /// <summary>The accepting side: waits for the other's Hello, and answers.</summary>
+    public static async Task<Hello> AcceptAsync(RpcDuplex stream, Hello self, IReadOnlySet<NodeId> members, CancellationToken cancellation)
+    {
+        if (!await stream.WaitToReadAsync(cancellation))
+        {
+            throw new HandshakeException("it closed the stream without a Hello");
+        }
+
+        var remote = Read(stream, self.ClusterId);
+        if (remote.Node == self.Node)
+        {
+            throw new HandshakeException($"it calls itself {remote.Node}, which is this node's own id: two processes may not share one");
+        }
+
+        if (!remote.IsRouter && !members.Contains(remote.Node))
+        {
+            throw new HandshakeException($"node {remote.Node} is no member of this cluster ({string.Join(", ", members)})");
+        }
+
+        await SayAsync(stream, self, cancellation);
+        return remote;
+    }
+
+    private static async Task SayAsync(RpcDuplex stream, Hello self, CancellationToken cancellation)
+    {
+        stream.Write(PeerCodec.ToProto(new PeerFrame { ClusterId = self.ClusterId, Hello = self }));
+        await stream.FlushAsync(cancellation);
+    }
+
+    private static Hello Read(RpcDuplex stream, ulong clusterId)
+    {
+        var frame = new PeerFrame();
+        if (stream.TryRead(out var bytes))
+        {
+            try
+            {
+                PeerCodec.Decode(bytes, frame);
+            }
+            catch (PeerFormatException e)
+            {
+                throw new HandshakeException($"its first frame makes no sense ({e.Message}): is this the RPC port of a Flotilla node?");
+            }
+        }
+
+        if (frame.Hello is not { } hello)
+        {
+            throw new HandshakeException("its first frame is no Hello: is this the RPC port of a Flotilla node?");
+        }
+
+        if (hello.Version != PeerFrame.ProtocolVersion)
+        {
+            throw new HandshakeException($"node {hello.Node} speaks protocol version {hello.Version}, this one {PeerFrame.ProtocolVersion}: run the same release on both");
+        }
+
+        return hello.ClusterId == clusterId
+            ? hello
+            : throw new HandshakeException(
+                $"node {hello.Node} belongs to cluster {hello.ClusterId:x16}, this one to {clusterId:x16}: nodes of one cluster must be started with the same --initial-cluster, --shards and --replicas the first time, and keep their data directories");
+    }
+}

@@ -1,0 +1,26 @@
+using Flotilla.Raft;
+using Flotilla.Wire.Peers;
+
+namespace Flotilla.Node.Peers;
+
+/// <summary>What the transport tells its process. Called from the streams' tasks; must not block.</summary>
+internal interface IPeerEvents
+{
+    /// <summary>A Raft message has arrived.</summary>
+    void OnMessage(Hello from, in PeerEnvelope envelope);
+
+    /// <summary>A call was forwarded here.</summary>
+    void OnRequest(PeerSession session, in CallRequest request);
+
+    /// <summary>What the other side knows of the cluster.</summary>
+    void OnStatus(Hello from, ClusterStatus status);
+
+    /// <summary>A stream stands; nothing was sent on it yet but the Hello.</summary>
+    void OnUp(PeerSession session);
+
+    /// <summary>A stream has ended.</summary>
+    void OnDown(PeerSession session);
+
+    /// <summary>A peer's stream has ended and a reconnect was refused: its process is gone.</summary>
+    void OnGone(NodeId peer);
+}

@@ -1,0 +1,327 @@
+using Flotilla.Contracts;
+using Flotilla.Node.Loops;
+using Flotilla.Raft;
+using Flotilla.Wire.Peers;
+using Flotilla.Wire.Rpc;
+using Microsoft.Extensions.Logging;
+
+namespace Flotilla.Node.Peers;
+
+/// <summary>
+/// One stream per pair of processes: the node with the lower id dials, the other accepts; a router always dials. Sends what
+/// it is given on the streams that stand and drops Raft messages for those that do not. Thread-safe.
+/// </summary>
+internal sealed class PeerTransport : IAsyncDisposable
+{
+    private readonly Lock _gate = new();
+    private readonly TransportOptions _options;
+    private readonly IPeerEvents _events;
+    private readonly ILogger _log;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly List<Task> _tasks = [];
+    private readonly Timer _timer;
+    private readonly Func<PeerSession, ForwardCall, bool> _giveUp;
+    private readonly TaskCompletionSource<Hello> _started = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private Dictionary<NodeId, PeerLink> _links = [];
+
+    public PeerTransport(TransportOptions options, IPeerEvents events, ILogger log)
+    {
+        _options = options;
+        _events = events;
+        _log = log;
+        _giveUp = GiveUp;
+        _timer = new Timer(static state => ((PeerTransport)state!).Watch(), this, Timeout.Infinite, Timeout.Infinite);
+    }
+
+    /// <summary>All links; an immutable snapshot.</summary>
+    public IEnumerable<PeerLink> Links => Volatile.Read(ref _links).Values;
+
+    /// <summary>Starts to serve streams and to watch them. <paramref name="self"/> is what this process says of itself at the start of each.</summary>
+    public void Start(Hello self)
+    {
+        _started.TrySetResult(self);
+        _timer.Change(50, 50);
+    }
+
+    /// <summary>After <see cref="Start"/>: makes a link to a peer and, if it is this process's part, dials it until the transport stops.</summary>
+    public void Connect(NodeId peer, string? address)
+    {
+        var link = LinkTo(peer, isRouter: false, out var created);
+        link.Address = address ?? link.Address;
+        var self = _started.Task.Result;
+        if (created && (self.IsRouter || self.Node.CompareTo(peer) < 0))
+        {
+            Own(Task.Run(() => DialAsync(link, self)));
+        }
+    }
+
+    /// <summary>The link to a peer, or null.</summary>
+    public PeerLink? LinkOf(NodeId peer) => !peer.IsNone && Volatile.Read(ref _links).TryGetValue(peer, out var link) ? link : null;
+
+    /// <summary>The peer's stream stands and something was heard lately.</summary>
+    public bool IsAlive(NodeId peer) => LinkOf(peer)?.Session is { } session && NodeClock.Now.MsSince(session.LastHeard) < _options.AliveMs;
+
+    /// <summary>Sends messages, one frame per peer as a rule. For any thread; never blocks.</summary>
+    public void Send(List<OutboundMessage> messages)
+    {
+        var links = Volatile.Read(ref _links);
+        foreach (var message in messages)
+        {
+            if (links.TryGetValue(message.To, out var link))
+            {
+                link.Session?.Enqueue(message.Group, message.Message);
+            }
+        }
+
+        foreach (var (_, link) in links)
+        {
+            link.Session?.KickIfDirty();
+        }
+    }
+
+    /// <summary>Serves a stream that another process has opened, until it ends.</summary>
+    public async Task<RpcStatus> AcceptAsync(RpcDuplex stream, RpcCall call)
+    {
+        Hello self;
+        Hello remote;
+        try
+        {
+            using var limit = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token, call.Cancellation);
+            limit.CancelAfter(_options.OpenTimeout);
+            self = await _started.Task.WaitAsync(limit.Token);
+            remote = await Handshake.AcceptAsync(stream, self, _options.Members, limit.Token);
+        }
+        catch (HandshakeException e)
+        {
+            _log.RefusedPeer(call.Peer, e.Message);
+            return new RpcStatus(RpcCode.FailedPrecondition, e.Message);
+        }
+        catch (OperationCanceledException)
+        {
+            return new RpcStatus(RpcCode.DeadlineExceeded, "no Hello came in time");
+        }
+
+        var link = LinkTo(remote.Node, remote.IsRouter, out _);
+        link.Address = remote.Rpc ?? link.Address;
+        await RunAsync(link, new PeerSession(stream, remote, self.ClusterId, _options.MaxQueueBytes, _events));
+        if (remote.IsRouter && link.Session is null)
+        {
+            Forget(link);
+        }
+
+        return RpcStatus.Ok;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        await _timer.DisposeAsync();
+        foreach (var link in Links)
+        {
+            link.Session?.Close();
+        }
+
+        Task[] tasks;
+        lock (_gate)
+        {
+            tasks = [.. _tasks];
+        }
+
+        await Task.WhenAll(tasks);
+        _stop.Dispose();
+    }
+
+    private PeerLink LinkTo(NodeId peer, bool isRouter, out bool created)
+    {
+        lock (_gate)
+        {
+            created = !_links.TryGetValue(peer, out var link);
+            if (created)
+            {
+                link = new PeerLink(peer, isRouter);
+                Volatile.Write(ref _links, new Dictionary<NodeId, PeerLink>(_links) { [peer] = link });
+            }
+
+            return link!;
+        }
+    }
+
+    private void Forget(PeerLink link)
+    {
+        lock (_gate)
+        {
+            var links = new Dictionary<NodeId, PeerLink>(_links);
+            links.Remove(link.Peer);
+            Volatile.Write(ref _links, links);
+        }
+    }
+
+    /// <summary>Keeps a task until it ends, so that stopping waits for it.</summary>
+    private void Own(Task task)
+    {
+        lock (_gate)
+        {
+            _tasks.RemoveAll(static t => t.IsCompleted);
+            _tasks.Add(task);
+        }
+    }
+
+    private async Task DialAsync(PeerLink link, Hello self)
+    {
+        var pauseMs = _options.MinBackoffMs;
+        while (!_stop.IsCancellationRequested)
+        {
+            var started = NodeClock.Now;
+            try
+            {
+                await RunAsync(link, await OpenAsync(link, self));
+            }
+            catch (Exception e) when (e is RpcException or HandshakeException or OperationCanceledException or FormatException)
+            {
+                if (!_stop.IsCancellationRequested && link.LastComplaint != e.Message)
+                {
+                    link.LastComplaint = e.Message;
+                    _log.CannotReachPeer(link.Peer, link.Address ?? "?", e.Message);
+                }
+            }
+
+            if (NodeClock.Now.MsSince(started) > 1000)
+            {
+                pauseMs = _options.MinBackoffMs;
+            }
+
+            try
+            {
+                await Task.Delay(pauseMs, _stop.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+
+            pauseMs = Math.Min(pauseMs * 2, _options.MaxBackoffMs);
+        }
+    }
+
+    private async Task<PeerSession> OpenAsync(PeerLink link, Hello self)
+    {
+        using var channel = new RpcChannel(HostPort.Parse(link.Address ?? throw new FormatException("its RPC address is not known yet")));
+        var stream = await channel.OpenDuplexAsync(PeerCodec.StreamPath, _options.OpenTimeout, _stop.Token);
+        try
+        {
+            using var limit = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+            limit.CancelAfter(_options.OpenTimeout);
+            var remote = await Handshake.DialAsync(stream, self, link.Peer, limit.Token);
+            return new PeerSession(stream, remote, self.ClusterId, _options.MaxQueueBytes, _events);
+        }
+        catch
+        {
+            await stream.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Runs a session to its end, then finds out whether the peer's process is gone.</summary>
+    private async Task RunAsync(PeerLink link, PeerSession session)
+    {
+        link.Install(session);
+        link.LastComplaint = null;
+        _log.PeerUp(link.Peer, session.Remote.BootNumber);
+        _events.OnUp(session);
+        if (_stop.IsCancellationRequested)
+        {
+            session.Close();
+        }
+
+        var cause = await session.RunAsync();
+        var last = link.Remove(session);
+        _events.OnDown(session);
+        if (last && !_stop.IsCancellationRequested)
+        {
+            _log.PeerDown(link.Peer, cause?.Message ?? "the other side closed it");
+            if (!link.IsRouter)
+            {
+                Own(ProbeAsync(link));
+            }
+        }
+    }
+
+    /// <summary>
+    /// The dead-leader hint. The kernel closes a dying process's sockets one after the other, so the listener may outlive
+    /// the stream by a moment: a few probes close together.
+    /// </summary>
+    private async Task ProbeAsync(PeerLink link)
+    {
+        try
+        {
+            for (var pauseMs = 1; pauseMs <= 64; pauseMs *= 4)
+            {
+                if (link.Session is not null)
+                {
+                    return;
+                }
+
+                if (await TcpProbe.IsRefusedAsync(link.Address, _stop.Token))
+                {
+                    _log.PeerGone(link.Peer);
+                    _events.OnGone(link.Peer);
+                    return;
+                }
+
+                await Task.Delay(pauseMs, _stop.Token);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The transport is stopping: nobody needs the hint.
+        }
+    }
+
+    private void Watch()
+    {
+        var now = NodeClock.Now;
+        foreach (var link in Links)
+        {
+            if (link.Session is not { } session)
+            {
+                continue;
+            }
+
+            if (now.MsSince(session.LastHeard) > _options.SilenceMs)
+            {
+                if (session.Close())
+                {
+                    _log.PeerSilent(link.Peer, (long)_options.SilenceMs);
+                }
+            }
+            else
+            {
+                session.Sweep(_giveUp);
+            }
+        }
+    }
+
+    private bool GiveUp(PeerSession session, ForwardCall call)
+    {
+        var now = NodeClock.Now;
+        if (now >= call.Deadline.PlusMs(_options.AnswerGraceMs))
+        {
+            return true;
+        }
+
+        var leader = call.Route.Leader.Leader;
+        if (call.AnyReplica || leader.IsNone || leader == session.Remote.Node)
+        {
+            call.DeposedAt = default;
+            return false;
+        }
+
+        if (call.DeposedAt == default)
+        {
+            call.DeposedAt = now;
+        }
+
+        return now.MsSince(call.DeposedAt) > _options.DeposedGraceMs;
+    }
+}

@@ -1,0 +1,213 @@
+using System.Net.Sockets;
+using Flotilla.Contracts;
+using Flotilla.Node;
+using Flotilla.Server.Http;
+using Flotilla.Shards;
+using Flotilla.Storage;
+using Flotilla.Storage.Disk;
+using Flotilla.Storage.Identity;
+using Flotilla.Wire.Peers;
+using Flotilla.Wire.Rpc;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging;
+
+namespace Flotilla.Server;
+
+/// <summary>
+/// The composition root of a node: data directory, log, replicas, streams, listeners, built from <see cref="NodeOptions"/>
+/// and taken down in the reverse order. Made by <see cref="StartAsync(NodeOptions, ILoggerFactory, CancellationToken)"/>,
+/// ended once by <see cref="StopAsync"/>, or by <see cref="AbortAsync"/> as a crash would.
+/// </summary>
+public sealed class NodeHost : IAsyncDisposable
+{
+    private static readonly TimeSpan RequestGrace = TimeSpan.FromSeconds(1);
+
+    private readonly NodeOptions _options;
+    private readonly ILoggerFactory _loggers;
+    private DataDirectory? _directory;
+    private Wal? _wal;
+    private NodeShell? _shell;
+    private RpcListener? _rpc;
+    private HttpDoor? _http;
+    private int _ended;
+
+    private NodeHost(NodeOptions options, ILoggerFactory loggers)
+    {
+        _options = options;
+        _loggers = loggers;
+    }
+
+    /// <summary>The node's gateway, for callers in this process.</summary>
+    public IGateway Gateway => Shell.Gateway;
+
+    /// <summary>Completes, with the reason, if the node can't go on: its host must <see cref="AbortAsync"/> it and end the process.</summary>
+    public Task<Exception> Failed => Shell.Failed;
+
+    /// <summary>Where it serves HTTP, with the port that was given for port 0.</summary>
+    public HostPort Http { get; private set; }
+
+    /// <summary>Where it serves other nodes and gRPC clients.</summary>
+    public HostPort Rpc { get; private set; }
+
+    private NodeShell Shell => _shell ?? throw new InvalidOperationException("The node has not started.");
+
+    /// <summary>Starts a node: returns when its listeners stand, not when its shards have leaders.</summary>
+    /// <exception cref="NodeFailedException">It can't start; the message says why and what to do.</exception>
+    public static Task<NodeHost> StartAsync(NodeOptions options, ILoggerFactory loggers, CancellationToken cancellation = default) =>
+        StartAsync(options, loggers, wrapDisk: null, cancellation);
+
+    /// <summary>The same, with something between the log and its disk.</summary>
+    internal static async Task<NodeHost> StartAsync(NodeOptions options, ILoggerFactory loggers, Func<IDisk, IDisk>? wrapDisk, CancellationToken cancellation)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(loggers);
+        var host = new NodeHost(options, loggers);
+        try
+        {
+            await host.BuildAsync(wrapDisk, cancellation);
+            return host;
+        }
+        catch (Exception e)
+        {
+            await host.AbortAsync();
+            throw e is DataDirectoryException or WalCorruptException or WalFormatException or GenesisException
+                ? new NodeFailedException(e.Message, e)
+                : e;
+        }
+    }
+
+    /// <summary>
+    /// Stops in good order: hands leadership over, answers requests under way for up to a second, makes durable what waits,
+    /// closes the listeners and the log, unlocks the directory.
+    /// </summary>
+    public async Task StopAsync()
+    {
+        if (Interlocked.Exchange(ref _ended, 1) == 0)
+        {
+            await Shell.HandOverAsync();
+            if (_http is not null)
+            {
+                await _http.StopAsync(RequestGrace);
+            }
+
+            await CloseListenersAsync();
+            await Shell.StopAsync();
+            CloseFiles();
+        }
+    }
+
+    /// <summary>Ends it at once, as a crash would: no handover, no sync, connections are cut.</summary>
+    public async Task AbortAsync()
+    {
+        if (Interlocked.Exchange(ref _ended, 1) == 0)
+        {
+            // The listeners first, as a dying process loses them with everything else: peers that probe must be refused.
+            await CloseListenersAsync();
+            if (_shell is not null)
+            {
+                await _shell.AbortAsync();
+            }
+
+            CloseFiles();
+        }
+    }
+
+    /// <summary><see cref="AbortAsync"/>, unless it has ended already.</summary>
+    public async ValueTask DisposeAsync() => await AbortAsync();
+
+    private async Task BuildAsync(Func<IDisk, IDisk>? wrapDisk, CancellationToken cancellation)
+    {
+        var asked = Genesis.Compute(_options.InitialCluster, _options.Shards, _options.Replicas);
+        if (_options.InitialCluster.All(m => m.Node != _options.NodeId))
+        {
+            throw new NodeFailedException(
+                $"Node {_options.NodeId} is not in the initial cluster ({string.Join(", ", _options.InitialCluster.Select(m => m.Node))}). Add {_options.NodeId}={_options.Rpc} to --initial-cluster on every node, or start this one under one of those ids.");
+        }
+
+        _directory = DataDirectory.Open(new DataDirectoryOptions
+        {
+            Path = _options.DataDir,
+            Node = _options.NodeId,
+            Genesis = new GenesisFlags(_options.InitialCluster, _options.Shards, _options.Replicas),
+            ClusterId = asked.ClusterId,
+        });
+        var log = _loggers.CreateLogger("Flotilla.Node");
+        foreach (var ignored in _directory.IgnoredFlags)
+        {
+            log.FlagIgnored(ignored);
+        }
+
+        // The flags of the first start count; where nodes are reached now is a matter of this start.
+        var flags = _directory.Identity.Genesis;
+        var genesis = Genesis.Compute(flags.Members, flags.Shards, flags.Replicas);
+        genesis = genesis with { Members = [.. genesis.Members.Select(CurrentAddress)] };
+        _wal = wrapDisk is null
+            ? _directory.OpenLog(_options.Wal)
+            : Wal.Open(wrapDisk(_directory.WalDisk), _options.Wal with { Owner = _directory.Incarnation.Value });
+        _shell = new NodeShell(_options, new NodeState(genesis, _directory.Incarnation, _directory.BootNumber, _wal), _loggers);
+        await ListenAsync(_shell, cancellation);
+        _shell.Start(Http, Rpc);
+    }
+
+    private ClusterMember CurrentAddress(ClusterMember member)
+    {
+        foreach (var current in _options.InitialCluster)
+        {
+            if (current.Node == member.Node)
+            {
+                return current;
+            }
+        }
+
+        return member;
+    }
+
+    private async Task ListenAsync(NodeShell shell, CancellationToken cancellation)
+    {
+        var services = new RpcServices(_loggers).Duplex(PeerCodec.StreamPath, shell.AcceptPeerAsync);
+        try
+        {
+            _rpc = await RpcListener.StartAsync(_options.Rpc, services, _loggers, cancellation);
+        }
+        catch (Exception e) when (e is IOException or SocketException)
+        {
+            throw new NodeFailedException(
+                e is AddressInUseException || e.InnerException is AddressInUseException
+                    ? $"RPC can't listen on {_options.Rpc}: another process uses the port. Stop it (`ss -ltnp 'sport = :{_options.Rpc.Port}'` shows it), or choose another port with --rpc HOST:PORT (and in --initial-cluster of a new cluster)."
+                    : $"RPC can't listen on {_options.Rpc}: {e.Message} Choose another address with --rpc HOST:PORT.",
+                e);
+        }
+
+        Rpc = _options.Rpc with { Port = _rpc.Port };
+        _http = HttpDoor.Build(
+            new HttpDoorOptions
+            {
+                Listen = _options.Http,
+                ForwardDefault = _options.Forward,
+                MaxKeyBytes = _options.Replica.MaxKeyBytes,
+                MaxValueBytes = _options.Replica.MaxValueBytes,
+            },
+            shell.Gateway, _loggers);
+        await _http.StartAsync(cancellation);
+        Http = _options.Http with { Port = _http.Addresses[0].Port };
+    }
+
+    private async Task CloseListenersAsync()
+    {
+        if (_http is not null)
+        {
+            await _http.DisposeAsync();
+        }
+
+        if (_rpc is not null)
+        {
+            await _rpc.DisposeAsync();
+        }
+    }
+
+    private void CloseFiles()
+    {
+        _wal?.Dispose();
+        _directory?.Dispose();
+    }
+}

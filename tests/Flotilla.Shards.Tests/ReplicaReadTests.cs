@@ -99,6 +99,44 @@ public sealed class ReplicaReadTests
     }
 
     [Fact]
+    public void Reads_beyond_the_bound_on_read_indexes_do_not_wait_for_a_heartbeat()
+    {
+        // They arrive before the new leader may read at all, so that all read indexes come in one answer; and with one
+        // follower dead nothing else happens after it that would wake the leader.
+        var fleet = Fleet.Led(3);
+        var old = fleet.Leader;
+        Fleet.Kill(old);
+        fleet.Until(() => fleet.Nodes.Any(n => n.Replica is { Raft.Role: Role.Leader }));
+        var leader = fleet.Nodes.Single(n => n.Replica is { Raft.Role: Role.Leader });
+        var ids = Enumerable.Range(0, 40).Select(_ => fleet.Get(leader, "a")).ToArray();
+        fleet.Run(10);
+        Assert.All(ids, id => Assert.Equal(ResultCode.NotFound, fleet.Code(id)));
+    }
+
+    [Fact]
+    [Trait("Hazard", "31")]
+    public void A_read_waits_until_the_applied_state_has_reached_its_index()
+    {
+        var fleet = Fleet.Led(3);
+        fleet.Result(fleet.Execute(fleet.Leader, Command.Put(B("a"), B("1"))));
+        var follower = fleet.Nodes.First(n => n != fleet.Leader);
+        fleet.Run(100);
+
+        // A restarted follower cannot apply what its disk does not give back.
+        Fleet.Kill(follower);
+        follower.FailFetches = int.MaxValue;
+        fleet.Start(follower);
+        fleet.Until(() => follower.Replica!.Raft.Leader == fleet.Leader.Id);
+        var early = fleet.Get(follower, "a", deadlineMs: 300);
+        var late = fleet.Get(follower, "a");
+        fleet.Run(301);
+        Assert.Equal(ResultCode.NoQuorum, fleet.Code(early));
+        Assert.Null(fleet.Code(late));
+        follower.FailFetches = 0;
+        Assert.Equal("1", Text(fleet.Result(late).Value));
+    }
+
+    [Fact]
     public void Large_answers_are_spread_over_flushes()
     {
         var fleet = Fleet.Led(1, new ReplicaOptions { ReadBytesPerFlush = 1 << 20 });

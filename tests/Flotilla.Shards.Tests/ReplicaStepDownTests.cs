@@ -108,23 +108,58 @@ public sealed class ReplicaStepDownTests
     }
 
     [Fact]
-    [Trait("Hazard", "2")]
-    public void A_killed_leader_comes_back_with_what_it_acknowledged()
+    [Trait("Hazard", "7")]
+    public void An_older_leaders_entry_that_takes_the_place_proves_a_write_lost()
+    {
+        // As in the Raft paper's figure 8: the entry that is applied at the index has a lower term than the one that waits.
+        var fleet = Fleet.Led(3);
+        var a = fleet.Leader;
+        Fleet.Isolate(a);
+        RequestId[] older = [fleet.Execute(a, Command.Put(B("x"), B("a")), 20_000), fleet.Execute(a, Command.Put(B("y"), B("a")), 20_000)];
+
+        // The next leader is cut off at the moment of its election, with its no-op and one write in its own log only.
+        fleet.Until(() => fleet.Nodes.Any(n => n != a && n.Replica!.Raft.Role == Role.Leader));
+        var b = fleet.Nodes.Single(n => n != a && n.Replica!.Raft.Role == Role.Leader);
+        Fleet.Isolate(b);
+        var newer = fleet.Execute(b, Command.Put(B("x"), B("b")), 20_000);
+        Assert.Equal(a.Replica!.Raft.Log.LastIndex, b.Replica!.Raft.Log.LastIndex);
+
+        a.Cut = false;
+        Assert.All(older, id => Assert.Equal(ResultCode.Ok, fleet.Result(id).Code));
+        b.Cut = false;
+        Assert.Equal(ResultCode.NotLeader, fleet.Result(newer).Code);
+        Assert.Equal("a", Text(fleet.Result(fleet.Get(fleet.Leader, "x")).Value));
+    }
+
+    [Fact]
+    public void A_write_proposed_behind_the_no_op_of_its_term_gets_its_own_result()
+    {
+        var fleet = new Fleet(3);
+        fleet.Until(() => fleet.Nodes.Any(n => n.Replica!.Raft.Role == Role.Leader));
+        var leader = fleet.Nodes.Single(n => n.Replica!.Raft.Role == Role.Leader);
+        Assert.False(leader.Replica!.Raft.AcceptsProposals);
+        Assert.Equal("5", Text(fleet.Result(fleet.Execute(leader, Command.Increment(B("n"), 5))).Value));
+    }
+
+    [Fact]
+    [Trait("Hazard", "12")]
+    public void What_was_acknowledged_survives_the_loss_of_everything_not_synced_on_every_node()
     {
         var fleet = Fleet.Led(3);
         for (var i = 0; i < 20; i++)
         {
             Assert.Equal(ResultCode.Ok, fleet.Result(fleet.Execute(fleet.Leader, Command.Put(B($"k{i}"), B($"{i}")))).Code);
+            if (i % 7 == 6)
+            {
+                Array.ForEach(fleet.Nodes, Fleet.Kill);
+                Array.ForEach(fleet.Nodes, fleet.Start);
+                fleet.Until(() => fleet.Nodes.Any(n => n.Replica!.Raft.AcceptsProposals));
+            }
         }
 
-        var old = fleet.Leader;
-        Fleet.Kill(old);
-        var successor = Successor(fleet, old);
-        Assert.Equal("19", Text(fleet.Result(fleet.Get(successor, "k19")).Value));
-        fleet.Start(old);
-        fleet.Until(() => old.Replica!.LastApplied == successor.Replica!.LastApplied);
-        Assert.True(old.Fetches > 0, "the test means to see entries read back from the disk");
-        Assert.Equal(20, old.Replica!.Records.Count);
+        fleet.Until(() => fleet.Nodes.All(n => n.Replica!.Records.Count == 20));
+        Assert.Equal("19", Text(fleet.Result(fleet.Get(fleet.Leader, "k19")).Value));
+        Assert.All(fleet.Nodes, n => Assert.True(n.Fetches > 0, "the test means to see entries read back from the disk"));
     }
 
     private static FleetNode Successor(Fleet fleet, FleetNode old)

@@ -156,6 +156,27 @@ public sealed class ReplicaWriteTests
         Assert.Equal(ResultCode.Indeterminate, fleet.Code(id));
     }
 
+    [Fact]
+    [Trait("Hazard", "7")]
+    public void Each_deadline_is_met_by_itself_in_whatever_order_they_come()
+    {
+        var fleet = Fleet.Led(3);
+        var leader = fleet.Leader;
+        Fleet.Isolate(leader);
+        double[] deadlines = [90, 30, 60, 120];
+        var writes = deadlines.Select(ms => fleet.Execute(leader, Command.Put(B("a"), B("1")), ms)).ToArray();
+        var reads = deadlines.Select(ms => fleet.Get(leader, "a", deadlineMs: ms)).ToArray();
+        var start = fleet.Now;
+        foreach (var ms in deadlines.Order())
+        {
+            fleet.Run(start.PlusMs(ms).MsSince(fleet.Now) - 0.5);
+            Assert.All(deadlines.Select((d, i) => (d, i)), x => Assert.Equal(x.d < ms, fleet.Code(writes[x.i]) is not null));
+            fleet.Run(0.6);
+            Assert.All(deadlines.Select((d, i) => (d, i)), x => Assert.Equal(x.d <= ms, fleet.Code(writes[x.i]) == ResultCode.Indeterminate));
+            Assert.All(deadlines.Select((d, i) => (d, i)), x => Assert.Equal(x.d <= ms, fleet.Code(reads[x.i]) == ResultCode.NoQuorum));
+        }
+    }
+
     private static RequestId Gather(Fleet fleet, FleetNode node, Command command, double deadlineMs = 5000)
     {
         var id = fleet.NextId();

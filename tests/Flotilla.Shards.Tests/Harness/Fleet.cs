@@ -172,7 +172,7 @@ internal sealed class Fleet
         FleetNode? ticks = null;
         foreach (var node in Nodes)
         {
-            if (node.Replica is { } replica && !node.Stopped && replica.NextDeadline.Microseconds < due)
+            if (node.Replica is { } replica && replica.NextDeadline.Microseconds < due)
             {
                 due = replica.NextDeadline.Microseconds;
                 ticks = node;
@@ -220,7 +220,7 @@ internal sealed class Fleet
                 {
                     if (node.Replica is { } replica && node.Generation == generation)
                     {
-                        var entries = node.FailFetches-- > 0 ? [] : node.Log.Where(e => e.Index >= fetch.From && e.Index <= fetch.Through).Take(7).ToArray();
+                        var entries = node.FailFetches > 0 && node.FailFetches-- > 0 ? [] : node.Log.Where(e => e.Index >= fetch.From && e.Index <= fetch.Through).Take(7).ToArray();
                         replica.EntriesFetched(fetch.To, entries, Clock(node));
                         Step(node);
                     }
@@ -231,7 +231,7 @@ internal sealed class Fleet
 
     private void Sync(FleetNode node, int generation)
     {
-        if (node.Replica is null || node.Generation != generation || node.DiskHangs || node.Asked.Count == 0)
+        if (node.Replica is null || node.Generation != generation || node.Asked.Count == 0)
         {
             return;
         }
@@ -293,11 +293,6 @@ internal sealed class FleetNode(NodeId id, Incarnation incarnation)
     public long WallOffsetMs { get; set; }
 
     public bool Cut { get; set; }
-
-    /// <summary>Its timers don't fire (but messages are still received).</summary>
-    public bool Stopped { get; set; }
-
-    public bool DiskHangs { get; set; }
 
     public int Fetches { get; set; }
 

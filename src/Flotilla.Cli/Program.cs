@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 using Flotilla.Cli;
-using Flotilla.Node;
+using Flotilla.Server;
 
 // The first Ctrl-C or SIGTERM asks for a clean end; the second one doesn't ask.
 using var stop = new CancellationTokenSource();
@@ -20,7 +20,7 @@ using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSign
 using var stdout = Console.OpenStandardOutput();
 return await Application.RunAsync(args, new Shell
 {
-    Runner = new NoRunner(),
+    Runner = new NodeRunner(),
     StdIn = Console.OpenStandardInput,
     StdOut = stdout,
     Err = Console.Error,

@@ -16,6 +16,23 @@ internal static class CallCodec
     private const int MaxShard = 1 << 20;
     private const int MaxScanBytes = 16 << 20;
 
+    /// <summary>A call's time within what the wire takes.</summary>
+    public static int TimeInRange(int timeoutMs) => Math.Clamp(timeoutMs, 1, MaxTimeoutMs);
+
+    /// <summary>The same checks as in <see cref="FromProto(Pb.CallRequest)"/>, for the sender: a call that would be refused there is a programmer error here.</summary>
+    public static CallRequest Asserted(in CallRequest request)
+    {
+        var wrong = request.Shard.Value is < 1 or > MaxShard ? "names no shard"
+            : request.Hops is < 0 or > MaxHops ? "was forwarded too often"
+            : request.Kind switch
+            {
+                CallKind.Command => request.Command.Key.IsEmpty || request.Command.TtlMs < 0 || request.Command.Kind is < CommandKind.Put or > CommandKind.CompareAndDelete ? "carries no valid command" : null,
+                CallKind.Get => request.Key.IsEmpty ? "has an empty key" : null,
+                _ => request.Scan.Limit is < 1 or > MaxScanRecords || request.Scan.MaxBytes is < 1 or > MaxScanBytes ? "has a bound out of range" : null,
+            };
+        return wrong is null ? request : throw new ArgumentException($"a call to shard {request.Shard} {wrong}", nameof(request));
+    }
+
     public static Pb.CallRequest ToProto(in CallRequest request)
     {
         var proto = new Pb.CallRequest { Id = request.Id, Shard = (uint)request.Shard.Value, Hops = (uint)request.Hops, TimeoutMs = (uint)request.TimeoutMs, Stale = request.Stale };
@@ -52,7 +69,7 @@ internal static class CallCodec
             case Pb.CallRequest.CallOneofCase.Scan:
                 var limit = Check.Between(proto.Scan.Limit, 1, MaxScanRecords, "the limit of a scan is out of range");
                 var maxBytes = Check.Between(proto.Scan.MaxBytes, 1, MaxScanBytes, "the size of a scan is out of range");
-                return CallRequest.ScanPage(proto.Id, shard, hops, timeoutMs, new ScanRequest(Check.Bound(proto.Scan.From), Check.Bound(proto.Scan.Prefix), limit, maxBytes), proto.Stale);
+                return CallRequest.ScanPage(proto.Id, shard, hops, timeoutMs, new ScanRequest(proto.Scan.From.Memory, proto.Scan.Prefix.Memory, limit, maxBytes), proto.Stale);
             default:
                 throw new PeerFormatException("a call asks for nothing that is known here");
         }

@@ -13,9 +13,6 @@ internal static class Check
     /// <summary>The longest explanation in characters.</summary>
     public const int MaxTextChars = 4096;
 
-    /// <summary>The longest key taken from the wire; the replica's own limit may be lower.</summary>
-    public const int MaxKeyBytes = 64 << 10;
-
     /// <summary>Throws unless <paramref name="condition"/> holds.</summary>
     public static void That([DoesNotReturnIf(false)] bool condition, string otherwise)
     {
@@ -49,17 +46,10 @@ internal static class Check
         return text.Length == 0 ? null : text;
     }
 
-    /// <summary>A key that must be there.</summary>
+    /// <summary>A key that must be there. How long it may be is the replica's to say: a client's long key must not cut the stream of all others.</summary>
     public static ReadOnlyMemory<byte> Key(ByteString key)
     {
-        That(key.Length is > 0 and <= MaxKeyBytes, "a key is empty or too long");
-        return key.Memory;
-    }
-
-    /// <summary>A bound of a scan, which may be empty.</summary>
-    public static ReadOnlyMemory<byte> Bound(ByteString key)
-    {
-        That(key.Length <= MaxKeyBytes, "a bound of a scan is too long");
+        That(key.Length > 0, "a key is empty");
         return key.Memory;
     }
 

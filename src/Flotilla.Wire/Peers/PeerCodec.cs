@@ -61,8 +61,9 @@ public static class PeerCodec
         {
             proto = Parser.ParseFrom(bytes);
         }
-        catch (InvalidProtocolBufferException e)
+        catch (Exception e) when (e is not OutOfMemoryException)
         {
+            // Not InvalidProtocolBufferException alone: fuzzing met an IndexOutOfRangeException in the library's parser.
             throw new PeerFormatException($"not a peer frame: {e.Message}", e);
         }
 

@@ -130,14 +130,20 @@ public readonly record struct CallRequest(ulong Id, ShardId Shard, int Hops, int
     /// <summary>It may change something: without an answer the outcome is unknown.</summary>
     public bool IsWrite => Kind == CallKind.Command;
 
-    /// <summary>Forwards a write.</summary>
-    public static CallRequest Write(ulong id, ShardId shard, int hops, int timeoutMs, in Command command) => new(id, shard, hops, timeoutMs, false, CallKind.Command, command, default, default);
+    /// <summary>Forwards a write. Its time is brought into range.</summary>
+    /// <exception cref="ArgumentException">The other side would refuse this and cut the stream, and with it every other call.</exception>
+    public static CallRequest Write(ulong id, ShardId shard, int hops, int timeoutMs, in Command command) =>
+        CallCodec.Asserted(new(id, shard, hops, CallCodec.TimeInRange(timeoutMs), false, CallKind.Command, command, default, default));
 
-    /// <summary>Forwards a get.</summary>
-    public static CallRequest Get(ulong id, ShardId shard, int hops, int timeoutMs, ReadOnlyMemory<byte> key, bool stale) => new(id, shard, hops, timeoutMs, stale, CallKind.Get, default, key, default);
+    /// <summary>Forwards a get. Its time is brought into range.</summary>
+    /// <exception cref="ArgumentException">As for <see cref="Write"/>.</exception>
+    public static CallRequest Get(ulong id, ShardId shard, int hops, int timeoutMs, ReadOnlyMemory<byte> key, bool stale) =>
+        CallCodec.Asserted(new(id, shard, hops, CallCodec.TimeInRange(timeoutMs), stale, CallKind.Get, default, key, default));
 
-    /// <summary>Forwards a page of a scan.</summary>
-    public static CallRequest ScanPage(ulong id, ShardId shard, int hops, int timeoutMs, in ScanRequest scan, bool stale) => new(id, shard, hops, timeoutMs, stale, CallKind.Scan, default, default, scan);
+    /// <summary>Forwards a page of a scan. Its time is brought into range.</summary>
+    /// <exception cref="ArgumentException">As for <see cref="Write"/>.</exception>
+    public static CallRequest ScanPage(ulong id, ShardId shard, int hops, int timeoutMs, in ScanRequest scan, bool stale) =>
+        CallCodec.Asserted(new(id, shard, hops, CallCodec.TimeInRange(timeoutMs), stale, CallKind.Scan, default, default, scan));
 }
 
 /// <summary>The answer to a <see cref="CallRequest"/>.</summary>

@@ -136,20 +136,14 @@ public sealed class RpcChannel : IDisposable
                 try
                 {
                     response = await SendAsync(dialler, path, content, null, life.Token).ConfigureAwait(false);
-                    if (content.Opened is not { IsCompletedSuccessfully: true } opened)
-                    {
-                        // The server ended the call before it took the stream; its status says why.
-                        await response.Content.CopyToAsync(Stream.Null, life.Token).ConfigureAwait(false);
-                        ThrowUnlessOk(StatusOf(response));
-                        opened = content.Opened;
-                    }
-
-                    var request = await opened.WaitAsync(life.Token).ConfigureAwait(false);
                     if (Header(response.Headers, "grpc-status") is not null)
                     {
+                        // The server ended the call before it took the stream, and says why.
                         ThrowUnlessOk(StatusOf(response));
+                        throw RpcException.Protocol(RpcCode.Internal, $"{Address} ended the stream at once");
                     }
 
+                    var request = await content.Opened.WaitAsync(life.Token).ConfigureAwait(false);
                     var reply = await response.Content.ReadAsStreamAsync(life.Token).ConfigureAwait(false);
                     var input = PipeReader.Create(reply, new StreamPipeReaderOptions(bufferSize: 64 << 10, minimumReadSize: 8 << 10));
                     var output = PipeWriter.Create(request, new StreamPipeWriterOptions(minimumBufferSize: 64 << 10, leaveOpen: true));

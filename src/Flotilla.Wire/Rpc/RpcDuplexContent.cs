@@ -9,7 +9,7 @@ internal sealed class RpcDuplexContent : HttpContent
     private readonly TaskCompletionSource<Stream> _opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <summary>The stream to write to, once the request is under way.</summary>
+    /// <summary>The stream to write to, once the request is under way. The answer's headers may be there before it.</summary>
     public Task<Stream> Opened => _opened.Task;
 
     /// <summary>Ends the body in good order.</summary>
@@ -19,8 +19,17 @@ internal sealed class RpcDuplexContent : HttpContent
 
     protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
     {
-        // The headers wait in a buffer until the first flush of the body.
-        await stream.FlushAsync(cancellationToken).ConfigureAwait(false);
+        try
+        {
+            // The headers wait in a buffer until the first flush of the body.
+            await stream.FlushAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            _opened.TrySetException(e);
+            throw;
+        }
+
         _opened.TrySetResult(stream);
         await _finished.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
     }

@@ -95,6 +95,9 @@ public sealed class RpcException : Exception
                     return rpc;
                 case SocketException { SocketErrorCode: SocketError.ConnectionRefused }:
                     return new(RpcFailure.Refused, new RpcStatus(RpcCode.Unavailable, $"{target} refused the connection"), error);
+                case HttpProtocolException { ErrorCode: 1 } when e.Message.Contains("ping", StringComparison.OrdinalIgnoreCase):
+                    // The framework has no type of its own for an unanswered ping: its message alone tells it from other protocol errors.
+                    return new(RpcFailure.TimedOut, new RpcStatus(RpcCode.Unavailable, $"{target} did not answer pings"), error);
                 case TimeoutException when error is HttpRequestException:
                     return new(RpcFailure.Unreachable, new RpcStatus(RpcCode.Unavailable, $"no connection to {target} in time"), error);
                 default:

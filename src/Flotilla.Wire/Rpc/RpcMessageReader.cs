@@ -95,8 +95,9 @@ internal sealed class RpcMessageReader(PipeReader input, int maxMessageBytes, st
         {
             return parser.ParseFrom(bytes);
         }
-        catch (InvalidProtocolBufferException e)
+        catch (Exception e) when (e is not OutOfMemoryException)
         {
+            // Not InvalidProtocolBufferException alone: fuzzing met an IndexOutOfRangeException in the library's parser.
             throw new RpcException(RpcFailure.Protocol, RpcStatus.WithCode(RpcCode.InvalidArgument, "bad_request", $"not a valid {typeof(T).Name}: {e.Message}"), e);
         }
     }

@@ -1,6 +1,7 @@
 using Google.Protobuf;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -115,18 +116,22 @@ public sealed partial class RpcServices(ILoggerFactory? loggers = null)
 
     private static void Finish(HttpContext context, RpcStatus status)
     {
+        // A failure without any message goes out in one block of headers ("Trailers-Only").
         var response = context.Response;
-        response.AppendTrailer("grpc-status", ((int)status.Code).ToString());
+        var target = status.IsOk || response.HasStarted
+            ? context.Features.GetRequiredFeature<IHttpResponseTrailersFeature>().Trailers
+            : response.Headers;
+        target["grpc-status"] = ((int)status.Code).ToString();
         if (!string.IsNullOrEmpty(status.Message))
         {
-            response.AppendTrailer("grpc-message", RpcText.PercentEncode(status.Message));
+            target["grpc-message"] = RpcText.PercentEncode(status.Message);
         }
 
         if (status.Trailers is not null)
         {
             foreach (var (name, value) in status.Trailers)
             {
-                response.AppendTrailer(name, RpcText.PercentEncode(value));
+                target[name] = RpcText.PercentEncode(value);
             }
         }
     }

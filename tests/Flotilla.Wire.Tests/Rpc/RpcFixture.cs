@@ -13,7 +13,7 @@ internal sealed class RpcFixture : IAsyncDisposable
         Channel = channel;
     }
 
-    public static TimeSpan Patience { get; } = TimeSpan.FromSeconds(30);
+    public static TimeSpan Patience { get; } = TimeSpan.FromSeconds(60);
 
     public RpcListener Listener { get; }
 

@@ -1,0 +1,158 @@
+using System.Buffers;
+using Flotilla.Data;
+using Flotilla.Raft;
+using Flotilla.Shards;
+using Flotilla.Wire.Peers;
+using Google.Protobuf;
+using Pb = Flotilla.Wire.Protos;
+
+namespace Flotilla.Wire.Tests.Peers;
+
+public sealed class PeerCodecTests
+{
+    [Fact]
+    public void Every_frame_comes_back_as_it_was_sent()
+    {
+        var into = new PeerFrame();
+        for (var seed = 0; seed < 5000; seed++)
+        {
+            var frame = new RandomFrames(seed).Frame();
+            PeerCodec.Decode(new ReadOnlySequence<byte>(PeerCodec.ToProto(frame).ToByteArray()), into);
+            Assert.Equal(FrameText.Of(frame), FrameText.Of(into));
+        }
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(4)]
+    [InlineData(5)]
+    [InlineData(6)]
+    [InlineData(7)]
+    [InlineData(8)]
+    public void Every_type_of_message_comes_back_as_it_was_sent(int kind)
+    {
+        for (var seed = 0; seed < 500; seed++)
+        {
+            var frame = new PeerFrame();
+            frame.Messages.Add(new PeerEnvelope(new GroupId(7), new RandomFrames(seed).Message(kind)));
+            Assert.Equal(FrameText.Of(frame.Messages[0].Message), FrameText.Of(Decode(PeerCodec.ToProto(frame)).Messages[0].Message));
+        }
+    }
+
+    [Fact]
+    public void Every_type_of_message_has_a_place_on_the_wire()
+    {
+        var types = typeof(Message).Assembly.GetTypes().Where(t => t.IsSubclassOf(typeof(Message))).ToHashSet();
+        var drawn = Enumerable.Range(0, 9).Select(kind => new RandomFrames(1).Message(kind).GetType()).ToHashSet();
+        Assert.True(types.SetEquals(drawn), $"these need a place in peer.proto, MessageCodec and RandomFrames: {string.Join(", ", types.Except(drawn))}");
+        Assert.Equal(types.Count, Enum.GetValues<Pb.Envelope.MessageOneofCase>().Length - 1);
+    }
+
+    [Fact]
+    public void What_is_decoded_keeps_nothing_of_the_buffer_that_it_came_in()
+    {
+        var frame = new RandomFrames(3).Frame();
+        frame.Messages.Add(new PeerEnvelope(new GroupId(1), new AppendEntries(new(1), default, default, [new Entry(new(1), new(1), EntryKind.Command, new byte[] { 1, 2, 3 })], default, 0)));
+        var bytes = PeerCodec.ToProto(frame).ToByteArray();
+        var into = new PeerFrame();
+        PeerCodec.Decode(new ReadOnlySequence<byte>(bytes), into);
+        var before = FrameText.Of(into);
+        Array.Fill(bytes, (byte)0xee);
+        Assert.Equal(before, FrameText.Of(into));
+    }
+
+    [Fact]
+    public void Fields_of_a_later_version_are_passed_over()
+    {
+        var frame = new RandomFrames(4).Frame();
+        byte[] later = [.. PeerCodec.ToProto(frame).ToByteArray(), 0xfa, 0x07, 2, 1, 2];
+        var into = new PeerFrame();
+        PeerCodec.Decode(new ReadOnlySequence<byte>(later), into);
+        Assert.Equal(FrameText.Of(frame), FrameText.Of(into));
+    }
+
+    [Fact]
+    public void A_gap_between_entries_is_the_senders_mistake()
+    {
+        var frame = new PeerFrame();
+        frame.Messages.Add(new PeerEnvelope(new GroupId(1), new AppendEntries(new(2), new(5), new(1), [new Entry(new(7), new(2), EntryKind.Command, default)], default, 0)));
+        Assert.Throws<ArgumentException>(() => PeerCodec.ToProto(frame));
+    }
+
+    [Fact]
+    public void A_call_that_the_other_side_would_refuse_is_not_even_made()
+    {
+        var command = Command.Put("k"u8.ToArray(), default);
+        Assert.Throws<ArgumentException>(() => CallRequest.Write(1, new(0), 0, 1000, command));
+        Assert.Throws<ArgumentException>(() => CallRequest.Write(1, new(1), 16, 1000, command));
+        Assert.Throws<ArgumentException>(() => CallRequest.Write(1, new(1), 0, 1000, default));
+        Assert.Throws<ArgumentException>(() => CallRequest.Get(1, new(1), 0, 1000, default, false));
+        Assert.Throws<ArgumentException>(() => CallRequest.ScanPage(1, new(1), 0, 1000, new ScanRequest(default, default, 0, 1000), false));
+        Assert.Equal(1, CallRequest.Write(1, new(1), 0, -7, command).TimeoutMs);
+        Assert.Equal(600_000, CallRequest.Write(1, new(1), 0, int.MaxValue, command).TimeoutMs);
+    }
+
+    public static TheoryData<string> Malformed => [.. MalformedFrames.Keys];
+
+    private static Dictionary<string, Pb.PeerFrame> MalformedFrames { get; } = new(StringComparer.Ordinal)
+    {
+        ["an envelope without a group"] = Envelope(new Pb.Envelope { TimeoutNow = new() }),
+        ["an envelope without a message"] = Envelope(new Pb.Envelope { Group = 1 }),
+        ["an entry of an unknown kind"] = Append(new Pb.AppendEntries { Entries = { new Pb.Entry { Kind = 3 } } }),
+        ["an entry whose kind is out of range for a byte"] = Append(new Pb.AppendEntries { Entries = { new Pb.Entry { Kind = 256 } } }),
+        ["an entry of a term above the leader's"] = Append(new Pb.AppendEntries { Entries = { new Pb.Entry { Term = 10 } } }),
+        ["entries whose terms fall"] = Append(new Pb.AppendEntries { Entries = { new Pb.Entry { Term = 5 }, new Pb.Entry { Term = 4 } } }),
+        ["an entry of a term below the one before it"] = Append(new Pb.AppendEntries { PrevLogTerm = 6, Entries = { new Pb.Entry { Term = 5 } } }),
+        ["entries beyond the highest index"] = Append(new Pb.AppendEntries { PrevLogIndex = ulong.MaxValue, Entries = { new Pb.Entry { Term = 5 } } }),
+        ["a known peer without a name"] = Envelope(new Pb.Envelope { Group = 1, RequestVoteReply = new() { Known = { new Pb.KnownPeer { Incarnation = 1 } } } }),
+        ["a known peer without an incarnation"] = Envelope(new Pb.Envelope { Group = 1, RequestVoteReply = new() { Known = { new Pb.KnownPeer { Peer = "n1" } } } }),
+        ["a hello without a name"] = new() { Hello = new() { ProtocolVersion = 1, Incarnation = 1 } },
+        ["a hello with an endless name"] = new() { Hello = new() { ProtocolVersion = 1, Incarnation = 1, NodeId = new string('n', 256) } },
+        ["a hello without an incarnation"] = new() { Hello = new() { ProtocolVersion = 1, NodeId = "n1" } },
+        ["a hello without a version"] = new() { Hello = new() { Incarnation = 1, NodeId = "n1" } },
+        ["a call that asks for nothing"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1 } } },
+        ["a call to no shard"] = new() { Requests = { new Pb.CallRequest { TimeoutMs = 1, Get = new() { Key = ByteString.CopyFromUtf8("k") } } } },
+        ["a call without time"] = new() { Requests = { new Pb.CallRequest { Shard = 1, Get = new() { Key = ByteString.CopyFromUtf8("k") } } } },
+        ["a call that goes round and round"] = new() { Requests = { new Pb.CallRequest { Shard = 1, Hops = 16, TimeoutMs = 1, Get = new() { Key = ByteString.CopyFromUtf8("k") } } } },
+        ["a get of nothing"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Get = new() } } },
+        ["a stale write"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Stale = true, Command = new() { Kind = 1, Key = ByteString.CopyFromUtf8("k") } } } },
+        ["a command of no kind"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Command = new() { Key = ByteString.CopyFromUtf8("k") } } } },
+        ["a command of an unknown kind"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Command = new() { Kind = 7, Key = ByteString.CopyFromUtf8("k") } } } },
+        ["a command with a time to live beyond all time"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Command = new() { Kind = 1, Key = ByteString.CopyFromUtf8("k"), TtlMs = ulong.MaxValue } } } },
+        ["a scan without a limit"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Scan = new() { MaxBytes = 1 } } } },
+        ["a scan for everything at once"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Scan = new() { MaxBytes = uint.MaxValue, Limit = 1 } } } },
+        ["an answer that says nothing"] = new() { Replies = { new Pb.CallReply { Id = 1 } } },
+        ["an answer with an unknown code"] = new() { Replies = { new Pb.CallReply { Id = 1, Result = new() { Code = 11 } } } },
+        ["a page out of order"] = new() { Replies = { new Pb.CallReply { Id = 1, Page = new() { Records = { new Pb.Record { Key = ByteString.CopyFromUtf8("b") }, new Pb.Record { Key = ByteString.CopyFromUtf8("a") } } } } } },
+        ["nodes out of order"] = new() { Status = new() { Nodes = { new Pb.NodeStatus { NodeId = "n2" }, new Pb.NodeStatus { NodeId = "n1" } } } },
+        ["a shard twice"] = new() { Status = new() { Shards = { Shard(1), Shard(1) } } },
+        ["slots that overlap"] = new() { Status = new() { Shards = { Shard(1, (0, 5), (5, 9)) } } },
+        ["a slot that is none"] = new() { Status = new() { Shards = { Shard(1, (0, 16384)) } } },
+    };
+
+    [Theory]
+    [MemberData(nameof(Malformed))]
+    public void What_no_correct_peer_sends_is_refused(string what) =>
+        Assert.Throws<PeerFormatException>(() => Decode(MalformedFrames[what]));
+
+    private static Pb.PeerFrame Envelope(Pb.Envelope envelope) => new() { Messages = { envelope } };
+
+    private static Pb.PeerFrame Append(Pb.AppendEntries append) => Envelope(new Pb.Envelope { Group = 1, Term = 9, AppendEntries = append });
+
+    private static Pb.ShardStatus Shard(uint number, params (uint First, uint Last)[] ranges)
+    {
+        var shard = new Pb.ShardStatus { Shard = number, State = "active", Mode = "raft" };
+        shard.Ranges.AddRange(ranges.Select(r => new Pb.SlotRange { First = r.First, Last = r.Last }));
+        return shard;
+    }
+
+    private static PeerFrame Decode(Pb.PeerFrame proto)
+    {
+        var into = new PeerFrame();
+        PeerCodec.Decode(new ReadOnlySequence<byte>(proto.ToByteArray()), into);
+        return into;
+    }
+}

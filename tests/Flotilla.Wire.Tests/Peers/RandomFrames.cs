@@ -1,0 +1,164 @@
+using Flotilla.Data;
+using Flotilla.Raft;
+using Flotilla.Shards;
+using Flotilla.Topology;
+using Flotilla.Wire.Peers;
+using Record = Flotilla.Data.Record;
+using Version = Flotilla.Data.Version;
+
+namespace Flotilla.Wire.Tests.Peers;
+
+/// <summary>Frames as correct peers may send them, drawn from a seed; edge values come up often.</summary>
+internal sealed class RandomFrames(int seed)
+{
+    private readonly Random _random = new(seed);
+
+    public PeerFrame Frame()
+    {
+        var frame = new PeerFrame { ClusterId = Number() };
+        if (Chance(10))
+        {
+            frame.Hello = Hello();
+        }
+
+        for (var i = _random.Next(6); i > 0; i--)
+        {
+            frame.Messages.Add(new PeerEnvelope(new GroupId(Number() | 1), Message(_random.Next(9))));
+        }
+
+        for (var i = _random.Next(4); i > 0; i--)
+        {
+            frame.Requests.Add(Request());
+        }
+
+        for (var i = _random.Next(4); i > 0; i--)
+        {
+            frame.Replies.Add(Reply());
+        }
+
+        if (Chance(20))
+        {
+            frame.Status = Status();
+        }
+
+        return frame;
+    }
+
+    public Hello Hello()
+    {
+        var router = Chance(30);
+        return new Hello(PeerFrame.ProtocolVersion, Node(), new Incarnation(router ? 0 : Number() | 1), Number(), Number(), Address(), Address(), router);
+    }
+
+    public Message Message(int kind) => kind switch
+    {
+        0 => new RequestVote(new(Number()), Chance(50), new(Number()), new(Number()), Chance(50)),
+        1 => new RequestVoteReply(new(Number()), Chance(50), Chance(50), Many(4, () => new KnownPeer(Node(), new Incarnation(Number() | 1), Chance(50)))),
+        2 => Append(),
+        3 => new AppendEntriesReply(new(Number()), Chance(50), new(Number()), new(Number()), new(Number()), new(Number()), Number()),
+        4 => new TimeoutNow(new(Number())),
+        5 => new ReadIndexRequest(new(Number()), Number()),
+        6 => new ReadIndexReply(new(Number()), Number(), Chance(50), new(Number())),
+        7 => new EmptyRequest(new(Number())),
+        _ => new EmptyReply(new(Number()), Chance(50), new(Number())),
+    };
+
+    public CallRequest Request()
+    {
+        var (id, shard, hops, timeoutMs) = (Number(), new ShardId(_random.Next(1, 1 << 20)), _random.Next(16), _random.Next(1, 600_000));
+        return _random.Next(3) switch
+        {
+            0 => CallRequest.Write(id, shard, hops, timeoutMs, Command()),
+            1 => CallRequest.Get(id, shard, hops, timeoutMs, Bytes(1, 40), Chance(50)),
+            _ => CallRequest.ScanPage(id, shard, hops, timeoutMs, new ScanRequest(Bytes(0, 40), Bytes(0, 9), _random.Next(1, 10_001), _random.Next(1, 1 << 24)), Chance(50)),
+        };
+    }
+
+    public CallReply Reply()
+    {
+        var leader = Chance(50) ? Node() : default;
+        var code = (ResultCode)_random.Next(11);
+        return Chance(50)
+            ? new CallReply(Number(), new CommandResult(code, Version(), Bytes(0, 100)), null, leader, Address(), Chance(30) ? "kein Grund: ähm" : null)
+            : new CallReply(Number(), default, Page(code), leader, Address(), null);
+    }
+
+    public ClusterStatus Status()
+    {
+        var nodes = Many(4, Node).Distinct().Order().Select(n => new NodeStatus(n, Address(), Address(), Address(), Chance(50))).ToArray();
+        var shards = Many(4, () => _random.Next(1, 1000)).Distinct().Order().Select(Shard).ToArray();
+        return new ClusterStatus(nodes, shards, _random.NextInt64(long.MaxValue));
+    }
+
+    public ulong Number() => _random.Next(6) switch
+    {
+        0 => 0,
+        1 => ulong.MaxValue,
+        2 => (ulong)_random.NextInt64(),
+        3 => 1UL << _random.Next(64),
+        _ => (ulong)_random.Next(1000),
+    };
+
+    public ReadOnlyMemory<byte> Bytes(int least, int most)
+    {
+        var bytes = new byte[_random.Next(least, most + 1)];
+        _random.NextBytes(bytes);
+        return bytes;
+    }
+
+    private AppendEntries Append()
+    {
+        var prev = (ulong)_random.NextInt64();
+        var term = (ulong)_random.Next(1000);
+        var prevTerm = new Term(term);
+        var count = _random.Next(5);
+        var entries = new Entry[count];
+        for (var i = 0; i < count; i++)
+        {
+            term += (ulong)_random.Next(3);
+            entries[i] = new Entry(new(prev + 1 + (ulong)i), new(term), (EntryKind)_random.Next(3), Bytes(0, 300));
+        }
+
+        return new AppendEntries(new(term + (ulong)_random.Next(3)), new(prev), prevTerm, entries, new(Number()), Number());
+    }
+
+    private Command Command() => _random.Next(6) switch
+    {
+        0 => Shards.Command.Put(Bytes(1, 40), Bytes(0, 200), _random.NextInt64(long.MaxValue)),
+        1 => Shards.Command.Delete(Bytes(1, 40)),
+        2 => Shards.Command.CompareAndSwap(Bytes(1, 40), Version(), Bytes(0, 200)),
+        3 => Shards.Command.PutIfAbsent(Bytes(1, 40), Bytes(0, 200)),
+        4 => Shards.Command.Increment(Bytes(1, 40), Chance(20) ? long.MinValue : _random.NextInt64(-1000, 1000)),
+        _ => Shards.Command.CompareAndDelete(Bytes(1, 40), Version()),
+    };
+
+    private ScanPage Page(ResultCode code)
+    {
+        var records = Many(4, () => new Record(Bytes(1, 20), Bytes(0, 50), Version(), _random.NextInt64(long.MaxValue)));
+        Array.Sort(records, (a, b) => a.Key.Span.SequenceCompareTo(b.Key.Span));
+        return new ScanPage(code, [.. records.Where((r, i) => i == 0 || !r.Key.Span.SequenceEqual(records[i - 1].Key.Span))], Chance(50));
+    }
+
+    private ShardStatus Shard(int number)
+    {
+        var ranges = new List<(int, int)>();
+        for (var next = _random.Next(100); next < 16384 && ranges.Count < 5; next += _random.Next(1, 3000))
+        {
+            var last = Math.Min(16383, next + _random.Next(500));
+            ranges.Add((next, last));
+            next = last + 1;
+        }
+
+        return new ShardStatus(new(number), new(Number()), "active", "raft", Chance(50) ? Node() : default, new(Number()), Many(4, Node), Many(2, Node), Many(4, Node), ranges, Chance(50) ? "3.4" : "");
+    }
+
+    private Version Version() => Chance(30) ? default : new((uint)_random.NextInt64(uint.MaxValue), (uint)_random.Next(5), Number(), Number());
+
+    private NodeId Node() => new(Chance(10) ? "knöten-" + _random.Next(100) : "n" + _random.Next(100));
+
+    private string? Address() => Chance(30) ? null : $"127.0.0.1:{_random.Next(65536)}";
+
+    private bool Chance(int percent) => _random.Next(100) < percent;
+
+    private T[] Many<T>(int most, Func<T> make) => [.. Enumerable.Range(0, _random.Next(most + 1)).Select(_ => make())];
+}

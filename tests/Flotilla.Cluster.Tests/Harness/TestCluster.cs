@@ -1,0 +1,125 @@
+using System.Diagnostics;
+using Flotilla.Client;
+using Flotilla.Contracts;
+using Flotilla.Contracts.Http;
+
+namespace Flotilla.Cluster.Tests.Harness;
+
+/// <summary>Three nodes as three processes, on ports and folders of their own.</summary>
+internal sealed class TestCluster : IAsyncDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("flotilla-cluster-").FullName;
+    private readonly string _members;
+    private readonly string[] _extra;
+
+    private TestCluster(int nodes, string[] extra)
+    {
+        _extra = extra;
+        Nodes = [.. Enumerable.Range(1, nodes).Select(i => new TestNode($"n{i}", Ports.Next(), Ports.Next()))];
+        _members = string.Join(',', Nodes.Select(n => $"{n.Id}=127.0.0.1:{n.RpcPort}"));
+    }
+
+    public IReadOnlyList<TestNode> Nodes { get; }
+
+    public IReadOnlyList<HostPort> Endpoints => [.. Nodes.Select(n => new HostPort("127.0.0.1", n.HttpPort))];
+
+    /// <summary>Starts a cluster and waits until every node is ready.</summary>
+    public static async Task<TestCluster> StartAsync(int nodes = 3, params string[] extra)
+    {
+        var cluster = new TestCluster(nodes, extra);
+        foreach (var node in cluster.Nodes)
+        {
+            cluster.Start(node);
+        }
+
+        foreach (var node in cluster.Nodes)
+        {
+            await ReadyAsync(node);
+        }
+
+        return cluster;
+    }
+
+    /// <summary>Starts a node's process, optionally under another program (<c>strace …</c>).</summary>
+    public void Start(TestNode node, params string[] under)
+    {
+        string[] args =
+        [
+            .. under, "dotnet", Shell.Cli, "node", "--node-id", node.Id, "--http", $"127.0.0.1:{node.HttpPort}", "--rpc", $"127.0.0.1:{node.RpcPort}",
+            "--data-dir", DataDir(node), "--initial-cluster", _members, .. _extra,
+        ];
+        var process = Shell.Start(args[0], args[1..]);
+        process.OutputDataReceived += (_, e) => node.Say(e.Data);
+        process.ErrorDataReceived += (_, e) => node.Say(e.Data);
+        process.BeginOutputReadLine();
+        process.BeginErrorReadLine();
+        node.Process = process;
+    }
+
+    public string DataDir(TestNode node) => Path.Combine(_folder, node.Id);
+
+    public static async Task ReadyAsync(TestNode node)
+    {
+        using var client = new FlotillaClient(new FlotillaClientOptions { Endpoints = [new HostPort("127.0.0.1", node.HttpPort)], Timeout = TimeSpan.FromSeconds(1) });
+        var watch = Stopwatch.StartNew();
+        while (!await client.IsReadyAsync())
+        {
+            if (node.Process!.HasExited || watch.Elapsed > TimeSpan.FromSeconds(60))
+            {
+                throw new InvalidOperationException($"{node.Id} did not become ready (exited: {node.Process.HasExited}); it said:\n{node.Said}");
+            }
+
+            await Pause.ShortAsync();
+        }
+    }
+
+    /// <summary>What one node says of its replicas.</summary>
+    public static async Task<RaftStatusDocument?> StatusAsync(TestNode node)
+    {
+        using var client = new FlotillaClient(new FlotillaClientOptions { Endpoints = [new HostPort("127.0.0.1", node.HttpPort)], Timeout = TimeSpan.FromSeconds(2) });
+        return (await client.RaftStatusAsync()).Document;
+    }
+
+    public async Task<ConfigDocument> ConfigAsync()
+    {
+        using var client = new FlotillaClient(new FlotillaClientOptions { Endpoints = Endpoints, Timeout = TimeSpan.FromSeconds(5) });
+        return (await client.ConfigAsync()).Document ?? throw new InvalidOperationException("no node answers /config");
+    }
+
+    /// <summary>The node that leads a shard, once all agree.</summary>
+    public async Task<TestNode> LeaderAsync(int shard)
+    {
+        TestNode? leader = null;
+        await Shell.EventuallyAsync(
+            async () =>
+            {
+                var id = (await ConfigAsync()).Shards.Single(s => s.Id == shard).Leader;
+                leader = Nodes.SingleOrDefault(n => n.Id == id && n.IsRunning);
+                return leader is not null;
+            },
+            $"shard {shard} has a leader");
+        return leader!;
+    }
+
+    /// <summary>Waits until all replicas of all shards have applied the same index.</summary>
+    public Task ConvergedAsync() => Shell.EventuallyAsync(
+        async () =>
+        {
+            var all = await Task.WhenAll(Nodes.Select(StatusAsync));
+            return all.All(a => a is not null)
+                && all.SelectMany(a => a!.Shards).GroupBy(s => s.Shard).All(g =>
+                    g.Count() == Nodes.Count && g.Select(s => (s.LastApplied, s.Keys, s.Bytes)).Distinct().Count() == 1);
+        },
+        "all replicas have applied the same",
+        TimeSpan.FromSeconds(60));
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var node in Nodes)
+        {
+            await node.KillAsync();
+        }
+
+        Directory.Delete(_folder, recursive: true);
+    }
+}

@@ -108,8 +108,8 @@ internal sealed partial class ListRoute(IGateway gateway, HttpDoorOptions option
 
         writer.WriteEndArray();
 
-        // A next key beyond the prefix means that this was the last page.
-        if (answer.Next is { } next && next.Span.StartsWith(request.Prefix.Span))
+        // No key is empty, and a next key beyond the prefix means that this was the last page.
+        if (answer.Next is { IsEmpty: false } next && next.Span.StartsWith(request.Prefix.Span))
         {
             writer.WriteString("cursor"u8, ListCursor.Encode(request.Prefix.Length, next.Span));
         }

@@ -44,6 +44,12 @@ internal static class PercentEncoding
         for (var i = 0; i < text.Length; i++)
         {
             var c = text[i];
+            if (at == decoded.Length)
+            {
+                // More characters than well-formed escapes would leave: one further on is cut short.
+                return false;
+            }
+
             if (c == '%')
             {
                 if (i + 2 >= text.Length || !char.IsAsciiHexDigit(text[i + 1]) || !char.IsAsciiHexDigit(text[i + 2]))

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.IO.Pipelines;
 using Flotilla.Node;
 using Flotilla.Shards;
 using Microsoft.AspNetCore.Http;
@@ -46,29 +47,19 @@ internal sealed partial class RecordRoutes
             return exchange.Fail(Problems.Overloaded);
         }
 
-        var reader = exchange.Body;
-        if (reader.TryRead(out var read))
-        {
-            if (read.IsCompleted)
-            {
-                return OnBody(exchange, write, read.Buffer);
-            }
-
-            reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
-        }
-
-        return ReadBodySlowly(exchange, write);
+        return exchange.Body.TryRead(out var read) && TryAnswer(exchange, write, read, out var answered)
+            ? answered
+            : ReadBodySlowly(exchange, write);
     }
 
     private async Task ReadBodySlowly(HttpExchange exchange, PendingWrite write)
     {
-        var reader = exchange.Body;
         while (true)
         {
-            System.IO.Pipelines.ReadResult read;
+            ReadResult read;
             try
             {
-                read = await reader.ReadAsync();
+                read = await exchange.Body.ReadAsync();
             }
             catch (Exception e) when (e is not BadHttpRequestException && exchange.ClientIsGone)
             {
@@ -76,28 +67,34 @@ internal sealed partial class RecordRoutes
                 return;
             }
 
-            if (read.Buffer.Length > MaxBody(write.Body))
+            if (TryAnswer(exchange, write, read, out var answered))
             {
-                reader.AdvanceTo(read.Buffer.End);
-                await BodyTooLarge(exchange, write.Body);
+                await answered;
                 return;
             }
-
-            if (!limits.TryReserve(exchange, read.Buffer.Length))
-            {
-                reader.AdvanceTo(read.Buffer.End);
-                await exchange.Fail(Problems.Overloaded);
-                return;
-            }
-
-            if (read.IsCompleted)
-            {
-                await OnBody(exchange, write, read.Buffer);
-                return;
-            }
-
-            reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
         }
+    }
+
+    /// <summary>Looks at what has arrived. False: nothing is wrong so far, and more must come.</summary>
+    private bool TryAnswer(HttpExchange exchange, in PendingWrite write, in ReadResult read, out Task answered)
+    {
+        var isTooLarge = read.Buffer.Length > MaxBody(write.Body);
+        if (isTooLarge || !limits.TryReserve(exchange, read.Buffer.Length))
+        {
+            exchange.Body.AdvanceTo(read.Buffer.End);
+            answered = isTooLarge ? BodyTooLarge(exchange, write.Body) : exchange.Fail(Problems.Overloaded);
+            return true;
+        }
+
+        if (read.IsCompleted)
+        {
+            answered = OnBody(exchange, write, read.Buffer);
+            return true;
+        }
+
+        exchange.Body.AdvanceTo(read.Buffer.Start, read.Buffer.End);
+        answered = Task.CompletedTask;
+        return false;
     }
 
     private Task OnBody(HttpExchange exchange, in PendingWrite write, in ReadOnlySequence<byte> body)

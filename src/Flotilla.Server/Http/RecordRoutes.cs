@@ -228,7 +228,16 @@ internal sealed partial class RecordRoutes(IGateway gateway, HttpDoorOptions opt
 
     private Task Get(HttpExchange exchange, byte[] key, CallOptions call)
     {
-        var pending = gateway.GetAsync(key, call);
+        ValueTask<Answer> pending;
+        try
+        {
+            pending = gateway.GetAsync(key, call);
+        }
+        catch (Exception e)
+        {
+            pending = ValueTask.FromException<Answer>(e);
+        }
+
         return pending.IsCompletedSuccessfully ? RecordAnswers.Got(exchange, key, pending.Result) : GetSlowly(exchange, key, pending);
     }
 
@@ -251,7 +260,16 @@ internal sealed partial class RecordRoutes(IGateway gateway, HttpDoorOptions opt
 
     private Task Execute(HttpExchange exchange, in Command command, CallOptions call)
     {
-        var pending = gateway.ExecuteAsync(command, call);
+        ValueTask<Answer> pending;
+        try
+        {
+            pending = gateway.ExecuteAsync(command, call);
+        }
+        catch (Exception e)
+        {
+            pending = ValueTask.FromException<Answer>(e);
+        }
+
         return pending.IsCompletedSuccessfully
             ? RecordAnswers.Done(exchange, command.Kind, command.Key, pending.Result)
             : ExecuteSlowly(exchange, command.Kind, command.Key, pending);

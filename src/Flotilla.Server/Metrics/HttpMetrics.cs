@@ -45,11 +45,14 @@ internal sealed class HttpMetrics : IDisposable
         lock (_gate)
         {
             var counters = _requests[(int)route] ??= new Counter<long>?[Statuses];
+
+            // The tags stand in the order of their names: a meter compares two lists of tags that don't only in part, and
+            // would give the instrument of another status (.NET 10.0).
             return counters[status] ??= _meter.CreateCounter<long>(
                 "flotilla_http_requests_total",
                 null,
                 "Requests answered, by route and status; code 0 got no answer because the client was gone or its body was no HTTP.",
-                [new("route", Routes.All[(int)route].Template), new("code", status)]);
+                [new("code", status), new("route", Routes.All[(int)route].Template)]);
         }
     }
 }

@@ -71,7 +71,7 @@ internal sealed class FakeGateway : IGateway
             var from = Text(request.From);
             var prefix = Text(request.Prefix);
             var found = _records.Where(r => string.CompareOrdinal(r.Key, from) >= 0 && r.Key.StartsWith(prefix, StringComparison.Ordinal)).Select(r => r.Value).Take(request.Limit + 1).ToList();
-            ReadOnlyMemory<byte>? next = found.Count > request.Limit ? found[^1].Key : null;
+            ReadOnlyMemory<byte>? next = found.Count > request.Limit ? found[request.Limit].Key : default(ReadOnlyMemory<byte>?);
             return new(new ScanAnswer(ResultCode.Ok, found.Take(request.Limit).ToList(), next, default, default, null, null));
         }
     }

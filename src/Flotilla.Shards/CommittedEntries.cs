@@ -30,7 +30,7 @@ internal sealed class CommittedEntries(NodeId self)
         if (_fetched.TryPeek(out entry) && entry.Index == index)
         {
             _fetched.Dequeue();
-            return true;
+            return entry.Term == raft.Log.TermAt(index) ? true : throw new InvalidOperationException($"The disk holds {entry}, but the log says {index}/{raft.Log.TermAt(index)}.");
         }
 
         // What is committed is never replaced, so what was read once stays right.
@@ -76,6 +76,8 @@ internal sealed class CommittedEntries(NodeId self)
 
         _fetching = true;
         RetryAt = Instant.Never;
-        effects.Add(new Effect.Fetch(self, index, raft.CommitIndex, FetchBytes));
+        // Not beyond what has left memory: an entry in memory may still be on its way to the disk, and there, at its index,
+        // may stand one that it has replaced.
+        effects.Add(new Effect.Fetch(self, index, LogIndex.Min(raft.CommitIndex, raft.Log.FirstInMemory.Previous), FetchBytes));
     }
 }

@@ -11,6 +11,10 @@ namespace Flotilla.Raft.Identity;
 /// <para>Early starters stop being empty before late ones have asked. Therefore a replica stores the asker's incarnation
 /// durably before it says "empty", and says so to that incarnation ever after: that incarnation existed before this replica
 /// had any state. Another incarnation of the same node finds the seat taken.</para>
+/// <para>A replica that starts later still, when the others have begun without it, is admitted once <b>all</b> n − 1 others
+/// have stored its incarnation durably, empty or not. They store one incarnation for ever and count votes and acknowledgements
+/// from no other; nor could an earlier incarnation have led, since every vote for it would have stored it. So whatever an
+/// earlier one promised, nobody counted.</para>
 /// <para>Votes and acknowledgements count only from the stored incarnation, and only once it is stored durably.</para>
 /// </remarks>
 internal sealed class Admission
@@ -20,6 +24,7 @@ internal sealed class Admission
     private readonly NodeId[] _others;
     private readonly SortedDictionary<NodeId, KnownPeer> _known = [];
     private readonly HashSet<NodeId> _saidEmpty = [];
+    private readonly HashSet<NodeId> _storedThis = [];
 
     public Admission(NodeId self, Incarnation incarnation, NodeId[] others, IdentityState recovered)
     {
@@ -71,14 +76,19 @@ internal sealed class Admission
     public bool Answered(NodeId peer, bool empty, Incarnation stored)
     {
         SeatIsTaken = stored != _incarnation;
-        if (Admitted || !empty || SeatIsTaken)
+        if (Admitted || SeatIsTaken)
         {
             return false;
         }
 
-        _saidEmpty.Add(peer);
+        _storedThis.Add(peer);
+        if (empty)
+        {
+            _saidEmpty.Add(peer);
+        }
+
         var voters = _others.Length + 1;
-        Admitted = _saidEmpty.Count >= voters - Quorum.Majority.Of(voters) + 1;
+        Admitted = _saidEmpty.Count >= voters - Quorum.Majority.Of(voters) + 1 || _storedThis.Count == _others.Length;
         return Admitted;
     }
 

@@ -1,0 +1,110 @@
+using System.Diagnostics;
+
+namespace Flotilla.Simulation.Tests;
+
+/// <summary>Whole clusters under faults, from many seeds.</summary>
+public sealed class SimulationTests
+{
+    private const ulong Seeds200 = 200;
+
+    /// <summary>Another range of seeds than usual: <c>FLOTILLA_SEEDS=1000..1999</c>.</summary>
+    private static readonly string? Range = Environment.GetEnvironmentVariable("FLOTILLA_SEEDS");
+
+    [Fact]
+    public void Two_hundred_seeds_stay_safe_and_heal()
+    {
+        var clock = Stopwatch.StartNew();
+        var bounds = Range?.Split("..").Select(ulong.Parse).ToArray() ?? [1UL, Seeds200];
+        var totals = new SortedDictionary<string, long>(StringComparer.Ordinal);
+        var failures = new List<SimulationResult>();
+        foreach (var batch in Seeds.Batches(bounds[0], bounds[1]))
+        {
+            foreach (var result in Seeds.RunBatch(batch))
+            {
+                if (result.Failure is not null)
+                {
+                    failures.Add(result);
+                }
+
+                foreach (var (what, count) in result.Counts)
+                {
+                    totals[what] = totals.GetValueOrDefault(what) + count;
+                }
+            }
+        }
+
+        TestContext.Current.TestOutputHelper!.WriteLine($"{clock.Elapsed.TotalSeconds:F0} s; {string.Join(", ", totals.Select(t => $"{t.Key} {t.Value}"))}");
+        Assert.True(failures.Count == 0, string.Join('\n', failures.Select(f => $"seed {f.Seed}: {f.Failure}\nreplay with: {f.Replay}")));
+        if (Range is null)
+        {
+            AssertThatMuchHappened(totals);
+        }
+    }
+
+    [Theory]
+    [InlineData(2)]
+    [InlineData(9)]
+    public void The_same_seed_gives_the_same_transcript(ulong seed)
+    {
+        using var first = new StringWriter();
+        using var second = new StringWriter();
+        Simulation.Run(seed, first, Short);
+        Simulation.Run(seed, second, Short);
+        Assert.True(first.ToString().Length > 100_000);
+        AssertSame(first.ToString(), second.ToString());
+    }
+
+    [Fact]
+    public void A_transcript_does_not_change_the_run()
+    {
+        var silent = Simulation.Run(7, null, Short);
+        using var transcript = new StringWriter();
+        var told = Simulation.Run(7, transcript, Short);
+        Assert.Equal(silent.Counts, told.Counts);
+        Assert.Equal(silent.History, told.History);
+    }
+
+    [Fact]
+    public void Different_seeds_give_different_runs()
+    {
+        var one = Simulation.Run(2, null, Short);
+        var other = Simulation.Run(4, null, Short);
+        Assert.NotEqual(one.History, other.History);
+    }
+
+    [Fact]
+    public void A_quiet_cluster_answers_everything()
+    {
+        var result = Simulation.Run(2, null, options => options with { Seconds = 20, FaultEveryMs = 1_000_000_000, Noise = 0 });
+        Assert.Null(result.Failure);
+        Assert.Equal(0, result.Counts["unknown"]);
+        Assert.Equal(0, result.Counts["fail"]);
+        Assert.True(result.Counts["ok"] > 500);
+        Assert.Equal(result.Options.Shards, result.Counts["elections"]);
+    }
+
+    private static SimulationOptions Short(SimulationOptions options) => options with { Seconds = 15 };
+
+    // A green run means something only if faults struck and clients were served in spite of them.
+    private static void AssertThatMuchHappened(SortedDictionary<string, long> totals)
+    {
+        string[] faults =
+        [
+            "split", "isolate leader", "one-way cut", "mute or deaf", "bridge", "storm", "detours", "power loss", "kill", "power loss everywhere", "torn batch", "pause",
+            "slow disk", "stalled disk", "failed sync", "clock drift", "wall clock jump", "transfer", "false hint", "wipe", "fetch",
+        ];
+        Assert.All(faults, fault => Assert.True(totals.GetValueOrDefault(fault) >= 5, $"{fault} happened {totals.GetValueOrDefault(fault)} times"));
+        Assert.True(totals["elections"] > 2000, $"{totals["elections"]} elections");
+        Assert.True(totals["ok"] > 200_000, $"{totals["ok"]} operations succeeded");
+        Assert.True(totals["unknown"] > 1000, $"{totals["unknown"]} operations ended unknown");
+    }
+
+    private static void AssertSame(string first, string second)
+    {
+        if (!string.Equals(first, second, StringComparison.Ordinal))
+        {
+            var lines = first.Split('\n').Zip(second.Split('\n')).First(pair => pair.First != pair.Second);
+            Assert.Fail($"The transcripts part at:\n  {lines.First}\n  {lines.Second}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+using Flotilla.Linearizability;
+using Flotilla.Raft;
+using Flotilla.Shards;
+using Flotilla.Simulation.Nodes;
+using Flotilla.Simulation.Workload;
+using Flotilla.Topology;
+
+namespace Flotilla.Simulation;
+
+/// <summary>
+/// Every run ends healed: once faults have stopped, each shard elects a leader, all replicas come to the same state, and
+/// writes and reads are served, within a bound. A cluster that is safe because it does nothing fails here.
+/// </summary>
+internal sealed class Healing(World world, Workload.Workload workload)
+{
+    private const long ConvergeUs = 20_000_000;
+    private const long ServeUs = 5_000_000;
+    private const long LookEveryUs = 50_000;
+
+    public void Run()
+    {
+        // What clients began ends first: their time-outs run out, or answers come.
+        var start = world.Scheduler.NowUs;
+        workload.Stopping = true;
+        while (world.Genesis.Shards.Any(s => Obstacle(s) is not null))
+        {
+            if (world.Scheduler.NowUs - start > ConvergeUs)
+            {
+                throw new SimulationException($"not healed {ConvergeUs / 1_000_000} s after the last fault: {string.Join("; ", world.Genesis.Shards.Select(Obstacle).Where(o => o is not null))}");
+            }
+
+            world.Scheduler.RunUntil(world.Scheduler.NowUs + LookEveryUs);
+        }
+
+        world.Counts["healed after ms"] = (int)((world.Scheduler.NowUs - start) / 1000);
+        foreach (var (shard, key) in workload.Keys.Final)
+        {
+            var value = $"healed-{shard}";
+            Serve(new ClientRequest(0, OperationKind.Put, key, value, 0, null, default, true, 0, world.Scheduler.NowUs), null);
+            Serve(new ClientRequest(0, OperationKind.Get, key, null, 0, null, default, true, 0, world.Scheduler.NowUs), value);
+        }
+
+        foreach (var hosted in world.Nodes.Where(n => !n.Wiped).SelectMany(n => n.Replicas))
+        {
+            world.States.Check(hosted);
+        }
+
+        // Whatever still waits for an answer gets one, or its client gives up.
+        world.Scheduler.RunUntil(world.Scheduler.NowUs + ServeUs);
+    }
+
+    /// <summary>What keeps a shard from being healed; null if nothing does.</summary>
+    private string? Obstacle(ShardGenesis shard)
+    {
+        var replicas = world.Nodes.Where(n => !n.Wiped).Select(n => World.ReplicaOn(n, shard.Shard)).ToList();
+        var leaders = replicas.Where(r => r.Replica.Raft.Role == Role.Leader).ToList();
+        if (leaders.Count != 1)
+        {
+            return $"shard {shard.Shard} has {leaders.Count} leaders; {string.Join(", ", replicas.Select(Describe))}";
+        }
+
+        var last = leaders[0].Log.Last;
+        var behind = replicas.Where(r => r.Replica.LastApplied != last || r.Log.Last != last || r.Replica.Raft.Term != leaders[0].Replica.Raft.Term).ToList();
+        return behind.Count == 0 && leaders[0].Replica.Raft.AcceptsProposals ? null : $"shard {shard.Shard} led by {leaders[0].Node.Id} up to {last}; {string.Join(", ", replicas.Select(Describe))}";
+    }
+
+    private void Serve(ClientRequest request, string? expected)
+    {
+        CommandResult? answer = null;
+        var ended = false;
+        workload.Clients[0].Try(request, result => (answer, ended) = (result, true));
+        world.Scheduler.RunUntil(world.Scheduler.NowUs + ServeUs, () => ended);
+        if (answer?.Code != ResultCode.Ok || (expected is not null && Keys.Text(answer.Value.Value) != expected))
+        {
+            throw new SimulationException($"a healed cluster does not serve: {request.Kind} {request.Key} ends as {answer?.Code.ToString() ?? "no answer"}");
+        }
+    }
+
+    private static string Describe(HostedReplica r) =>
+        $"{r.Name} {r.Replica.Raft.Role} {r.Replica.Raft.Term} admitted {r.Replica.Raft.Admitted} last {r.Log.Last} commit {r.Replica.Raft.CommitIndex} applied {r.Replica.LastApplied}";
+}

@@ -1,0 +1,93 @@
+using Flotilla.Raft;
+using Flotilla.Shards;
+
+namespace Flotilla.Simulation.Nodes;
+
+/// <summary>One replica as its node hosts it: inputs that wait, messages that wait for the disk, and what its disk should hold.</summary>
+public sealed class HostedReplica(SimulatedNode node, ShardGenesis genesis)
+{
+    private readonly Queue<Effect.Persist> _underWay = new();
+
+    /// <summary>The node.</summary>
+    public SimulatedNode Node => node;
+
+    /// <summary>The shard.</summary>
+    public ShardGenesis Genesis => genesis;
+
+    /// <summary>The replica; a new one after each start of the node.</summary>
+    public Replica Replica { get; private set; } = null!;
+
+    /// <summary>Inputs that the next step takes.</summary>
+    public List<Action<Replica, ClockReading>> Inbox { get; private set; } = [];
+
+    /// <summary>Messages that wait for the disk, in order.</summary>
+    public List<Effect.Send> WaitingSends { get; } = [];
+
+    /// <summary>Requests without an answer, and where the answer goes.</summary>
+    public SortedDictionary<ulong, Action<CommandResult>> Requests { get; } = [];
+
+    /// <summary>The log as the replica has it.</summary>
+    public LogMirror Log { get; private set; } = new();
+
+    /// <summary>The log as the disk has acknowledged it.</summary>
+    public LogMirror DurableLog { get; private set; } = new();
+
+    /// <summary>Term and vote as the disk has acknowledged them.</summary>
+    public HardState DurableState { get; private set; }
+
+    /// <summary>The last acknowledged persist.</summary>
+    public PersistSequence DurableSequence { get; private set; }
+
+    /// <summary>When a wake-up is scheduled, in virtual time.</summary>
+    public long WakeAtUs { get; set; } = long.MaxValue;
+
+    /// <summary>Steps in a row that did nothing and asked for another at once.</summary>
+    public int IdleSteps { get; set; }
+
+    /// <summary>Who and where, for messages to people.</summary>
+    public string Name => $"{node.Id}/s{genesis.Shard}";
+
+    /// <summary>A new process has taken over.</summary>
+    public void Started(Replica replica, HardState hardState, LogMirror log)
+    {
+        Replica = replica;
+        Inbox = [];
+        WaitingSends.Clear();
+        Requests.Clear();
+        _underWay.Clear();
+        Log = log;
+        DurableLog = log.Copy();
+        DurableState = hardState;
+        DurableSequence = default;
+        WakeAtUs = long.MaxValue;
+        IdleSteps = 0;
+    }
+
+    /// <summary>The replica wants this on disk.</summary>
+    public void Emitted(Effect.Persist persist)
+    {
+        Log.Write(persist.Entries);
+        _underWay.Enqueue(persist);
+    }
+
+    /// <summary>The disk has everything up to a persist.</summary>
+    public void Acknowledged(PersistSequence sequence)
+    {
+        while (_underWay.TryPeek(out var persist) && persist.Sequence.Value <= sequence.Value)
+        {
+            _underWay.Dequeue();
+            DurableLog.Write(persist.Entries);
+            DurableState = persist.HardState ?? DurableState;
+        }
+
+        DurableSequence = sequence;
+    }
+
+    /// <summary>Takes all that waits.</summary>
+    public List<Action<Replica, ClockReading>> TakeInbox()
+    {
+        var inbox = Inbox;
+        Inbox = [];
+        return inbox;
+    }
+}

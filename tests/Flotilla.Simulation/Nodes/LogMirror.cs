@@ -1,0 +1,70 @@
+using Flotilla.Raft;
+
+namespace Flotilla.Simulation.Nodes;
+
+/// <summary>
+/// What a log should hold, kept beside it: per index the term and a hash over everything up to there, so that two logs can
+/// be compared at an index in one step. Learned from the persists alone.
+/// </summary>
+public sealed class LogMirror
+{
+    private readonly List<(Term Term, ulong Chain)> _entries = [];
+
+    /// <summary>The last index.</summary>
+    public LogIndex Last => new((ulong)_entries.Count);
+
+    /// <summary>The last term, or 0.</summary>
+    public Term LastTerm => _entries.Count == 0 ? Term.Zero : _entries[^1].Term;
+
+    /// <summary>Term and hash at an index, which must be in the log; zeros at 0.</summary>
+    public (Term Term, ulong Chain) At(LogIndex index) => index == LogIndex.Zero ? default : _entries[(int)index.Value - 1];
+
+    /// <summary>Puts entries at their place; what was there and behind is gone.</summary>
+    public void Write(IReadOnlyList<Entry> entries)
+    {
+        if (entries.Count == 0)
+        {
+            return;
+        }
+
+        var keep = (int)entries[0].Index.Value - 1;
+        if (keep > _entries.Count)
+        {
+            throw new SimulationException($"entry {entries[0].Index} leaves a gap behind {_entries.Count}");
+        }
+
+        _entries.RemoveRange(keep, _entries.Count - keep);
+        foreach (var entry in entries)
+        {
+            _entries.Add((entry.Term, Link(_entries.Count == 0 ? 0 : _entries[^1].Chain, entry)));
+        }
+    }
+
+    /// <summary>A copy that changes on its own.</summary>
+    public LogMirror Copy()
+    {
+        var copy = new LogMirror();
+        copy._entries.AddRange(_entries);
+        return copy;
+    }
+
+    private static ulong Link(ulong chain, in Entry entry)
+    {
+        var hash = chain ^ 0xCBF29CE484222325UL;
+        hash = Mix(hash, entry.Index.Value);
+        hash = Mix(hash, entry.Term.Value);
+        hash = Mix(hash, (ulong)entry.Kind);
+        foreach (var b in entry.Payload.Span)
+        {
+            hash = (hash ^ b) * 0x100000001B3UL;
+        }
+
+        return Mix(hash, (ulong)entry.Payload.Length);
+    }
+
+    private static ulong Mix(ulong hash, ulong value)
+    {
+        hash = (hash ^ value) * 0x9E3779B97F4A7C15UL;
+        return hash ^ (hash >> 29);
+    }
+}

@@ -1,0 +1,449 @@
+using Flotilla.Raft;
+using Flotilla.Shards;
+using Flotilla.Simulation.Invariants;
+using Flotilla.Simulation.Time;
+using Flotilla.Storage;
+using Flotilla.Testing;
+
+namespace Flotilla.Simulation.Nodes;
+
+/// <summary>
+/// One node: the shell around its replicas, as the real one is but on virtual time. It drains what waits, steps each
+/// replica, writes one batch for all of them into the real write-ahead log on a simulated disk, one sync at a time, and
+/// sends what waited for it.
+/// </summary>
+public sealed class SimulatedNode
+{
+    private const int MaxIdleSteps = 2000;
+    private readonly World _world;
+    private readonly Chance _chance;
+    private readonly List<(HostedReplica Replica, Effect.Persist Persist)> _toPersist = [];
+    private List<(HostedReplica Replica, Effect.Persist Persist)> _beingSynced = [];
+    private Wal? _wal;
+    private bool _runScheduled;
+    private bool _syncing;
+    private bool _hadLog;
+
+    /// <summary>A node that is down.</summary>
+    public SimulatedNode(World world, int number, NodeId id, IReadOnlyList<ShardGenesis> shards, Chance chance)
+    {
+        _world = world;
+        _chance = chance;
+        Number = number;
+        Id = id;
+        Timing = new DiskTiming(chance.Fork());
+        Clock = new NodeClock(world.Scheduler, chance.Between(0, 1_000_000_000_000));
+        Incarnation = new Incarnation(chance.Next() | 1);
+        Replicas = [.. shards.Select(s => new HostedReplica(this, s))];
+    }
+
+    /// <summary>Its place in the network.</summary>
+    public int Number { get; }
+
+    /// <summary>Its name.</summary>
+    public NodeId Id { get; }
+
+    /// <summary>Its data directory.</summary>
+    public Incarnation Incarnation { get; private set; }
+
+    /// <summary>Its disk.</summary>
+    public SimulatedDisk Disk { get; private set; } = new();
+
+    /// <summary>How fast the disk is.</summary>
+    public DiskTiming Timing { get; }
+
+    /// <summary>Its clocks.</summary>
+    public NodeClock Clock { get; }
+
+    /// <summary>Its replicas, ordered by shard.</summary>
+    public IReadOnlyList<HostedReplica> Replicas { get; }
+
+    /// <summary>The process runs.</summary>
+    public bool Up { get; private set; }
+
+    /// <summary>The process is stopped (SIGSTOP).</summary>
+    public bool Paused { get; private set; }
+
+    /// <summary>Its disk was lost with all that was on it: it must be given its seat again, which takes a membership change.</summary>
+    public bool Wiped { get; private set; }
+
+    /// <summary>Starts so far.</summary>
+    public int Boot { get; private set; }
+
+    /// <summary>When it was last stopped, went on, or started: answers may be late for a while.</summary>
+    public long DisturbedAtUs { get; private set; }
+
+    /// <summary>Writes are under way to the disk.</summary>
+    public bool Syncing => _syncing;
+
+    /// <summary>Starts the process from what the disk holds.</summary>
+    public void Start()
+    {
+        Boot++;
+        Up = true;
+        Paused = false;
+        DisturbedAtUs = _world.Scheduler.NowUs;
+        _wal = Wal.Open(Disk, new WalOptions { SegmentBytes = _world.Options.SegmentBytes, MustExist = _hadLog, Owner = Incarnation.Value, GenerationSeed = _chance.Next() });
+        _hadLog = true;
+        _world.Say(this, $"starts, boot {Boot}, {Incarnation}");
+        foreach (var hosted in Replicas)
+        {
+            var recovered = _wal.Recovered(hosted.Genesis.Group);
+            var log = ReadLog(hosted.Genesis.Group, recovered.LastIndex);
+            foreach (var invariant in _world.Invariants)
+            {
+                invariant.Recovered(hosted, recovered, log, Boot == 1 || Wiped);
+            }
+
+            var replica = new Replica(hosted.Genesis, Id, Incarnation, _world.Options.Replica, recovered, _chance.Next(), Clock.Read());
+            hosted.Started(replica, recovered.HardState, log);
+            foreach (var invariant in _world.Invariants)
+            {
+                invariant.Started(hosted);
+            }
+        }
+
+        ScheduleRun();
+    }
+
+    /// <summary>Ends the process, and with <paramref name="power"/> the machine: what was not synced may be lost, and torn.</summary>
+    public void Stop(bool power)
+    {
+        if (!Up)
+        {
+            return;
+        }
+
+        _world.Say(this, power ? "loses power" : "is killed");
+        if (_syncing)
+        {
+            // It dies somewhere in the middle of the batch, at its very end perhaps, with nobody told.
+            WriteUnacknowledged();
+        }
+
+        Up = false;
+        Paused = false;
+        _syncing = false;
+        _toPersist.Clear();
+        _beingSynced = [];
+        if (power)
+        {
+            Disk.Crash(_chance.Next());
+        }
+        else
+        {
+            Disk.Kill();
+        }
+
+        _wal = null;
+    }
+
+    /// <summary>Replaces the disk by an empty one. The node must be down.</summary>
+    public void Wipe()
+    {
+        _world.Say(this, "is wiped");
+        Disk = new SimulatedDisk();
+        Incarnation = new Incarnation(_chance.Next() | 1);
+        Wiped = true;
+        _hadLog = false;
+    }
+
+    /// <summary>SIGSTOP.</summary>
+    public void Pause()
+    {
+        Paused = true;
+        DisturbedAtUs = long.MaxValue;
+        _world.Say(this, "is stopped");
+    }
+
+    /// <summary>SIGCONT.</summary>
+    public void Continue()
+    {
+        if (Paused)
+        {
+            Paused = false;
+            DisturbedAtUs = _world.Scheduler.NowUs;
+            _world.Say(this, "goes on");
+            ScheduleRun();
+        }
+    }
+
+    /// <summary>Hands an input to a replica; it is taken with whatever else has arrived until then.</summary>
+    public void Post(HostedReplica hosted, Action<Replica, ClockReading> input)
+    {
+        if (Up)
+        {
+            hosted.Inbox.Add(input);
+            ScheduleRun();
+        }
+    }
+
+    private void ScheduleRun()
+    {
+        if (_runScheduled || !Up || Paused)
+        {
+            return;
+        }
+
+        _runScheduled = true;
+        var boot = Boot;
+        _world.Scheduler.After(_chance.Between(1, 60), () =>
+        {
+            _runScheduled = false;
+            if (Up && !Paused && boot == Boot)
+            {
+                Run();
+            }
+            else
+            {
+                ScheduleRun();
+            }
+        });
+    }
+
+    private void Run()
+    {
+        var clock = Clock.Read();
+        foreach (var hosted in Replicas)
+        {
+            if (hosted.Inbox.Count > 0 || hosted.Replica.NextDeadline <= clock.Now || hosted.WakeAtUs == long.MaxValue)
+            {
+                Step(hosted, clock);
+            }
+        }
+
+        StartSync();
+    }
+
+    private void Step(HostedReplica hosted, ClockReading clock)
+    {
+        var replica = hosted.Replica;
+        var inbox = hosted.TakeInbox();
+        foreach (var input in inbox)
+        {
+            input(replica, clock);
+        }
+
+        if (replica.NextDeadline <= clock.Now)
+        {
+            replica.Tick(clock);
+        }
+
+        var output = replica.Flush(clock);
+        foreach (var effect in output.Effects)
+        {
+            CarryOut(hosted, effect);
+        }
+
+        foreach (var invariant in _world.Invariants)
+        {
+            invariant.Stepped(hosted);
+        }
+
+        var busy = inbox.Count + output.Effects.Count + output.Replies.Count > 0;
+        foreach (var (id, result) in output.Replies)
+        {
+            if (!hosted.Requests.Remove(id.Value, out var answer))
+            {
+                throw new SimulationException($"{hosted.Name} answers request {id.Value} that it does not owe an answer");
+            }
+
+            answer(result);
+        }
+
+        hosted.IdleSteps = busy || replica.NextDeadline > clock.Now ? 0 : hosted.IdleSteps + 1;
+        if (hosted.IdleSteps > MaxIdleSteps)
+        {
+            throw new SimulationException($"{hosted.Name} asks to be woken at {replica.NextDeadline.Microseconds}, which is past, and does nothing then");
+        }
+
+        Wake(hosted);
+    }
+
+    private void Wake(HostedReplica hosted)
+    {
+        var at = Math.Max(Clock.TrueTimeOf(hosted.Replica.NextDeadline), _world.Scheduler.NowUs + 20);
+        if (at >= hosted.WakeAtUs && hosted.WakeAtUs > _world.Scheduler.NowUs)
+        {
+            return; // An earlier wake-up is under way, which will look again.
+        }
+
+        hosted.WakeAtUs = at;
+        var boot = Boot;
+        _world.Scheduler.At(at, () =>
+        {
+            if (Up && boot == Boot && hosted.WakeAtUs == at)
+            {
+                hosted.WakeAtUs = long.MaxValue;
+                ScheduleRun();
+            }
+        });
+    }
+
+    private void CarryOut(HostedReplica hosted, Effect effect)
+    {
+        switch (effect)
+        {
+            case Effect.Persist persist:
+                hosted.Emitted(persist);
+                _toPersist.Add((hosted, persist));
+                if (_world.Transcript.On)
+                {
+                    _world.Say(hosted, Transcript.Describe(persist));
+                }
+
+                foreach (var invariant in _world.Invariants)
+                {
+                    invariant.Persisting(hosted, persist);
+                }
+
+                break;
+            case Effect.Send send when send.After.Value <= hosted.DurableSequence.Value:
+                Send(hosted, send);
+                break;
+            case Effect.Send send:
+                hosted.WaitingSends.Add(send);
+                break;
+            case Effect.Fetch fetch:
+                Fetch(hosted, fetch);
+                break;
+            case Effect.RoleChanged change:
+                _world.Say(hosted, $"{change.Role} {change.Term} leader {change.Leader}");
+                break;
+            default:
+                throw new SimulationException($"{hosted.Name}: nobody knows how to carry out {effect}");
+        }
+    }
+
+    private void Send(HostedReplica hosted, Effect.Send send)
+    {
+        foreach (var invariant in _world.Invariants)
+        {
+            invariant.Sending(hosted, send.To, send.Message);
+        }
+
+        _world.Send(hosted, send.To, send.Message);
+    }
+
+    private void Fetch(HostedReplica hosted, Effect.Fetch fetch)
+    {
+        _world.Count("fetch");
+        var boot = Boot;
+        _world.Scheduler.After(Timing.ReadUs(), () =>
+        {
+            if (Up && boot == Boot)
+            {
+                var entries = new List<Entry>();
+                _wal!.TryRead(hosted.Genesis.Group, fetch.From, fetch.Through, fetch.MaxBytes, entries);
+                Post(hosted, (replica, clock) => replica.EntriesFetched(fetch.To, entries, clock));
+            }
+        });
+    }
+
+    private void StartSync()
+    {
+        if (_syncing || !_toPersist.Exists(p => p.Persist.MustSync))
+        {
+            return;
+        }
+
+        _syncing = true;
+        _beingSynced = [.. _toPersist];
+        _toPersist.Clear();
+        var boot = Boot;
+        _world.Scheduler.At(Timing.SyncEndsAt(_world.Scheduler.NowUs), () => EndSync(boot));
+    }
+
+    private void EndSync(int boot)
+    {
+        if (!Up || boot != Boot)
+        {
+            return;
+        }
+
+        if (Timing.StalledUntilUs > _world.Scheduler.NowUs)
+        {
+            _world.Scheduler.At(Timing.SyncEndsAt(_world.Scheduler.NowUs), () => EndSync(boot));
+            return;
+        }
+
+        try
+        {
+            WriteBatch();
+        }
+        catch (IOException e)
+        {
+            // A failed sync is final: the process ends, and the machine's memory is no more to be trusted than the disk.
+            _world.Say(this, $"cannot write: {e.Message}");
+            _syncing = false;
+            Stop(power: true);
+            _world.Scheduler.After(_chance.Between(100_000, 2_000_000), () => _world.StartIfDown(this));
+            return;
+        }
+
+        _syncing = false;
+        var done = _beingSynced;
+        _beingSynced = [];
+        foreach (var group in done.GroupBy(p => p.Replica))
+        {
+            var hosted = group.Key;
+            var sequence = group.Last().Persist.Sequence;
+            hosted.Acknowledged(sequence);
+            var ready = hosted.WaitingSends.FindAll(s => s.After.Value <= sequence.Value);
+            hosted.WaitingSends.RemoveAll(s => s.After.Value <= sequence.Value);
+            foreach (var send in ready)
+            {
+                Send(hosted, send);
+            }
+
+            Post(hosted, (replica, clock) => replica.Persisted(sequence, clock));
+        }
+
+        StartSync();
+    }
+
+    private void WriteBatch()
+    {
+        foreach (var (hosted, persist) in _beingSynced)
+        {
+            _wal!.Append(hosted.Genesis.Group, persist);
+        }
+
+        _wal!.Sync();
+    }
+
+    private void WriteUnacknowledged()
+    {
+        if (_chance.Hit(0.8))
+        {
+            Disk.PowerOffAfter(_chance.Below(4));
+        }
+
+        try
+        {
+            WriteBatch();
+        }
+        catch (IOException)
+        {
+            // That is what was wanted: what is left of the batch is up to the disk.
+            _world.Count("torn batch");
+        }
+    }
+
+    private LogMirror ReadLog(GroupId group, LogIndex last)
+    {
+        var log = new LogMirror();
+        while (log.Last < last)
+        {
+            var entries = new List<Entry>();
+            if (!_wal!.TryRead(group, log.Last.Next, last, 1 << 20, entries))
+            {
+                throw new SimulationException($"{Id}: the log of {group} ends at {last}, but {log.Last.Next} cannot be read");
+            }
+
+            log.Write(entries);
+        }
+
+        return log;
+    }
+}

@@ -1,0 +1,67 @@
+using Flotilla.Raft;
+using Flotilla.Shards;
+
+namespace Flotilla.Simulation;
+
+/// <summary>What one run is like. Most of it is drawn from the seed, so that runs differ in kind and not only in detail.</summary>
+public sealed record SimulationOptions
+{
+    /// <summary>Nodes in the cluster.</summary>
+    public int Nodes { get; init; } = 3;
+
+    /// <summary>Shards, each replicated on all nodes.</summary>
+    public int Shards { get; init; } = 2;
+
+    /// <summary>Clients.</summary>
+    public int Clients { get; init; } = 5;
+
+    /// <summary>Seconds of virtual time with faults; healing comes on top.</summary>
+    public int Seconds { get; init; } = 60;
+
+    /// <summary>Mean pause of a client between two operations, in milliseconds.</summary>
+    public int ThinkMs { get; init; } = 80;
+
+    /// <summary>Mean pause between two faults, in milliseconds.</summary>
+    public int FaultEveryMs { get; init; } = 1500;
+
+    /// <summary>Loss, duplication and detours of messages while nothing worse happens.</summary>
+    public double Noise { get; init; }
+
+    /// <summary>A disk may be replaced by an empty one.</summary>
+    public bool Wipes { get; init; }
+
+    /// <summary>Limits of replicas.</summary>
+    public ReplicaOptions Replica { get; init; } = new();
+
+    /// <summary>Bytes of a segment of the log.</summary>
+    public long SegmentBytes { get; init; } = 64 << 10;
+
+    /// <summary>The kind of run that belongs to a seed.</summary>
+    public static SimulationOptions For(ulong seed)
+    {
+        var chance = new Chance(seed ^ 0x5EEDF00D);
+        var tight = chance.Hit(0.5);
+        return new SimulationOptions
+        {
+            Nodes = seed % 2 == 0 ? 3 : 5,
+            Shards = 1 + chance.Below(3),
+            Clients = 3 + chance.Below(6),
+            ThinkMs = (int)chance.Between(30, 150),
+            FaultEveryMs = (int)chance.Between(300, 2500),
+            Noise = chance.Hit(0.3) ? 0 : chance.Below(50) / 1000.0,
+            Wipes = chance.Hit(0.1),
+            SegmentBytes = chance.Hit(0.5) ? 8 << 10 : 64 << 10,
+            Replica = new ReplicaOptions
+            {
+                MaxEntryBytes = tight ? 300 : 256 << 10,
+                Raft = new RaftOptions
+                {
+                    LogCacheBytes = chance.Hit(0.5) ? 2000 : 8 << 20,
+                    MaxAppendBytes = tight ? 800 : 1 << 20,
+                    MaxInflightAppends = tight ? 3 : 64,
+                    MaxUncommittedBytes = chance.Hit(0.3) ? 4000 : 32 << 20,
+                },
+            },
+        };
+    }
+}

@@ -1,0 +1,48 @@
+using System.Globalization;
+using System.Text;
+using Flotilla.Raft;
+using Flotilla.Simulation.Time;
+
+namespace Flotilla.Simulation;
+
+/// <summary>What happened, line by line, for people and for the test that a seed repeats itself. Off, it costs nothing.</summary>
+public sealed class Transcript(TextWriter? writer, Scheduler scheduler)
+{
+    /// <summary>Somebody listens: lines should be made.</summary>
+    public bool On => writer is not null;
+
+    /// <summary>Writes a line, stamped with the virtual time. Ask <see cref="On"/> before making one.</summary>
+    public void Line(string text) => writer?.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{scheduler.NowUs / 1e6,10:F6} {text}"));
+
+    /// <summary>A message in few words.</summary>
+    public static string Describe(Message message) => message switch
+    {
+        AppendEntries m => $"append {m.Term} after {m.PrevLogIndex}/{m.PrevLogTerm} +{m.Entries.Count} commit {m.LeaderCommit} round {m.Round}",
+        AppendEntriesReply m => m.Success ? $"appended {m.Term} match {m.MatchIndex} round {m.Round}" : $"refused {m.Term} at {m.RejectedIndex}, try {m.ConflictIndex}/{m.ConflictTerm}",
+        RequestVote m => $"{(m.PreVote ? "pre-vote" : "vote")}? {m.Term} last {m.LastLogIndex}/{m.LastLogTerm}{(m.Transfer ? " transfer" : "")}",
+        RequestVoteReply m => $"{(m.PreVote ? "pre-vote" : "vote")} {m.Term} {(m.Granted ? "granted" : "refused")}",
+        _ => message.ToString(),
+    };
+
+    /// <summary>A persist in few words.</summary>
+    public static string Describe(Effect.Persist persist)
+    {
+        var text = new StringBuilder($"persist {persist.Sequence}");
+        if (persist.HardState is { } hard)
+        {
+            text.Append($" {hard}");
+        }
+
+        if (persist.Identity is not null)
+        {
+            text.Append(" identity");
+        }
+
+        if (persist.Entries.Count > 0)
+        {
+            text.Append($" entries {persist.Entries[0]}..{persist.Entries[^1]}");
+        }
+
+        return text.Append(persist.MustSync ? "" : " (lazy)").ToString();
+    }
+}

@@ -1,0 +1,55 @@
+using System.Text;
+using Flotilla.Topology;
+
+namespace Flotilla.Simulation.Workload;
+
+/// <summary>The keys of a run: few enough that clients meet, some of each kind in each shard.</summary>
+public sealed class Keys
+{
+    private const int RegistersPerShard = 3;
+
+    /// <summary>Finds keys for every shard.</summary>
+    public Keys(World world)
+    {
+        foreach (var shard in world.Genesis.Shards)
+        {
+            Registers.AddRange(Find(world, shard.Shard, "r", RegistersPerShard));
+            Counters.AddRange(Find(world, shard.Shard, "c", 1));
+            Expiring.AddRange(Find(world, shard.Shard, "t", 2));
+            Final.Add((shard.Shard, Find(world, shard.Shard, "f", 1)[0]));
+        }
+    }
+
+    /// <summary>Keys that are put, read, deleted and swapped.</summary>
+    public List<string> Registers { get; } = [];
+
+    /// <summary>Keys that are counted up.</summary>
+    public List<string> Counters { get; } = [];
+
+    /// <summary>Keys whose records expire; not in the history, but in the state that replicas must agree on.</summary>
+    public List<string> Expiring { get; } = [];
+
+    /// <summary>One key per shard that only the healing writes.</summary>
+    public List<(ShardId Shard, string Key)> Final { get; } = [];
+
+    /// <summary>A key's or value's bytes.</summary>
+    public static byte[] Bytes(string text) => Encoding.UTF8.GetBytes(text);
+
+    /// <summary>The text of bytes.</summary>
+    public static string Text(ReadOnlyMemory<byte> bytes) => Encoding.UTF8.GetString(bytes.Span);
+
+    private static List<string> Find(World world, ShardId shard, string prefix, int count)
+    {
+        var found = new List<string>();
+        for (var i = 0; found.Count < count; i++)
+        {
+            var key = $"{prefix}{i}";
+            if (world.OwnerOf(Bytes(key)) == shard)
+            {
+                found.Add(key);
+            }
+        }
+
+        return found;
+    }
+}

@@ -1,0 +1,72 @@
+using Flotilla.Raft;
+using Flotilla.Shards;
+using Flotilla.Simulation.Nodes;
+using Flotilla.Topology;
+
+namespace Flotilla.Simulation.Workload;
+
+/// <summary>All clients of a run, and what they share: keys, history, and a guess at who leads.</summary>
+public sealed class Workload
+{
+    private readonly World _world;
+    private readonly SortedDictionary<ShardId, NodeId> _leaders = [];
+    private ulong _requests;
+
+    /// <summary>Clients that have not begun.</summary>
+    public Workload(World world)
+    {
+        _world = world;
+        Keys = new Keys(world);
+        History = new HistoryRecorder(world.Scheduler);
+        Clients = [.. Enumerable.Range(1, world.Options.Clients).Select(i => new SimulatedClient(world, this, i, world.Chance.Fork()))];
+    }
+
+    /// <summary>The clients.</summary>
+    public IReadOnlyList<SimulatedClient> Clients { get; }
+
+    /// <summary>The keys.</summary>
+    public Keys Keys { get; }
+
+    /// <summary>What they asked and learned.</summary>
+    public HistoryRecorder History { get; }
+
+    /// <summary>Nobody begins anything new.</summary>
+    public bool Stopping { get; set; }
+
+    /// <summary>Starts all clients.</summary>
+    public void Begin()
+    {
+        foreach (var client in Clients)
+        {
+            client.Next();
+        }
+    }
+
+    /// <summary>A number for a request.</summary>
+    public ulong NextRequest() => ++_requests;
+
+    /// <summary>Who is thought to lead, or null.</summary>
+    public SimulatedNode? LeaderHint(ShardId shard) => _leaders.TryGetValue(shard, out var leader) ? _world.Nodes.First(n => n.Id == leader) : null;
+
+    /// <summary>An answer came with a hint.</summary>
+    public void Learn(ShardId shard, NodeId leader, ResultCode code)
+    {
+        if (leader.IsNone || code == ResultCode.NoQuorum)
+        {
+            _leaders.Remove(shard);
+        }
+        else
+        {
+            _leaders[shard] = leader;
+        }
+    }
+
+    /// <summary>A node was not there.</summary>
+    public void Forget(ShardId shard, SimulatedNode node)
+    {
+        if (_leaders.TryGetValue(shard, out var leader) && leader == node.Id)
+        {
+            _leaders.Remove(shard);
+        }
+    }
+}

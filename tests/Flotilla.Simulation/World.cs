@@ -1,0 +1,149 @@
+using Flotilla.Raft;
+using Flotilla.Shards;
+using Flotilla.Simulation.Invariants;
+using Flotilla.Simulation.Network;
+using Flotilla.Simulation.Nodes;
+using Flotilla.Simulation.Time;
+using Flotilla.Topology;
+
+namespace Flotilla.Simulation;
+
+/// <summary>A cluster with everything around it: clocks, network, nodes, and what must hold at each step.</summary>
+public sealed class World
+{
+    private readonly Dictionary<NodeId, SimulatedNode> _byId = [];
+    private readonly ShardId[] _ownerOfSlot = new ShardId[Slot.Count];
+
+    /// <summary>Builds the cluster; nothing runs yet.</summary>
+    public World(ulong seed, SimulationOptions options, TextWriter? transcript)
+    {
+        Options = options;
+        Chance = new Chance(seed);
+        Transcript = new Transcript(transcript, Scheduler);
+        Network = new SimulatedNetwork(Scheduler, Chance.Fork(), options.Nodes);
+        var members = Enumerable.Range(1, options.Nodes).Select(i => new ClusterMember(new NodeId($"n{i}"), $"127.0.0.1:{50050 + i}")).ToList();
+        Genesis = Genesis.Compute(members, options.Shards, options.Nodes);
+        Nodes = [.. members.Select((m, i) => new SimulatedNode(this, i, m.Node, Genesis.Shards, Chance.Fork()))];
+        foreach (var node in Nodes)
+        {
+            _byId.Add(node.Id, node);
+        }
+
+        foreach (var shard in Genesis.Shards)
+        {
+            foreach (var slot in shard.Slots)
+            {
+                _ownerOfSlot[slot.Value] = shard.Shard;
+            }
+        }
+
+        Elections = new ElectionSafety();
+        Committed = new CommittedLog();
+        States = new SameState();
+        Invariants = [Elections, new LeaderAppendOnly(), new LogMatching(), Committed, States, new OneVoteATerm(), new NothingUnsyncedIsTold(), new DiskKeepsItsWord()];
+    }
+
+    /// <summary>What the run is like.</summary>
+    public SimulationOptions Options { get; }
+
+    /// <summary>Virtual time.</summary>
+    public Scheduler Scheduler { get; } = new();
+
+    /// <summary>Chance for whoever forks it.</summary>
+    public Chance Chance { get; }
+
+    /// <summary>What happened.</summary>
+    public Transcript Transcript { get; }
+
+    /// <summary>The links.</summary>
+    public SimulatedNetwork Network { get; }
+
+    /// <summary>How the cluster began.</summary>
+    public Genesis Genesis { get; }
+
+    /// <summary>The nodes, ordered by id.</summary>
+    public IReadOnlyList<SimulatedNode> Nodes { get; }
+
+    /// <summary>What must hold.</summary>
+    public IReadOnlyList<Invariant> Invariants { get; }
+
+    /// <summary>Who led when.</summary>
+    public ElectionSafety Elections { get; }
+
+    /// <summary>What is committed.</summary>
+    public CommittedLog Committed { get; }
+
+    /// <summary>What state followed from it.</summary>
+    public SameState States { get; }
+
+    /// <summary>How often what happened, by name.</summary>
+    public SortedDictionary<string, int> Counts { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>Counts one more of something.</summary>
+    public void Count(string what) => Counts[what] = Counts.GetValueOrDefault(what) + 1;
+
+    /// <summary>The shard that owns a key.</summary>
+    public ShardId OwnerOf(ReadOnlySpan<byte> key) => _ownerOfSlot[Slot.Of(key).Value];
+
+    /// <summary>A replica of a shard.</summary>
+    public static HostedReplica ReplicaOn(SimulatedNode node, ShardId shard) => node.Replicas.First(r => r.Genesis.Shard == shard);
+
+    /// <summary>Whoever says that it leads a shard, the newest term first; null if nobody does.</summary>
+    public HostedReplica? LeaderOf(ShardId shard) =>
+        Nodes.Where(n => n.Up).Select(n => ReplicaOn(n, shard)).Where(r => r.Replica.Raft.Role == Role.Leader).MaxBy(r => r.Replica.Raft.Term.Value);
+
+    /// <summary>Starts a node, unless it runs.</summary>
+    public void StartIfDown(SimulatedNode node)
+    {
+        if (!node.Up)
+        {
+            Count("start");
+            node.Start();
+        }
+    }
+
+    /// <summary>Puts a message on the network.</summary>
+    public void Send(HostedReplica from, NodeId to, Message message)
+    {
+        var sender = from.Node;
+        var incarnation = sender.Incarnation;
+        var shard = from.Genesis.Shard;
+        var receiver = _byId[to];
+        if (Transcript.On)
+        {
+            Say(from, $"-> {to} {Transcript.Describe(message)}");
+        }
+
+        Network.Send(sender.Number, receiver.Number, () =>
+        {
+            if (receiver.Up)
+            {
+                var hosted = ReplicaOn(receiver, shard);
+                if (Transcript.On)
+                {
+                    Say(hosted, $"<- {sender.Id} {Transcript.Describe(message)}");
+                }
+
+                receiver.Post(hosted, (replica, clock) => replica.Receive(sender.Id, incarnation, message, clock));
+            }
+        });
+    }
+
+    /// <summary>Writes a line about a node.</summary>
+    public void Say(SimulatedNode node, string text)
+    {
+        if (Transcript.On)
+        {
+            Transcript.Line($"{node.Id} {text}");
+        }
+    }
+
+    /// <summary>Writes a line about a replica.</summary>
+    public void Say(HostedReplica hosted, string text)
+    {
+        if (Transcript.On)
+        {
+            Transcript.Line($"{hosted.Name} {text}");
+        }
+    }
+}

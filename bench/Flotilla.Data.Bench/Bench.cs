@@ -6,7 +6,7 @@ namespace Flotilla.Data.Bench;
 internal readonly record struct Figure(string Name, string Unit, double Value, bool HigherIsBetter);
 
 /// <summary>
-/// All times but a snapshot's are processor time of the whole process, the collector's threads included, so that figures
+/// All times but those of snapshots and pauses are processor time of the whole process, the collector's threads included, so that figures
 /// hold on a machine that has other things to do.
 /// </summary>
 internal static class Bench
@@ -28,7 +28,7 @@ internal static class Bench
             }
         });
         figures.Add(new("  allocated per insert", "bytes", (GC.GetTotalAllocatedBytes(precise: true) - allocated) / (double)records, false));
-        figures.Add(new("  garbage collection", "ms", (GC.GetTotalPauseDuration() - pause).TotalMilliseconds, false));
+        figures.Add(new("  paused for collection, all", "ms", (GC.GetTotalPauseDuration() - pause).TotalMilliseconds, false));
         var grown = GC.GetTotalMemory(forceFullCollection: true) - heap;
         figures.Add(new("  overhead", "bytes/record", (grown / (double)records) - data.Keys[0].Length - data.Value.Length, false));
 
@@ -87,36 +87,64 @@ internal static class Bench
     }
 
     /// <summary>What a snapshot costs the tree: itself, and the copies that the writes after it make.</summary>
-    public static void Snapshots(Data data)
+    public static void Snapshots(Data data, bool print)
     {
         const int Puts = 10_000;
+        const int Rounds = 7;
         var store = new TreeStore();
         for (var i = 0; i < data.Keys.Length; i++)
         {
             store.Put(data.Keys[i], data.Value, new Version(1, 0, (ulong)i + 1, 0));
         }
 
-        GC.Collect();
-        Console.WriteLine($"{"snapshot",14}{$"{Puts:N0} puts before",20}{"after, first",16}{"second",12}{"third",12}");
-        for (var round = 0; round < 5; round++)
+        var snapshots = new TimeSpan[Rounds];
+        var before = new (TimeSpan Time, long Bytes)[Rounds];
+        var first = new (TimeSpan Time, long Bytes)[Rounds];
+        var second = new (TimeSpan Time, long Bytes)[Rounds];
+        for (var round = 0; round < Rounds; round++)
         {
-            var before = Overwrite(0);
+            GC.Collect();
+            before[round] = Overwrite(0);
             var start = Stopwatch.GetTimestamp();
             var snapshot = store.Tree.Snapshot();
-            var took = Stopwatch.GetElapsedTime(start);
-            Console.WriteLine($"{took.TotalNanoseconds,11:N0} ns{before.TotalMilliseconds,17:N1} ms{Overwrite(1).TotalMilliseconds,13:N1} ms{Overwrite(2).TotalMilliseconds,9:N1} ms{Overwrite(3).TotalMilliseconds,9:N1} ms");
+            snapshots[round] = Stopwatch.GetElapsedTime(start);
+            first[round] = Overwrite(1);
+            second[round] = Overwrite(2);
             GC.KeepAlive(snapshot);
+
+            // Everything is of this edit again before the next round.
+            for (var i = 0; i < data.Keys.Length; i++)
+            {
+                store.Put(data.Keys[i], data.Value, new Version(1, 0, (ulong)i + 1, 0));
+            }
         }
 
-        TimeSpan Overwrite(int part)
+        if (print)
+        {
+            Array.Sort(snapshots);
+            Console.WriteLine($"Snapshot of {data.Keys.Length:N0} records: {snapshots[Rounds / 2].TotalMicroseconds:N1} us (median of {Rounds}).");
+            Print($"{Puts:N0} overwrites before it", before);
+            Print($"the first {Puts:N0} after it", first);
+            Print($"the second {Puts:N0} after it", second);
+        }
+
+        static void Print(string name, (TimeSpan Time, long Bytes)[] rounds)
+        {
+            Array.Sort(rounds);
+            var (time, bytes) = rounds[Rounds / 2];
+            Console.WriteLine($"  {name,-30}{time.TotalMilliseconds,8:N1} ms{bytes / Puts,10:N0} bytes copied each");
+        }
+
+        (TimeSpan Time, long Bytes) Overwrite(int part)
         {
             var start = CpuTime;
+            var allocated = GC.GetAllocatedBytesForCurrentThread();
             for (var i = 0; i < Puts; i++)
             {
                 store.Put(data.Keys[data.Order[((part * Puts) + i) % data.Order.Length]], data.Value, new Version(1, 0, (ulong)i + 1, 0));
             }
 
-            return CpuTime - start;
+            return (CpuTime - start, GC.GetAllocatedBytesForCurrentThread() - allocated);
         }
     }
 }

@@ -9,6 +9,7 @@ var data = new Data(records, keyBytes: 16, valueBytes: 100, seed: 1);
 var warm = new Data(50_000, 16, 100, seed: 2);
 Bench.Run(new TreeStore(), warm);
 Bench.Run(new DictionaryStore(), warm);
+Bench.Snapshots(warm, print: false);
 
 var tree = Bench.Run(new TreeStore(), data);
 var dictionary = Bench.Run(new DictionaryStore(), data);
@@ -25,4 +26,4 @@ for (var i = 0; i < tree.Count; i++)
 }
 
 Console.WriteLine();
-Bench.Snapshots(data);
+Bench.Snapshots(data, print: true);

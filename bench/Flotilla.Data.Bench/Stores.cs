@@ -54,9 +54,9 @@ internal sealed class DictionaryStore : IStore
 
     public void Put(byte[] key, ReadOnlySpan<byte> value, Version version)
     {
-        // As the tree does, the store must own its bytes: a stored key is copied, and so is each value.
-        var stored = _records.TryGetValue(key, out var old) ? old.Key : key.ToArray();
-        _records[(System.Runtime.InteropServices.MemoryMarshal.TryGetArray(stored, out var array) ? array.Array : null)!] = new Record(stored, value.ToArray(), version, 0);
+        // As with the tree, the caller keeps its buffers.
+        var stored = key.ToArray();
+        _records[stored] = new Record(stored, value.ToArray(), version, 0);
     }
 
     public bool TryGet(byte[] key, out Record record) => _records.TryGetValue(key, out record);

@@ -138,6 +138,19 @@ public sealed class BTreeTests
     }
 
     [Fact]
+    public void A_put_of_a_part_of_the_old_value_is_not_disturbed_by_the_longer_version_before_it()
+    {
+        var tree = new BTree();
+        var value = Enumerable.Range(0, 100).Select(i => (byte)i).ToArray();
+        tree.Put("key"u8, value, V1, 0);
+        Assert.True(tree.TryGet("key"u8, out var record));
+        tree.Put("key"u8, record.Value.Span[..50], new Version(uint.MaxValue, uint.MaxValue, ulong.MaxValue, ulong.MaxValue), long.MaxValue);
+
+        Assert.True(tree.TryGet("key"u8, out record));
+        Assert.Equal(value[..50], record.Value.ToArray());
+    }
+
+    [Fact]
     public void The_bytes_of_a_put_are_copied()
     {
         var tree = new BTree();

@@ -30,6 +30,27 @@ public sealed class TreePartsTests
         }
     }
 
+    [Fact]
+    public void A_shared_prefix_tells_on_which_side_of_it_a_key_lies()
+    {
+        byte[][] prefixes = [[], [0], [0, 0], [1], [1, 0], [1, 0, 0], [255], [0, 0, 0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0, 0], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]];
+        byte[][] keys = [.. prefixes, [2], [1, 1], [1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 3, 4, 5, 6, 7, 8, 10], [1, 2, 3, 4, 5, 6, 7, 9], [255, 255], new byte[20]];
+        foreach (var prefix in prefixes)
+        {
+            byte[] member = [.. prefix, 7];
+            var shared = new SharedPrefix(member, prefix.Length);
+            foreach (var key in keys)
+            {
+                var expected = key.AsSpan().StartsWith(prefix) ? 0 : Math.Sign(key.AsSpan().SequenceCompareTo(prefix));
+                Assert.Equal(expected, Math.Sign(shared.Against(key, member)));
+                if (shared.IsShort || shared.AgainstHead(key) != 0)
+                {
+                    Assert.Equal(expected, shared.AgainstHead(key));
+                }
+            }
+        }
+    }
+
     [Theory]
     [InlineData("", "a", "a")]
     [InlineData("a", "b", "b")]

@@ -10,8 +10,8 @@ internal sealed class Inner : Node
     private readonly byte[][] _separators;
     private readonly ulong[] _heads;
 
-    // Every separator here begins with the first so many bytes of separator 0; heads start behind them.
-    private int _shared;
+    // What every separator here begins with; heads start behind it.
+    private SharedPrefix _shared;
 
     private Inner(long edit, int fanout)
         : base(edit)
@@ -51,17 +51,19 @@ internal sealed class Inner : Node
     public int IndexOf(ReadOnlySpan<byte> key)
     {
         var separators = Count - 1;
-        if (_shared > 0)
+        var side = _shared.AgainstHead(key);
+        if (side == 0 && !_shared.IsShort)
         {
-            var side = KeyOrder.AgainstPrefix(key, _separators[0].AsSpan(0, _shared));
-            if (side != 0)
-            {
-                return side < 0 ? 0 : separators;
-            }
+            side = _shared.Against(key, _separators[0]);
+        }
+
+        if (side != 0)
+        {
+            return side < 0 ? 0 : separators;
         }
 
         var heads = _heads.AsSpan(0, separators);
-        var head = KeyOrder.Head(key, _shared);
+        var head = KeyOrder.Head(key, _shared.Length);
         var low = 0;
         var high = heads.Length;
         while (low < high)
@@ -101,13 +103,13 @@ internal sealed class Inner : Node
         Array.Copy(_children, index + 1, _children, index + 2, Count - index - 1);
         Array.Copy(_separators, index, _separators, index + 1, separators - index);
         Array.Copy(_heads, index, _heads, index + 1, separators - index);
-        var sharesPrefix = separators > 0 && separator.AsSpan().StartsWith(_separators[index == 0 ? 1 : 0].AsSpan(0, _shared));
+        var sharesPrefix = separators > 0 && separator.AsSpan().StartsWith(_separators[index == 0 ? 1 : 0].AsSpan(0, _shared.Length));
         _children[index + 1] = child;
         _separators[index] = separator;
         Count++;
         if (sharesPrefix)
         {
-            _heads[index] = KeyOrder.Head(separator, _shared);
+            _heads[index] = KeyOrder.Head(separator, _shared.Length);
         }
         else
         {
@@ -127,7 +129,7 @@ internal sealed class Inner : Node
         _separators[Count - 1] = null!;
         if (Count == 1)
         {
-            _shared = 0;
+            _shared = default;
         }
     }
 
@@ -199,7 +201,7 @@ internal sealed class Inner : Node
     {
         for (var i = 0; i < Count - 1; i++)
         {
-            if (!_separators[i].AsSpan().StartsWith(_separators[0].AsSpan(0, _shared)) || _heads[i] != KeyOrder.Head(_separators[i], _shared))
+            if (!_separators[i].AsSpan().StartsWith(_separators[0].AsSpan(0, _shared.Length)) || _heads[i] != KeyOrder.Head(_separators[i], _shared.Length))
             {
                 throw new InvalidOperationException($"Separator {i} has a wrong head.");
             }
@@ -219,15 +221,15 @@ internal sealed class Inner : Node
         var separators = Count - 1;
         if (separators < 1)
         {
-            _shared = 0;
+            _shared = default;
             return;
         }
 
         // Sorted, so what the first and the last share, all share.
-        _shared = _separators[0].AsSpan().CommonPrefixLength(_separators[separators - 1]);
+        _shared = new SharedPrefix(_separators[0], _separators[0].AsSpan().CommonPrefixLength(_separators[separators - 1]));
         for (var i = 0; i < separators; i++)
         {
-            _heads[i] = KeyOrder.Head(_separators[i], _shared);
+            _heads[i] = KeyOrder.Head(_separators[i], _shared.Length);
         }
     }
 }

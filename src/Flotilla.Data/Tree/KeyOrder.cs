@@ -32,11 +32,4 @@ internal static class KeyOrder
     /// </summary>
     public static byte[] Separator(ReadOnlySpan<byte> below, ReadOnlySpan<byte> first) =>
         first[..(below.CommonPrefixLength(first) + 1)].ToArray();
-
-    /// <summary>
-    /// Where <paramref name="key"/> stands to all keys that begin with <paramref name="shared"/>: negative when below them,
-    /// positive when above, 0 when it begins so itself.
-    /// </summary>
-    public static int AgainstPrefix(ReadOnlySpan<byte> key, ReadOnlySpan<byte> shared) =>
-        key.StartsWith(shared) ? 0 : key.SequenceCompareTo(shared);
 }

@@ -3,16 +3,12 @@ using System.Runtime.InteropServices;
 namespace Flotilla.Data.Tree;
 
 /// <summary>
-/// Records in one page: a directory of eight-byte slots in key order at its start, cells in any order at its end, free
-/// room between. A slot is, from its high bits, the key's head (4 bytes), the cell's distance from the end of the page
-/// (2) and the key's length (2): distances from the end stay as they are when the page grows. Long values lie outside,
-/// one array each, so that page edits don't move them.
+/// Records in one page: a directory of slots in key order at its start, cells in any order at its end, free room between.
+/// Slots count from the end of the page, so that they stay as they are when it grows. Long values lie outside, one array
+/// each, so that page edits don't move them.
 /// </summary>
-internal sealed class Leaf : Node
+internal sealed partial class Leaf : Node
 {
-    /// <summary>Bytes of a slot.</summary>
-    public const int SlotBytes = sizeof(ulong);
-
     private byte[] _page;
 
     // Values outside the page by slot; null as long as there are none.
@@ -22,8 +18,8 @@ internal sealed class Leaf : Node
     private int _heapBytes;
     private int _deadBytes;
 
-    // Every key here begins with the first so many bytes of key 0; heads start behind them.
-    private int _shared;
+    // What every key here begins with; heads start behind it.
+    private SharedPrefix _shared;
 
     private Leaf(long edit, byte[] page)
         : base(edit) => _page = page;
@@ -32,14 +28,14 @@ internal sealed class Leaf : Node
     public int Count { get; private set; }
 
     /// <summary>Bytes of live cells and their slots.</summary>
-    public int UsedBytes => (Count * SlotBytes) + _heapBytes - _deadBytes;
+    public int UsedBytes => (Count * Slot.Bytes) + _heapBytes - _deadBytes;
 
     /// <summary>Length of the page.</summary>
     public int PageBytes => _page.Length;
 
-    private Span<ulong> Slots => MemoryMarshal.Cast<byte, ulong>(_page.AsSpan())[..Count];
+    private Span<Slot> Slots => MemoryMarshal.Cast<byte, Slot>(_page.AsSpan())[..Count];
 
-    private int FreeBytes => _page.Length - (Count * SlotBytes) - _heapBytes;
+    private int FreeBytes => _page.Length - (Count * Slot.Bytes) - _heapBytes;
 
     /// <summary>A leaf without records.</summary>
     public static Leaf Empty(long edit) => new(edit, []);
@@ -48,17 +44,14 @@ internal sealed class Leaf : Node
     public ReadOnlySpan<byte> Key(int index)
     {
         var slot = Slots[index];
-        return _page.AsSpan(_page.Length - DistanceOf(slot), KeyLengthOf(slot));
+        return _page.AsSpan(_page.Length - slot.Distance, slot.KeyLength);
     }
 
-    /// <summary>The part of a record behind its key.</summary>
-    public Cell Meta(int index) => Read(Slots[index], out _);
-
-    /// <summary>Bytes of a record's value, wherever it is.</summary>
-    public int ValueLength(int index)
+    /// <summary>How long a record's value is, wherever it lies, and how long its cell.</summary>
+    public (int ValueBytes, int CellBytes) Lengths(int index)
     {
-        var cell = Meta(index);
-        return cell.IsOutside ? _outside![index]!.Length : cell.ValueLength;
+        var cell = Read(Slots[index], out _);
+        return (cell.IsOutside ? _outside![index]!.Length : cell.ValueLength, cell.Length);
     }
 
     /// <summary>A record, as slices of the page.</summary>
@@ -67,19 +60,22 @@ internal sealed class Leaf : Node
         var slot = Slots[index];
         var cell = Read(slot, out var at);
         var value = cell.IsOutside ? _outside![index].AsMemory() : _page.AsMemory(at + cell.ValueStart, cell.ValueLength);
-        return new Record(_page.AsMemory(at, KeyLengthOf(slot)), value, cell.Version, cell.ExpiresAtMs);
+        return new Record(_page.AsMemory(at, slot.KeyLength), value, cell.Version, cell.ExpiresAtMs);
     }
 
     /// <summary>Shows records <paramref name="from"/> up to but without <paramref name="to"/>; false if the visitor stopped.</summary>
     public bool Visit<TVisitor>(int from, int to, ref TVisitor visitor)
         where TVisitor : struct, IRecordVisitor
     {
+        ReadOnlySpan<byte> page = _page;
+        ReadOnlySpan<Slot> slots = Slots;
         for (var i = from; i < to; i++)
         {
-            var slot = Slots[i];
-            var cell = Read(slot, out var at);
-            ReadOnlySpan<byte> value = cell.IsOutside ? _outside![i] : _page.AsSpan(at + cell.ValueStart, cell.ValueLength);
-            if (!visitor.Visit(_page.AsSpan(at, KeyLengthOf(slot)), value, cell.Version, cell.ExpiresAtMs))
+            var slot = slots[i];
+            var cellAndRest = page[^slot.Distance..];
+            var cell = Cell.Read(cellAndRest, slot.KeyLength);
+            var value = cell.IsOutside ? _outside![i] : cellAndRest.Slice(cell.ValueStart, cell.ValueLength);
+            if (!visitor.Visit(cellAndRest[..slot.KeyLength], value, cell.Version, cell.ExpiresAtMs))
             {
                 return false;
             }
@@ -92,24 +88,21 @@ internal sealed class Leaf : Node
     public int IndexOf(ReadOnlySpan<byte> key, out bool found)
     {
         found = false;
-        if (_shared > 0)
+        var side = SideOf(key);
+        if (side != 0)
         {
-            var side = KeyOrder.AgainstPrefix(key, Key(0)[.._shared]);
-            if (side != 0)
-            {
-                return side < 0 ? 0 : Count;
-            }
+            return side < 0 ? 0 : Count;
         }
 
         var slots = Slots;
-        var head = HeadOf(key, _shared);
+        var head = Slot.HeadOf(key, _shared.Length);
         var low = 0;
         var high = slots.Length;
         while (low < high)
         {
             var middle = (low + high) >>> 1;
             var slot = slots[middle];
-            var other = (uint)(slot >> 32);
+            var other = slot.Head;
             int order;
             if (other != head)
             {
@@ -117,7 +110,7 @@ internal sealed class Leaf : Node
             }
             else
             {
-                order = _page.AsSpan(_page.Length - DistanceOf(slot), KeyLengthOf(slot)).SequenceCompareTo(key);
+                order = _page.AsSpan(_page.Length - slot.Distance, slot.KeyLength).SequenceCompareTo(key);
                 if (order == 0)
                 {
                     found = true;
@@ -211,23 +204,19 @@ internal sealed class Leaf : Node
     {
         if (Count == 0)
         {
-            _shared = draft.Key.Length;
+            _shared = new SharedPrefix(draft.Key, draft.Key.Length);
         }
-        else if (_shared > 0)
+        else if (SideOf(draft.Key) != 0)
         {
-            var shared = Math.Min(_shared, Key(0).CommonPrefixLength(draft.Key));
-            if (shared < _shared)
-            {
-                _shared = shared;
-                RefreshHeads();
-            }
+            _shared = new SharedPrefix(draft.Key, draft.Key.CommonPrefixLength(Key(0)));
+            RefreshHeads();
         }
 
         Count++;
         var slots = Slots;
         slots[index..^1].CopyTo(slots[(index + 1)..]);
         _heapBytes += draft.Length;
-        slots[index] = SlotOf(draft.Key, _shared, _heapBytes);
+        slots[index] = Slot.For(draft.Key, _shared.Length, _heapBytes);
         draft.WriteTo(_page.AsSpan(_page.Length - _heapBytes, draft.Length));
         if (draft.IsOutside || _outside is not null)
         {
@@ -248,10 +237,10 @@ internal sealed class Leaf : Node
         }
     }
 
-    /// <summary>Takes a record out. The owning edit only.</summary>
-    public void RemoveAt(int index)
+    /// <summary>Takes out a record, whose cell is so long. The owning edit only.</summary>
+    public void RemoveAt(int index, int cellBytes)
     {
-        _deadBytes += Meta(index).Length;
+        _deadBytes += cellBytes;
         var slots = Slots;
         slots[(index + 1)..].CopyTo(slots[index..]);
         if (_outside is not null)
@@ -265,7 +254,7 @@ internal sealed class Leaf : Node
         {
             _heapBytes = 0;
             _deadBytes = 0;
-            _shared = 0;
+            _shared = default;
             _outside = null;
         }
     }
@@ -288,50 +277,19 @@ internal sealed class Leaf : Node
     }
 
     /// <summary>Bytes of one record, its slot included.</summary>
-    public int BytesAt(int index) => Meta(index).Length + SlotBytes;
+    public int BytesAt(int index) => Read(Slots[index], out _).Length + Slot.Bytes;
 
-    /// <summary>Throws unless the page's account of itself agrees with its content.</summary>
-    public void ValidatePage()
+    // Where a key stands to all keys that begin with the shared prefix. Key 0 is looked at only for a long prefix.
+    private int SideOf(ReadOnlySpan<byte> key)
     {
-        var live = 0;
-        for (var i = 0; i < Count; i++)
-        {
-            var slot = Slots[i];
-            var cell = Read(slot, out var at);
-            live += cell.Length;
-            var key = Key(i);
-            Check(slot == SlotOf(key, _shared, DistanceOf(slot)), "a slot has a wrong head");
-            Check(key.StartsWith(Key(0)[.._shared]), "a key does not begin with the shared prefix");
-            Check(at >= _page.Length - _heapBytes && at + cell.Length <= _page.Length, "a cell lies outside the heap");
-            Check(cell.IsOutside == (_outside?[i] is not null), "a value is both inside and outside, or neither");
-            Check(i == 0 || Key(i - 1).SequenceCompareTo(key) < 0, "keys are out of order");
-        }
-
-        Check(live == _heapBytes - _deadBytes, "dead bytes are miscounted");
-        Check(FreeBytes >= 0, "directory and heap overlap");
+        var side = _shared.AgainstHead(key);
+        return side == 0 && !_shared.IsShort ? _shared.Against(key, Key(0)) : side;
     }
 
-    private static void Check(bool holds, string otherwise)
+    private Cell Read(Slot slot, out int at)
     {
-        if (!holds)
-        {
-            throw new InvalidOperationException($"Damaged leaf: {otherwise}.");
-        }
-    }
-
-    private static int DistanceOf(ulong slot) => (ushort)(slot >> 16);
-
-    private static int KeyLengthOf(ulong slot) => (ushort)slot;
-
-    private static uint HeadOf(ReadOnlySpan<byte> key, int shared) => (uint)(KeyOrder.Head(key, shared) >> 32);
-
-    private static ulong SlotOf(ReadOnlySpan<byte> key, int shared, int distance) =>
-        ((ulong)HeadOf(key, shared) << 32) | ((ulong)distance << 16) | (uint)key.Length;
-
-    private Cell Read(ulong slot, out int at)
-    {
-        at = _page.Length - DistanceOf(slot);
-        return Cell.Read(_page.AsSpan(at), KeyLengthOf(slot));
+        at = _page.Length - slot.Distance;
+        return Cell.Read(_page.AsSpan(at), slot.KeyLength);
     }
 
     private int BytesOf(int from, int count)
@@ -363,13 +321,13 @@ internal sealed class Leaf : Node
         var old = source._page;
         if (_deadBytes == 0)
         {
-            old.AsSpan(0, Count * SlotBytes).CopyTo(page);
+            old.AsSpan(0, Count * Slot.Bytes).CopyTo(page);
             old.AsSpan(old.Length - _heapBytes).CopyTo(page.AsSpan(page.Length - _heapBytes));
             _page = page;
             return;
         }
 
-        var slots = MemoryMarshal.Cast<byte, ulong>(page.AsSpan());
+        var slots = MemoryMarshal.Cast<byte, Slot>(page.AsSpan());
         var heapBytes = 0;
         for (var i = 0; i < Count; i++)
         {
@@ -377,7 +335,7 @@ internal sealed class Leaf : Node
             var length = source.Read(slot, out var at).Length;
             heapBytes += length;
             old.AsSpan(at, length).CopyTo(page.AsSpan(page.Length - heapBytes));
-            slots[i] = (slot & ~0xffff_0000UL) | ((ulong)heapBytes << 16);
+            slots[i] = slot.At(heapBytes);
         }
 
         _page = page;
@@ -394,7 +352,7 @@ internal sealed class Leaf : Node
             _heapBytes += length;
             source._page.AsSpan(at, length).CopyTo(_page.AsSpan(_page.Length - _heapBytes));
             Count++;
-            Slots[^1] = (slot & 0xffff) | ((ulong)_heapBytes << 16);
+            Slots[^1] = slot.At(_heapBytes);
             var value = source._outside?[i];
             if (value is not null || _outside is not null)
             {
@@ -422,7 +380,7 @@ internal sealed class Leaf : Node
     private void RefreshShared()
     {
         // Sorted, so what the first and the last key share, all share.
-        _shared = Count == 0 ? 0 : Key(0).CommonPrefixLength(Key(Count - 1));
+        _shared = Count == 0 ? default : new SharedPrefix(Key(0), Key(0).CommonPrefixLength(Key(Count - 1)));
         RefreshHeads();
     }
 
@@ -431,7 +389,7 @@ internal sealed class Leaf : Node
         var slots = Slots;
         for (var i = 0; i < slots.Length; i++)
         {
-            slots[i] = (uint)slots[i] | ((ulong)HeadOf(Key(i), _shared) << 32);
+            slots[i] = Slot.For(Key(i), _shared.Length, slots[i].Distance);
         }
     }
 }

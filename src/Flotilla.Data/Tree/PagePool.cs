@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace Flotilla.Data.Tree;
 
 /// <summary>
@@ -13,12 +15,17 @@ internal sealed class PagePool
 
     private readonly byte[][][] _kept;
     private readonly int[] _keptCount;
-    private readonly int _stepBytes;
+    private readonly int _stepShift;
 
-    /// <summary>A pool for pages of at most <paramref name="pageBytes"/>, a multiple of 64; larger ones are made but not kept.</summary>
+    /// <summary>A pool for pages of at most <paramref name="pageBytes"/>, a power of two; larger ones are made but not kept.</summary>
     public PagePool(int pageBytes)
     {
-        _stepBytes = pageBytes / Steps;
+        if (!BitOperations.IsPow2(pageBytes) || pageBytes < Steps * Steps)
+        {
+            throw new ArgumentOutOfRangeException(nameof(pageBytes), pageBytes, "A page's size must be a power of two of 64 or more.");
+        }
+
+        _stepShift = BitOperations.Log2((uint)(pageBytes / Steps));
         _kept = new byte[Steps + 1][][];
         _keptCount = new int[Steps + 1];
         for (var size = 1; size <= Steps; size++)
@@ -28,16 +35,16 @@ internal sealed class PagePool
     }
 
     /// <summary>By how many bytes pages grow.</summary>
-    public int StepBytes => _stepBytes;
+    public int StepBytes => 1 << _stepShift;
 
     /// <summary>The length of the smallest page with room for <paramref name="bytes"/>.</summary>
-    public int Fit(int bytes) => (bytes + _stepBytes - 1) / _stepBytes * _stepBytes;
+    public int Fit(int bytes) => (bytes + StepBytes - 1) & -StepBytes;
 
     /// <summary>A page of exactly <see cref="Fit"/> of <paramref name="bytes"/>; its content is arbitrary.</summary>
     public byte[] Take(int bytes)
     {
         var length = Fit(bytes);
-        var size = length / _stepBytes;
+        var size = length >> _stepShift;
         if (size == 0)
         {
             return [];
@@ -51,7 +58,7 @@ internal sealed class PagePool
     /// <summary>Takes back a page that nothing refers to any more.</summary>
     public void Return(byte[] page)
     {
-        var size = page.Length / _stepBytes;
+        var size = page.Length >> _stepShift;
         if (size is > 0 and <= Steps && _keptCount[size] < KeptPerSize)
         {
             _kept[size][_keptCount[size]++] = page;

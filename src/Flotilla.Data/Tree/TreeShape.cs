@@ -93,7 +93,7 @@ internal sealed record TreeShape(int Depth, int Leaves, int Inners, int SmallLea
             Records += leaf.Count;
             for (var i = 0; i < leaf.Count; i++)
             {
-                RecordBytes += leaf.Key(i).Length + leaf.ValueLength(i);
+                RecordBytes += leaf.Key(i).Length + leaf.Lengths(i).ValueBytes;
             }
         }
 

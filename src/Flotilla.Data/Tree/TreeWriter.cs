@@ -44,12 +44,11 @@ internal sealed class TreeWriter(TreeLimits limits)
         if (!found)
         {
             oldValueLength = 0;
-            Insert(Own(leaf, draft.Length + Leaf.SlotBytes), index, draft);
+            Insert(Own(leaf, draft.Length + Slot.Bytes), index, draft);
             return false;
         }
 
-        oldValueLength = leaf.ValueLength(index);
-        var oldLength = leaf.Meta(index).Length;
+        (oldValueLength, var oldLength) = leaf.Lengths(index);
         if (draft.Length <= oldLength)
         {
             leaf = Own(leaf, 0);
@@ -62,7 +61,7 @@ internal sealed class TreeWriter(TreeLimits limits)
         else
         {
             leaf = Own(leaf, draft.Length);
-            leaf.RemoveAt(index);
+            leaf.RemoveAt(index, oldLength);
             Insert(leaf, index, draft);
         }
 
@@ -80,9 +79,9 @@ internal sealed class TreeWriter(TreeLimits limits)
             return false;
         }
 
-        valueLength = leaf.ValueLength(index);
+        (valueLength, var cellBytes) = leaf.Lengths(index);
         leaf = Own(leaf, 0);
-        leaf.RemoveAt(index);
+        leaf.RemoveAt(index, cellBytes);
         AfterShrinking(leaf);
         return true;
     }
@@ -147,7 +146,7 @@ internal sealed class TreeWriter(TreeLimits limits)
 
     private void Insert(Leaf leaf, int index, in Cell.Draft draft)
     {
-        var moreBytes = draft.Length + Leaf.SlotBytes;
+        var moreBytes = draft.Length + Slot.Bytes;
         if (leaf.Count > 0 && leaf.UsedBytes + moreBytes > limits.PageBytes)
         {
             SplitAndInsert(leaf, index, draft);
@@ -161,7 +160,7 @@ internal sealed class TreeWriter(TreeLimits limits)
 
     private void SplitAndInsert(Leaf leaf, int index, in Cell.Draft draft)
     {
-        var moreBytes = draft.Length + Leaf.SlotBytes;
+        var moreBytes = draft.Length + Slot.Bytes;
         var (leftCount, goesLeft) = WhereToSplit(leaf, index, moreBytes);
         var left = Leaf.From(_edit, leaf, ..leftCount, null, default, goesLeft ? moreBytes : 0, _pool);
         var right = Leaf.From(_edit, leaf, leftCount.., null, default, goesLeft ? 0 : moreBytes, _pool);

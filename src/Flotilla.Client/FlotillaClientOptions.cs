@@ -17,6 +17,9 @@ public sealed record FlotillaClientOptions
     /// <summary>How long one attempt of a read may wait before another endpoint is asked. Default 2 s.</summary>
     public TimeSpan ReadAttemptTimeout { get; init; } = TimeSpan.FromSeconds(2);
 
+    /// <summary>Give up after so long, before <see cref="Timeout"/>, if nothing at all listens at any endpoint: that is no election, but a cluster that does not run. Default 2 s.</summary>
+    public TimeSpan RefusedPatience { get; init; } = TimeSpan.FromSeconds(2);
+
     /// <summary>How long a connection may take to stand. Default 1 s.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(1);
 

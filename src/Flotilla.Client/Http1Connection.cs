@@ -22,6 +22,9 @@ internal enum Reached
 /// <param name="cause">What the socket said.</param>
 internal sealed class Http1Exception(Reached reached, bool timedOut, string message, Exception? cause) : IOException(message, cause)
 {
+    /// <summary>Nothing listens there: no process answered, rather than a slow one.</summary>
+    public bool Refused => Reached == Reached.NotSent && InnerException is SocketException { SocketErrorCode: SocketError.ConnectionRefused };
+
     /// <summary>Whether the request may have been carried out.</summary>
     public Reached Reached { get; } = reached;
 

@@ -55,6 +55,7 @@ internal sealed class RequestSender : IDisposable
         CallError? last = null;
         HostPort? hint = null;
         var hints = 0;
+        var anybody = false;
         for (var attempt = 0; ; attempt++)
         {
             cancel.ThrowIfCancellationRequested();
@@ -89,6 +90,7 @@ internal sealed class RequestSender : IDisposable
             }
 
             last = failure!.Error;
+            anybody |= !failure.NobodyThere;
             if (direct)
             {
                 _ = RefreshInBackgroundAsync();
@@ -96,7 +98,8 @@ internal sealed class RequestSender : IDisposable
 
             // What failed at one place may work at the next at once; only after a round over all is there a pause.
             var pause = wait ?? (attempt + 1 < _endpoints.Length ? TimeSpan.Zero : Backoff(attempt));
-            if (pause > _options.Timeout - Stopwatch.GetElapsedTime(started))
+            var elapsed = Stopwatch.GetElapsedTime(started);
+            if (pause > _options.Timeout - elapsed || (!anybody && elapsed > _options.RefusedPatience))
             {
                 return fail(CallOutcome.Unavailable, last, null);
             }
@@ -125,7 +128,7 @@ internal sealed class RequestSender : IDisposable
         Redirected,
     }
 
-    private sealed record Refusal(CallError Error, HostPort? Leader);
+    private sealed record Refusal(CallError Error, HostPort? Leader, bool NobodyThere = false);
 
     private async ValueTask<(Step Step, Refusal? Refusal, TimeSpan? Wait, T? Value)> AttemptAsync<T>(KvRequest request, ConnectionPool pool, bool direct, TimeSpan left, Func<Http1Response, T> read, Func<CallOutcome, CallError, string?, T> fail, CancellationToken cancel)
     {
@@ -160,7 +163,7 @@ internal sealed class RequestSender : IDisposable
                 return (Step.Done, null, null, fail(CallOutcome.Unknown, error, null));
             }
 
-            return (Step.Again, new Refusal(error, null), null, default);
+            return (Step.Again, new Refusal(error, null, failure.Refused), null, default);
         }
         finally
         {

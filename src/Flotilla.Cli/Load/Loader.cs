@@ -28,10 +28,12 @@ internal sealed class Loader(FlotillaClient client, int workers, bool skipBad, T
 {
     private const int QueuedPerWorker = 32;
     private const int WarningsShown = 20;
+    private const int WaitingPauseMs = 10_000;
     private readonly Lock _gate = new();
     private long _bad;
     private long _repeated;
     private long _lastSuccess = Environment.TickCount64;
+    private long _saidAt = long.MinValue / 2;
     private LoadFailure? _failure;
 
     /// <summary>Lines passed over.</summary>
@@ -111,6 +113,11 @@ internal sealed class Loader(FlotillaClient client, int workers, bool skipBad, T
                         Interlocked.Increment(ref _repeated);
                     }
 
+                    else
+                    {
+                        SayWaiting(result.Error!);
+                    }
+
                     if (Environment.TickCount64 - Volatile.Read(ref _lastSuccess) > patience.TotalMilliseconds)
                     {
                         Fail(new LoadFailure($"nothing could be stored for {Flags.Readers.Show(patience)}: {result.Error!.Message} ({result.Error.Code})", ExitCode.Unavailable));
@@ -151,6 +158,18 @@ internal sealed class Loader(FlotillaClient client, int workers, bool skipBad, T
         }
 
         return true;
+    }
+
+    private void SayWaiting(CallError error)
+    {
+        lock (_gate)
+        {
+            if (Environment.TickCount64 - _saidAt > WaitingPauseMs)
+            {
+                _saidAt = Environment.TickCount64;
+                warn($"waiting: {error.Message} ({error.Code})");
+            }
+        }
     }
 
     private void Fail(LoadFailure failure)

@@ -22,6 +22,12 @@ internal static partial class NodeLog
     [LoggerMessage(EventId = 2004, Level = LogLevel.Information, Message = "Router {Router} serves cluster {ClusterId:x16}: {Shards} shards on {Nodes} nodes.")]
     public static partial void RouterLearned(this ILogger log, NodeId router, ulong clusterId, int shards, int nodes);
 
+    [LoggerMessage(EventId = 2005, Level = LogLevel.Error, Message = "Only {Free} bytes are free where the log lies, less than the reserve of {Reserve}: this node hands leadership over and takes no new writes (clients get overloaded), so that its log is never cut short. Free space or give it a larger disk; it goes on by itself.")]
+    public static partial void DiskLow(this ILogger log, long free, long reserve);
+
+    [LoggerMessage(EventId = 2006, Level = LogLevel.Information, Message = "There is room again where the log lies ({Free} bytes free): this node takes writes.")]
+    public static partial void DiskRecovered(this ILogger log, long free);
+
     [LoggerMessage(EventId = 2100, Level = LogLevel.Information, Message = "Connected with {Peer} (boot {Boot}).")]
     public static partial void PeerUp(this ILogger log, NodeId peer, ulong boot);
 

@@ -17,7 +17,8 @@ namespace Flotilla.Node;
 /// <param name="Incarnation">This data directory.</param>
 /// <param name="BootNumber">How often it was started.</param>
 /// <param name="Wal">The open log; the shell's until it has stopped.</param>
-public sealed record NodeState(Genesis Genesis, Incarnation Incarnation, ulong BootNumber, Wal Wal);
+/// <param name="FreeBytes">Bytes free on the log's disk, asked now and then.</param>
+public sealed record NodeState(Genesis Genesis, Incarnation Incarnation, ulong BootNumber, Wal Wal, Func<long> FreeBytes);
 
 /// <summary>
 /// A node without its doors: its replicas on their loops, the log writer, the streams to its peers and the gateway. Make
@@ -36,6 +37,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     private readonly PeerTransport _transport;
     private readonly Gossip _gossip;
     private readonly RequestServer _requests;
+    private readonly DiskWatch _disk;
     private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _ended;
 
@@ -54,6 +56,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _gossip = new Gossip(_cluster, () => _transport.Links);
         _requests = new RequestServer(_cluster, _transport);
         _wal = new WalWriter(state.Wal, Fail);
+        _disk = new DiskWatch(state.FreeBytes, DiskWatch.ReserveFor(options.Wal), Fail, _log);
         Gateway = new Gateway(_cluster, _transport, options.RequestTimeout);
         HostReplicas();
     }
@@ -88,35 +91,27 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         }
 
         _gossip.Start();
+        _disk.Start(() => HandOver());
     }
 
     /// <summary>Serves a stream that a peer or a router has opened, until it ends.</summary>
     public Task<RpcStatus> AcceptPeerAsync(RpcDuplex stream, RpcCall call) => _transport.AcceptAsync(stream, call);
 
-    /// <summary>Asks another voter to lead each shard that this node leads, and waits until it does, for about a second.</summary>
+    /// <summary>Asks another voter to lead each shard that this node leads, and waits until one does, for about a second.</summary>
     public async Task HandOverAsync()
     {
         var deadline = NodeClock.Now.PlusMs(1000);
-        foreach (var route in _cluster.Table.Shards)
+        foreach (var route in HandOver())
         {
-            if (route.Local is not { View.Role: Role.Leader } hosted)
+            while (NodeClock.Now < deadline)
             {
-                continue;
-            }
+                var info = route.Leader;
+                if (!info.Leader.IsNone && info.Leader != _options.NodeId)
+                {
+                    break;
+                }
 
-            var target = route.Voters.FirstOrDefault(v => v != _options.NodeId && _transport.IsAlive(v));
-            if (!target.IsNone)
-            {
-                hosted.Loop.Inbox.Post(LoopInput.ForTransfer(hosted, target));
-            }
-        }
-
-        foreach (var route in _cluster.Table.Shards)
-        {
-            while (route.Local is { View.Role: Role.Leader } && route.Voters.Any(v => v != _options.NodeId && _transport.IsAlive(v)) && NodeClock.Now < deadline)
-            {
-                await route.Leader.Superseded.WaitAsync(TimeSpan.FromMilliseconds(Math.Max(1, deadline.MsSince(NodeClock.Now))))
-                    .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                await info.Superseded.WaitAsync(TimeSpan.FromMilliseconds(Math.Max(1, deadline.MsSince(NodeClock.Now)))).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
     }
@@ -199,7 +194,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     {
         var genesis = _state.Genesis;
         var self = _options.NodeId;
-        var services = new LoopServices(_wal, _transport.Send, OnRoleChanged, Fail);
+        var services = new LoopServices(_wal, _transport.Send, OnRoleChanged, () => _disk.IsLow, Fail);
         var count = Environment.ProcessorCount <= 4 ? 1 : Environment.ProcessorCount / 4;
         for (var i = 0; i < count; i++)
         {
@@ -256,6 +251,23 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         }
     }
 
+    /// <summary>Begins to hand over what this node leads and another living voter could lead; returns those shards.</summary>
+    private List<ShardRoute> HandOver()
+    {
+        var handed = new List<ShardRoute>();
+        foreach (var route in _cluster.Table.Shards)
+        {
+            if (route.Local is { View.Role: Role.Leader } hosted
+                && route.Voters.FirstOrDefault(v => v != _options.NodeId && _transport.IsAlive(v)) is { IsNone: false } target)
+            {
+                hosted.Loop.Inbox.Post(LoopInput.ForTransfer(hosted, target));
+                handed.Add(route);
+            }
+        }
+
+        return handed;
+    }
+
     private void EndLoops()
     {
         foreach (var loop in _loops)
@@ -266,6 +278,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
 
     private async Task EndStreamsAsync()
     {
+        await _disk.DisposeAsync();
         await _gossip.DisposeAsync();
         await _transport.DisposeAsync();
     }

@@ -1,6 +1,8 @@
+using System.Net;
 using System.Net.Sockets;
 using Flotilla.Contracts;
 using Flotilla.Node;
+using Flotilla.Server.Grpc;
 using Flotilla.Server.Http;
 using Flotilla.Shards;
 using Flotilla.Storage;
@@ -141,12 +143,23 @@ public sealed class NodeHost : IAsyncDisposable
         var flags = _directory.Identity.Genesis;
         var genesis = Genesis.Compute(flags.Members, flags.Shards, flags.Replicas);
         genesis = genesis with { Members = [.. genesis.Members.Select(CurrentAddress)] };
-        _wal = wrapDisk is null
-            ? _directory.OpenLog(_options.Wal)
-            : Wal.Open(wrapDisk(_directory.WalDisk), _options.Wal with { Owner = _directory.Incarnation.Value });
-        _shell = new NodeShell(_options, new NodeState(genesis, _directory.Incarnation, _directory.BootNumber, _wal), _loggers);
+        var disk = wrapDisk is null ? _directory.WalDisk : wrapDisk(_directory.WalDisk);
+        _wal = wrapDisk is null ? _directory.OpenLog(_options.Wal) : Wal.Open(disk, _options.Wal with { Owner = _directory.Incarnation.Value });
+        _shell = new NodeShell(_options, new NodeState(genesis, _directory.Incarnation, _directory.BootNumber, _wal, () => disk.FreeBytes), _loggers);
         await ListenAsync(_shell, cancellation);
-        _shell.Start(Http, Rpc);
+        _shell.Start(Reachable(Http), Reachable(Rpc));
+    }
+
+    /// <summary>Where others reach what listens on an address: one that stands for all of this machine's is told as the host that the initial cluster names.</summary>
+    private HostPort Reachable(HostPort listen)
+    {
+        if (!IPAddress.TryParse(listen.Host, out var address) || !(address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any)))
+        {
+            return listen;
+        }
+
+        var own = _options.InitialCluster.First(m => m.Node == _options.NodeId).Rpc;
+        return HostPort.TryParse(own, out var named, out _) ? listen with { Host = named.Host } : listen;
     }
 
     private ClusterMember CurrentAddress(ClusterMember member)
@@ -165,6 +178,12 @@ public sealed class NodeHost : IAsyncDisposable
     private async Task ListenAsync(NodeShell shell, CancellationToken cancellation)
     {
         var services = new RpcServices(_loggers).Duplex(PeerCodec.StreamPath, shell.AcceptPeerAsync);
+        new KvService(shell.Gateway, new KvServiceOptions
+        {
+            ForwardDefault = _options.Forward,
+            MaxKeyBytes = _options.Replica.MaxKeyBytes,
+            MaxValueBytes = _options.Replica.MaxValueBytes,
+        }).Register(services);
         try
         {
             _rpc = await RpcListener.StartAsync(_options.Rpc, services, _loggers, cancellation);

@@ -168,8 +168,15 @@ internal sealed class ShardLoop
         }
     }
 
-    private static void Begin(HostedReplica target, Call call, ClockReading clock)
+    private void Begin(HostedReplica target, Call call, ClockReading clock)
     {
+        if (call.Kind == CallKind.Command && _services.IsDiskLow())
+        {
+            // Nothing was written. Where others have room this node no longer leads, and the gateway finds them.
+            call.Fail(target.Replica.Raft.Role == Role.Leader ? ResultCode.Overloaded : ResultCode.NotLeader);
+            return;
+        }
+
         var id = target.Calls.Add(call);
         switch (call.Kind)
         {

@@ -102,7 +102,7 @@ internal sealed class PeerTransport : IAsyncDisposable
         }
 
         var link = LinkTo(remote.Node, remote.IsRouter, out _);
-        link.Address = remote.Rpc ?? link.Address;
+        link.Address ??= remote.Rpc;
         await RunAsync(link, new PeerSession(stream, remote, self.ClusterId, _options.MaxQueueBytes, _events));
         if (remote.IsRouter && link.Session is null)
         {
@@ -177,8 +177,9 @@ internal sealed class PeerTransport : IAsyncDisposable
             {
                 await RunAsync(link, await OpenAsync(link, self));
             }
-            catch (Exception e) when (e is RpcException or HandshakeException or OperationCanceledException or FormatException)
+            catch (Exception e)
             {
+                // Whatever it is, the next attempt may do better; a dialler that ended would cut this peer off for ever.
                 if (!_stop.IsCancellationRequested && link.LastComplaint != e.Message)
                 {
                     link.LastComplaint = e.Message;

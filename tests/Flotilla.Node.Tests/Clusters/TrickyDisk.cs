@@ -16,7 +16,10 @@ internal sealed class TrickyDisk(IDisk inner) : IDisk
 
     public bool HasFailed { get; private set; }
 
-    public long FreeBytes => inner.FreeBytes;
+    /// <summary>If set, what the disk says is free.</summary>
+    public long? FreeBytesLeft { get; set; }
+
+    public long FreeBytes => FreeBytesLeft ?? inner.FreeBytes;
 
     /// <summary>The next sync fails, as a disk with an I/O error does; later ones would succeed.</summary>
     public void FailNextSync() => _failNext = true;

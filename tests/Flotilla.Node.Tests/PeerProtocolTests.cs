@@ -1,0 +1,157 @@
+using System.Text;
+using Flotilla.Contracts.Protos;
+using Flotilla.Node.Tests.Clusters;
+using Flotilla.Raft;
+using Flotilla.Shards;
+using Flotilla.Topology;
+using Flotilla.Wire.Peers;
+using Flotilla.Wire.Rpc;
+
+namespace Flotilla.Node.Tests;
+
+/// <summary>A node as seen from the other end of a peer stream, and from a gRPC client.</summary>
+public sealed class PeerProtocolTests
+{
+    [Fact, Trait("Hazard", "54"), Trait("Hazard", "36")]
+    public async Task A_call_that_has_hopped_enough_is_refused_with_a_hint_and_otherwise_passed_on()
+    {
+        await using var cluster = await TestCluster.StartAsync(3, shards: 1);
+        var leader = cluster.LeaderOf(new ShardId(1));
+        var follower = cluster.Running.First(i => i != leader);
+        await using var stream = await DialAsync(cluster, follower, cluster[follower].Gateway.View.ClusterId);
+        var put = Command.Put("hop"u8.ToArray(), "v"u8.ToArray());
+        await SendAsync(stream, cluster, f => f.Requests.Add(CallRequest.Write(7, new ShardId(1), 2, 1000, put)));
+        var refused = await ReplyAsync(stream, 7);
+        Assert.Equal(ResultCode.NotLeader, refused.Code);
+        Assert.Equal(TestCluster.Id(leader), refused.Leader);
+        Assert.Null(await cluster[leader].Gateway.ReadAsync("hop"));
+
+        await SendAsync(stream, cluster, f => f.Requests.Add(CallRequest.Write(8, new ShardId(1), 0, 5000, put)));
+        Assert.Equal(ResultCode.Ok, (await ReplyAsync(stream, 8)).Code);
+        Assert.Equal("v", await cluster[leader].Gateway.ReadAsync("hop"));
+    }
+
+    [Fact]
+    public async Task A_frame_of_another_cluster_ends_the_stream()
+    {
+        await using var cluster = await TestCluster.StartAsync(1);
+        var clusterId = cluster[0].Gateway.View.ClusterId;
+        await using var stream = await DialAsync(cluster, 0, clusterId);
+        stream.Write(PeerCodec.ToProto(new PeerFrame { ClusterId = clusterId + 1, Status = new ClusterStatus([], [], 0) }));
+        await stream.FlushAsync(TestContext.Current.CancellationToken);
+        await Eventually.IsTrueAsync(() => cluster.Log.Has(2101, "a frame of cluster"), "the stream was cut for it");
+    }
+
+    [Fact]
+    public async Task A_stranger_is_refused_with_a_reason()
+    {
+        await using var cluster = await TestCluster.StartAsync(1);
+        var failure = await Assert.ThrowsAsync<RpcException>(async () =>
+        {
+            await using var stream = await OpenAsync(cluster, 0);
+            var clusterId = cluster[0].Gateway.View.ClusterId;
+            stream.Write(PeerCodec.ToProto(new PeerFrame
+            {
+                ClusterId = clusterId,
+                Hello = new Hello(PeerFrame.ProtocolVersion, new NodeId("stranger"), new Incarnation(1), 1, clusterId, null, null, IsRouter: false),
+            }));
+            await stream.FlushAsync(TestContext.Current.CancellationToken);
+            Assert.False(await stream.WaitToReadAsync(TestContext.Current.CancellationToken));
+            throw new RpcException(stream.Status);
+        });
+        Assert.Contains("no member", failure.Message, StringComparison.Ordinal);
+        Assert.True(cluster.Log.Has(2103, "stranger"));
+    }
+
+    [Fact]
+    public async Task The_rpc_listener_serves_grpc_clients_too()
+    {
+        await using var cluster = await TestCluster.StartAsync(3);
+        using var channel = new RpcChannel(cluster[0].Rpc);
+        var token = TestContext.Current.CancellationToken;
+        var put = await channel.UnaryAsync(
+            "/flotilla.v1.KV/Put", new PutRequest { Key = Google.Protobuf.ByteString.CopyFromUtf8("g"), Value = Google.Protobuf.ByteString.CopyFromUtf8("rpc") },
+            PutResponse.Parser, cancellation: token);
+        Assert.NotEmpty(put.Version);
+        var get = await channel.UnaryAsync("/flotilla.v1.KV/Get", new GetRequest { Key = Google.Protobuf.ByteString.CopyFromUtf8("g") }, GetResponse.Parser, cancellation: token);
+        Assert.Equal("rpc", Encoding.UTF8.GetString(get.Value.Span));
+    }
+
+    [Fact, Trait("Hazard", "16")]
+    public async Task A_node_whose_disk_runs_full_takes_no_writes_and_hands_leadership_over()
+    {
+        await using var cluster = TestCluster.Make(3, shards: 1);
+        var disks = new TrickyDisk[3];
+        for (var i = 0; i < 3; i++)
+        {
+            var node = i;
+            await cluster.StartNodeAsync(i, inner => disks[node] = new TrickyDisk(inner));
+        }
+
+        await cluster.LeadersAsync();
+        var shard = new ShardId(1);
+        var full = cluster.LeaderOf(shard);
+        disks[full].FreeBytesLeft = 1000;
+        await Eventually.IsTrueAsync(() => cluster.LeaderOf(shard) is var leader && leader >= 0 && leader != full, "another node leads");
+        await cluster[full].Gateway.PutSurelyAsync("k", "through the others");
+        foreach (var disk in disks)
+        {
+            disk.FreeBytesLeft = 1000;
+        }
+
+        await Eventually.IsTrueAsync(async () => (await cluster[full].Gateway.PutAsync("k", "nowhere to go")).Result.Code == ResultCode.Overloaded, "no node takes writes");
+        Assert.Equal(ResultCode.Ok, (await cluster[full].Gateway.GetAsync("k"u8.ToArray(), CallOptions.Default)).Result.Code);
+        foreach (var disk in disks)
+        {
+            disk.FreeBytesLeft = null;
+        }
+
+        await Eventually.IsTrueAsync(async () => (await cluster[full].Gateway.PutAsync("k", "again")).Result.Code == ResultCode.Ok, "writes are taken again");
+    }
+
+    private static Task<RpcDuplex> OpenAsync(TestCluster cluster, int node) =>
+        new RpcChannel(cluster[node].Rpc).OpenDuplexAsync(PeerCodec.StreamPath, TimeSpan.FromSeconds(5), TestContext.Current.CancellationToken);
+
+    /// <summary>Opens a stream as a router would.</summary>
+    private static async Task<RpcDuplex> DialAsync(TestCluster cluster, int node, ulong clusterId)
+    {
+        var stream = await OpenAsync(cluster, node);
+        stream.Write(PeerCodec.ToProto(new PeerFrame
+        {
+            ClusterId = clusterId,
+            Hello = new Hello(PeerFrame.ProtocolVersion, new NodeId("test-router"), default, 1, clusterId, null, null, IsRouter: true),
+        }));
+        await stream.FlushAsync(TestContext.Current.CancellationToken);
+        Assert.True(await stream.WaitToReadAsync(TestContext.Current.CancellationToken));
+        return stream;
+    }
+
+    private static async Task SendAsync(RpcDuplex stream, TestCluster cluster, Action<PeerFrame> fill)
+    {
+        var frame = new PeerFrame { ClusterId = cluster[0].Gateway.View.ClusterId };
+        fill(frame);
+        stream.Write(PeerCodec.ToProto(frame));
+        await stream.FlushAsync(TestContext.Current.CancellationToken);
+    }
+
+    private static async Task<CallReply> ReplyAsync(RpcDuplex stream, ulong id)
+    {
+        var frame = new PeerFrame();
+        while (await stream.WaitToReadAsync(TestContext.Current.CancellationToken))
+        {
+            while (stream.TryRead(out var bytes))
+            {
+                PeerCodec.Decode(bytes, frame);
+                foreach (var reply in frame.Replies)
+                {
+                    if (reply.Id == id)
+                    {
+                        return reply;
+                    }
+                }
+            }
+        }
+
+        throw new InvalidOperationException("the stream ended without the answer");
+    }
+}

@@ -13,11 +13,16 @@ internal sealed class MetricInstrument
     // Seconds, for instruments that bring no buckets of their own: from 50 µs to 10 s.
     private static readonly double[] DefaultBounds = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
+    // The first sets of tags of an instrument that others record to, so that a measurement finds its series without
+    // building text. Copied when it grows; read without a lock.
+    private const int MaxKnown = 32;
+
     private readonly ConcurrentDictionary<string, MetricSeries> _series = new(StringComparer.Ordinal);
     private readonly MetricSeries _plain;
     private readonly Instrument _instrument;
     private readonly double[]? _bounds;
     private readonly bool _adds;
+    private volatile (KeyValuePair<string, object?>[] Tags, MetricSeries Series)[] _known = [];
 
     public MetricInstrument(Instrument instrument)
     {
@@ -25,7 +30,7 @@ internal sealed class MetricInstrument
         var kind = instrument.GetType().GetGenericTypeDefinition();
         Type = kind == typeof(Histogram<>) ? "histogram" : kind == typeof(Counter<>) || kind == typeof(ObservableCounter<>) ? "counter" : "gauge";
         _adds = kind == typeof(Counter<>) || kind == typeof(UpDownCounter<>);
-        _bounds = Type != "histogram" ? null : (instrument as Histogram<double>)?.Advice?.HistogramBucketBoundaries?.ToArray() ?? DefaultBounds;
+        _bounds = Type != "histogram" ? null : Bounds(instrument) ?? DefaultBounds;
         Name = Shown(instrument.Name);
         Help = instrument.Description ?? instrument.Name;
         _plain = new MetricSeries(Labels([]), _bounds, _adds);
@@ -79,14 +84,60 @@ internal sealed class MetricInstrument
             return _plain;
         }
 
-        var labels = Labels(tags);
-        if (_series.TryGetValue(labels, out var series))
+        foreach (var (known, found) in _known)
         {
-            return series;
+            if (AreSame(known, tags))
+            {
+                return found;
+            }
         }
 
-        return _series.Count >= MaxSeries ? null : _series.GetOrAdd(labels, key => new MetricSeries(key, _bounds, _adds));
+        var labels = Labels(tags);
+        if (!_series.TryGetValue(labels, out var series))
+        {
+            if (_series.Count >= MaxSeries)
+            {
+                return null;
+            }
+
+            series = _series.GetOrAdd(labels, key => new MetricSeries(key, _bounds, _adds));
+        }
+
+        // Two threads that add at once lose one of the two: it is found by text once more and added then.
+        if (!_instrument.IsObservable && _known is { Length: < MaxKnown } before)
+        {
+            _known = [.. before, (tags.ToArray(), series)];
+        }
+
+        return series;
     }
+
+    private static bool AreSame(KeyValuePair<string, object?>[] known, ReadOnlySpan<KeyValuePair<string, object?>> tags)
+    {
+        if (known.Length != tags.Length)
+        {
+            return false;
+        }
+
+        for (var i = 0; i < known.Length; i++)
+        {
+            if (!Equals(known[i].Value, tags[i].Value) || !string.Equals(known[i].Key, tags[i].Key, StringComparison.Ordinal))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private static double[]? Bounds(Instrument histogram) => histogram switch
+    {
+        Histogram<double> h => h.Advice?.HistogramBucketBoundaries?.ToArray(),
+        Histogram<float> h => h.Advice?.HistogramBucketBoundaries?.Select(b => (double)b).ToArray(),
+        Histogram<int> h => h.Advice?.HistogramBucketBoundaries?.Select(b => (double)b).ToArray(),
+        Histogram<long> h => h.Advice?.HistogramBucketBoundaries?.Select(b => (double)b).ToArray(),
+        _ => null,
+    };
 
     private string Labels(ReadOnlySpan<KeyValuePair<string, object?>> tags)
     {

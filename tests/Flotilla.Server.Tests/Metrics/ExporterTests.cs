@@ -55,6 +55,33 @@ public sealed class ExporterTests
     }
 
     [Fact]
+    public void A_histogram_of_whole_numbers_keeps_its_own_buckets()
+    {
+        using var exporter = new PrometheusExporter(_scope);
+        using var meter = NewMeter();
+        var histogram = meter.CreateHistogram("flotilla_test_batch", advice: new InstrumentAdvice<int> { HistogramBucketBoundaries = [1, 8] });
+        histogram.Record(1);
+        histogram.Record(9);
+        Assert.Contains("flotilla_test_batch_bucket{le=\"1\"} 1\nflotilla_test_batch_bucket{le=\"8\"} 1\nflotilla_test_batch_bucket{le=\"+Inf\"} 2\n", Write(exporter), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_series_found_by_its_tags_is_the_one_found_by_its_text()
+    {
+        using var exporter = new PrometheusExporter(_scope);
+        using var meter = NewMeter();
+        var counter = meter.CreateCounter<long>("flotilla_test_total");
+        for (var i = 0; i < 300; i++)
+        {
+            counter.Add(1, new KeyValuePair<string, object?>("a", i % 50), new KeyValuePair<string, object?>("b", null));
+            counter.Add(1, new KeyValuePair<string, object?>("a", (i % 50).ToString()));
+        }
+
+        var text = Write(exporter);
+        Assert.All(Enumerable.Range(0, 50), i => Assert.Contains($"flotilla_test_total{{a=\"{i}\"}} 6\nflotilla_test_total{{a=\"{i}\",b=\"\"}} 6\n", text, StringComparison.Ordinal));
+    }
+
+    [Fact]
     public void Instruments_of_one_name_are_one_family_with_the_tags_of_each()
     {
         using var exporter = new PrometheusExporter(_scope);

@@ -67,19 +67,19 @@ internal sealed class WalRecovery : IDisposable
         }
 
         _found.Sort(static (a, b) => a.Segment.Sequence.CompareTo(b.Segment.Sequence));
+        var owner = _options.Owner ?? _found[^1].Segment.Header.Owner;
+        if (_found.FindIndex(f => f.Segment.Header.Owner != owner) is >= 0 and var foreign)
+        {
+            var segment = _found[foreign].Segment;
+            throw Corrupt(segment, 0, $"it belongs to the log of another data directory (owner {segment.Header.Owner:x}, not {owner:x})");
+        }
+
         for (var i = 1; i < _found.Count; i++)
         {
             if (_found[i].Segment.Sequence == _found[i - 1].Segment.Sequence)
             {
                 throw Corrupt(_found[i].Segment, 0, $"it says that it is segment {_found[i].Segment.Sequence}, and so does {_disk.PathOf(_found[i - 1].Segment.Slot.Name)}: a file was added or copied");
             }
-        }
-
-        var owner = _options.Owner ?? _found[^1].Segment.Header.Owner;
-        if (_found.FindIndex(f => f.Segment.Header.Owner != owner) is >= 0 and var foreign)
-        {
-            var segment = _found[foreign].Segment;
-            throw Corrupt(segment, 0, $"it belongs to the log of another data directory (owner {segment.Header.Owner:x}, not {owner:x})");
         }
 
         // Older segments may be gone or not: what is needed is the unbroken row that leads up to the newest.

@@ -56,5 +56,6 @@ public sealed record EmptyRequest(Term Term) : Message(Term);
 /// <summary>Answers <see cref="EmptyRequest"/>.</summary>
 /// <param name="Term">The sender's term.</param>
 /// <param name="Empty">The sender is empty, or was when it first stored the asker's incarnation.</param>
+/// <param name="Begun">The sender has state: it was admitted, and has voted or stored an entry.</param>
 /// <param name="Stored">The incarnation stored for the asker. Another than the asker's own: its seat belongs to another data directory.</param>
-public sealed record EmptyReply(Term Term, bool Empty, Incarnation Stored) : Message(Term);
+public sealed record EmptyReply(Term Term, bool Empty, bool Begun, Incarnation Stored) : Message(Term);

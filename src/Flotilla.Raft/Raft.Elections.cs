@@ -215,12 +215,12 @@ public sealed partial class Raft
     private void OnEmptyRequest(NodeId from, Incarnation incarnation)
     {
         var (empty, stored) = _admission.Answer(from, incarnation);
-        Send(from, new EmptyReply(Term, empty, stored), Vow);
+        Send(from, new EmptyReply(Term, empty, !IsEmpty, stored), Vow);
     }
 
     private void OnEmptyReply(NodeId from, EmptyReply reply)
     {
-        if (_admission.Answered(from, reply.Empty, reply.Stored))
+        if (_admission.Answered(from, reply.Empty, reply.Begun, reply.Stored))
         {
             MarkIdentityDirty();
             _electionDeadline = _leadsFirst

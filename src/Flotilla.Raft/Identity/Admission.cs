@@ -12,7 +12,7 @@ namespace Flotilla.Raft.Identity;
 /// durably before it says "empty", and says so to that incarnation ever after: that incarnation existed before this replica
 /// had any state. Another incarnation of the same node finds the seat taken.</para>
 /// <para>A replica that starts later still, when the others have begun without it, is admitted once <b>all</b> n − 1 others
-/// have stored its incarnation durably, empty or not. They store one incarnation for ever and count votes and acknowledgements
+/// have begun and have stored its incarnation durably. (One that has not begun may itself have forgotten.) They store one incarnation for ever and count votes and acknowledgements
 /// from no other; nor could an earlier incarnation have led, since every vote for it would have stored it. So whatever an
 /// earlier one promised, nobody counted.</para>
 /// <para>Votes and acknowledgements count only from the stored incarnation, and only once it is stored durably.</para>
@@ -73,7 +73,7 @@ internal sealed class Admission
     }
 
     /// <summary>A peer answered. True if this replica is admitted by it.</summary>
-    public bool Answered(NodeId peer, bool empty, Incarnation stored)
+    public bool Answered(NodeId peer, bool empty, bool begun, Incarnation stored)
     {
         SeatIsTaken = stored != _incarnation;
         if (Admitted || SeatIsTaken)
@@ -81,7 +81,11 @@ internal sealed class Admission
             return false;
         }
 
-        _storedThis.Add(peer);
+        if (begun)
+        {
+            _storedThis.Add(peer);
+        }
+
         if (empty)
         {
             _saidEmpty.Add(peer);

@@ -48,7 +48,7 @@ internal static class MessageCodec
                 proto.EmptyRequest = EmptyRequest;
                 break;
             case EmptyReply m:
-                proto.EmptyReply = new Pb.EmptyReply { Empty = m.Empty, Stored = m.Stored.Value };
+                proto.EmptyReply = new Pb.EmptyReply { Empty = m.Empty, Begun = m.Begun, Stored = m.Stored.Value };
                 break;
             default:
                 throw new ArgumentException($"{message.GetType().Name} has no place in peer.proto", nameof(envelope));
@@ -71,7 +71,7 @@ internal static class MessageCodec
             Pb.Envelope.MessageOneofCase.ReadIndexRequest => new ReadIndexRequest(term, proto.ReadIndexRequest.Id),
             Pb.Envelope.MessageOneofCase.ReadIndexReply => new ReadIndexReply(term, proto.ReadIndexReply.Id, proto.ReadIndexReply.Ok, new(proto.ReadIndexReply.Index)),
             Pb.Envelope.MessageOneofCase.EmptyRequest => new EmptyRequest(term),
-            Pb.Envelope.MessageOneofCase.EmptyReply => new EmptyReply(term, proto.EmptyReply.Empty, new(proto.EmptyReply.Stored)),
+            Pb.Envelope.MessageOneofCase.EmptyReply => new EmptyReply(term, proto.EmptyReply.Empty, proto.EmptyReply.Begun, new(proto.EmptyReply.Stored)),
             _ => throw new PeerFormatException("an envelope holds no message that is known here"),
         };
         return new PeerEnvelope(new GroupId(proto.Group), message);

@@ -17,7 +17,7 @@ internal static class Text
         ReadIndexRequest m => $"ReadIndex {m.Term}",
         ReadIndexReply m => $"ReadIndexReply {m.Term} {(m.Ok ? $"index={m.Index}" : "refused")}",
         EmptyRequest => "Empty?",
-        EmptyReply m => $"EmptyReply {(m.Empty ? "empty" : "not empty")} stored={m.Stored}",
+        EmptyReply m => $"EmptyReply {(m.Empty ? "empty" : "not empty")}{(m.Begun ? " begun" : "")} stored={m.Stored}",
         _ => message.ToString(),
     };
 

@@ -60,7 +60,7 @@ internal sealed class RandomFrames(int seed)
         5 => new ReadIndexRequest(new(Number()), Number()),
         6 => new ReadIndexReply(new(Number()), Number(), Chance(50), new(Number())),
         7 => new EmptyRequest(new(Number())),
-        _ => new EmptyReply(new(Number()), Chance(50), new(Number())),
+        _ => new EmptyReply(new(Number()), Chance(50), Chance(50), new(Number())),
     };
 
     public CallRequest Request()

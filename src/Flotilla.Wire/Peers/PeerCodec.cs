@@ -56,6 +56,7 @@ public static class PeerCodec
     {
         ArgumentNullException.ThrowIfNull(into);
         into.Clear();
+        FrameBudget.Check(bytes);
         Pb.PeerFrame proto;
         try
         {

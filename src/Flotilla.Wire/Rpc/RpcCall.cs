@@ -35,8 +35,8 @@ public sealed class RpcCall : IDisposable
     /// <summary>What is left until the caller's deadline, 0 or more; null if it gave none.</summary>
     public TimeSpan? Remaining => _deadline == long.MaxValue ? null : TimeSpan.FromTicks(Math.Max(0, Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), _deadline).Ticks));
 
-    /// <summary>The deadline has passed.</summary>
-    public bool IsPastDeadline => _deadline != long.MaxValue && Stopwatch.GetTimestamp() >= _deadline;
+    /// <summary>The deadline has passed. The timer decides, and not the clock: a timer may go off a little early.</summary>
+    public bool IsPastDeadline => _source is { IsCancellationRequested: true } && !_context.RequestAborted.IsCancellationRequested;
 
     /// <summary>The remote end, as <c>ADDRESS:PORT</c>.</summary>
     public string Peer => new System.Net.IPEndPoint(_context.Connection.RemoteIpAddress ?? System.Net.IPAddress.None, _context.Connection.RemotePort).ToString();

@@ -23,6 +23,9 @@ public static class RpcKestrel
     /// </summary>
     public const int MaxStreamsPerConnection = 256;
 
+    /// <summary>Connections that one listener has open; more are closed at once.</summary>
+    public const int MaxConnections = 10_000;
+
     /// <summary>Sets windows, pings and limits.</summary>
     public static void Configure(KestrelServerLimits limits)
     {
@@ -32,6 +35,7 @@ public static class RpcKestrel
         limits.Http2.MaxStreamsPerConnection = MaxStreamsPerConnection;
         limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(5);
         limits.Http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(10);
+        limits.MaxConcurrentConnections = MaxConnections;
         limits.MaxRequestHeadersTotalSize = 16 << 10;
         limits.MaxResponseBufferSize = 1 << 20;
 

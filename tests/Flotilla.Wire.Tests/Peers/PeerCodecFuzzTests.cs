@@ -1,4 +1,5 @@
 using System.Buffers;
+using Flotilla.Raft;
 using Flotilla.Wire.Peers;
 using Google.Protobuf;
 
@@ -15,6 +16,7 @@ public sealed class PeerCodecFuzzTests
         {
             var bytes = new byte[random.Next(200)];
             random.NextBytes(bytes);
+            FrameBudget.CheckAll(new ReadOnlySequence<byte>(bytes));
             Try(bytes, $"random bytes, round {round}");
         }
     }
@@ -50,6 +52,42 @@ public sealed class PeerCodecFuzzTests
                 Try(bytes.AsSpan(0, length).ToArray(), $"seed {seed} cut at {length}");
             }
         }
+    }
+
+    [Theory]
+    [Trait("Hazard", "55")]
+    [InlineData("1A00")] // envelopes
+    [InlineData("1A0E090100000000000000 2A03 1A00 1000")] // an envelope around entries
+    [InlineData("2200")] // calls
+    [InlineData("2A041A021200")] // pages of records
+    [InlineData("32020A00")] // nodes
+    [InlineData("320412025200")] // ranges of slots
+    public void Millions_of_empty_parts_are_refused_before_they_become_objects(string hex)
+    {
+        var part = Convert.FromHexString(hex.Replace(" ", "", StringComparison.Ordinal));
+        var frame = new byte[(4 << 20) / part.Length * part.Length];
+        for (var at = 0; at < frame.Length; at += part.Length)
+        {
+            part.CopyTo(frame, at);
+        }
+
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        Assert.Throws<PeerFormatException>(() => PeerCodec.Decode(new ReadOnlySequence<byte>(frame), new PeerFrame()));
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 100_000);
+    }
+
+    [Fact]
+    public void A_large_frame_of_a_correct_peer_is_within_the_budget()
+    {
+        var frame = new PeerFrame();
+        var payload = new byte[100];
+        for (ulong group = 1; group <= 100; group++)
+        {
+            var entries = Enumerable.Range(1, 1000).Select(i => new Entry(new((ulong)i), new(1), EntryKind.Command, payload)).ToArray();
+            frame.Messages.Add(new PeerEnvelope(new(group), new AppendEntries(new(1), default, default, entries, default, 0)));
+        }
+
+        Assert.True(Try(PeerCodec.ToProto(frame).ToByteArray(), "a large frame"));
     }
 
     private static void Mutate(List<byte> bytes, Random random)

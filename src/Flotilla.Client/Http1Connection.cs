@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using Flotilla.Contracts;
 
 namespace Flotilla.Client;
@@ -36,20 +37,31 @@ internal sealed class Http1Exception(Reached reached, bool timedOut, string mess
 internal readonly record struct Http1Response(int Status, ReadOnlyMemory<byte> Body, string? ETag, TimeSpan? RetryAfter);
 
 /// <summary>
-/// One HTTP/1.1 connection over a plain socket, carrying one request at a time: what a key-value client needs and no
-/// more, at a fraction of <c>HttpClient</c>'s cost per request (measured: docs/cli.md). It exists for one more reason:
-/// it knows whether a failed request can have reached the server. Not thread-safe: whoever has rented it uses it alone.
+/// One HTTP/1.1 connection over a plain socket, carrying one request at a time. It exists because it must know whether a
+/// failed request can have reached the server, which a general client doesn't tell; and it does no more than a key-value
+/// client needs. Not thread-safe, but for <see cref="AbortIfLate"/>: whoever has rented it uses it alone.
 /// </summary>
 internal sealed class Http1Connection : IDisposable
 {
+    /// <summary>A server closes a connection after an idle time far beyond this; up to here looking first is not worth a system call.</summary>
+    private const int TrustedIdleMs = 50;
+
+    private const long Idle = long.MaxValue;
+    private const long TimedOut = -1;
+    private const long Cancelled = -2;
+
     private readonly Socket _socket;
     private readonly Http1ResponseParser _parser = new();
-    private CancellationTokenSource _timer = new();
+
+    /// <summary>When the exchange under way must have ended; or one of the three below. Whoever swaps it decides between an end and an abortion.</summary>
+    private long _deadline = Idle;
+    private long _usedAt = Environment.TickCount64;
 
     private Http1Connection(Socket socket, HostPort endpoint)
     {
         _socket = socket;
         Endpoint = endpoint;
+        DeadlineSweeper.Add(this);
     }
 
     /// <summary>Who is at the other end.</summary>
@@ -60,6 +72,9 @@ internal sealed class Http1Connection : IDisposable
 
     /// <summary>False once anything has gone wrong or the server has asked for the end: dispose it then.</summary>
     public bool IsReusable { get; private set; } = true;
+
+    /// <summary>Its place with the sweeper, which alone may change it; -1 once it is not there.</summary>
+    internal int SweeperIndex { get; set; } = -1;
 
     /// <summary>Connects. Every failure is an <see cref="Http1Exception"/> that says <see cref="Reached.NotSent"/>, except that of <paramref name="cancel"/>.</summary>
     public static async ValueTask<Http1Connection> ConnectAsync(HostPort endpoint, TimeSpan timeout, CancellationToken cancel)
@@ -112,59 +127,58 @@ internal sealed class Http1Connection : IDisposable
     {
         try
         {
-            return IsReusable && !_socket.Poll(0, SelectMode.SelectRead);
+            return IsReusable && (Environment.TickCount64 - _usedAt <= TrustedIdleMs || !_socket.Poll(0, SelectMode.SelectRead));
         }
-        catch (SocketException)
+        catch (Exception failure) when (failure is SocketException or ObjectDisposedException)
         {
             return false;
         }
     }
 
-    /// <summary>Sends <see cref="Request"/> and reads the answer. Any failure is an <see cref="Http1Exception"/> and ends the connection; cancellation counts as the time being over.</summary>
+    /// <summary>Sends <see cref="Request"/> and reads the answer. Any failure is an <see cref="Http1Exception"/> and ends the connection; cancellation counts as the time being over, unless it came before anything was sent.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<Http1Response> ExchangeAsync(TimeSpan timeout, CancellationToken cancel)
     {
+        cancel.ThrowIfCancellationRequested();
         IsReusable = false;
-        if (!_timer.TryReset())
-        {
-            _timer.Dispose();
-            _timer = new CancellationTokenSource();
-        }
-
-        _timer.CancelAfter(timeout < TimeSpan.FromMilliseconds(1) ? TimeSpan.FromMilliseconds(1) : timeout);
-        var registration = cancel.CanBeCanceled ? cancel.UnsafeRegister(static timer => ((CancellationTokenSource)timer!).Cancel(), _timer) : default;
-        var reached = Reached.NotSent;
+        Volatile.Write(ref _deadline, Environment.TickCount64 + Math.Max(1, (long)timeout.TotalMilliseconds));
+        var registration = cancel.CanBeCanceled ? cancel.UnsafeRegister(static connection => ((Http1Connection)connection!).Cancel(), this) : default;
+        var sent = false;
         try
         {
-            // An error while sending says that the kernel has not taken the last byte, so that the server can't have a
-            // whole request. Cancellation does not say that: it may have come just after the last byte.
-            await SendAllAsync();
-            reached = Reached.Unclear;
+            for (var rest = Request.WrittenMemory; !rest.IsEmpty;)
+            {
+                rest = rest[await _socket.SendAsync(rest, SocketFlags.None, CancellationToken.None)..];
+            }
+
+            sent = true;
             _parser.Reset();
-            while (!_parser.Received(await _socket.ReceiveAsync(_parser.Space, SocketFlags.None, _timer.Token)))
+            while (!_parser.Received(await _socket.ReceiveAsync(_parser.Space, SocketFlags.None, CancellationToken.None)))
             {
             }
 
-            IsReusable = _parser.KeepAlive;
+            IsReusable = Interlocked.Exchange(ref _deadline, Idle) >= 0 && _parser.KeepAlive;
             return new Http1Response(_parser.Status, _parser.Body, _parser.ETag, _parser.RetryAfter);
         }
-        catch (OperationCanceledException cause)
+        catch (Exception cause) when (cause is SocketException or ObjectDisposedException or Http1ProtocolException)
         {
-            throw new Http1Exception(Reached.Unclear, timedOut: true, cancel.IsCancellationRequested
-                ? $"interrupted while waiting for {Endpoint}"
-                : $"{Endpoint} did not answer within {timeout.TotalSeconds:0.###} s", cause);
-        }
-        catch (Exception cause) when (cause is SocketException or ObjectDisposedException)
-        {
-            throw new Http1Exception(reached, timedOut: false, $"the connection to {Endpoint} broke: {cause.Message}", cause);
-        }
-        catch (Http1ProtocolException cause)
-        {
-            throw new Http1Exception(Reached.Unclear, timedOut: false, $"{Endpoint}: {cause.Message}", cause);
+            throw Explain(cause, sent, timeout);
         }
         finally
         {
+            Volatile.Write(ref _deadline, Idle);
+            _usedAt = Environment.TickCount64;
             await registration.DisposeAsync();
-            _timer.CancelAfter(Timeout.InfiniteTimeSpan);
+        }
+    }
+
+    /// <summary>Ends the exchange under way if it should have ended by now, from any thread. An exchange that has just ended, or the next one, is left alone.</summary>
+    public void AbortIfLate(long now)
+    {
+        var deadline = Volatile.Read(ref _deadline);
+        if (now >= deadline && deadline >= 0 && Interlocked.CompareExchange(ref _deadline, TimedOut, deadline) == deadline)
+        {
+            _socket.Dispose();
         }
     }
 
@@ -172,16 +186,28 @@ internal sealed class Http1Connection : IDisposable
     public void Dispose()
     {
         IsReusable = false;
+        DeadlineSweeper.Remove(this);
         _socket.Dispose();
-        _timer.Dispose();
     }
 
-    private async ValueTask SendAllAsync()
+    /// <summary>Ends the exchange under way, if there is one.</summary>
+    private void Cancel()
     {
-        var rest = Request.WrittenMemory;
-        while (!rest.IsEmpty)
+        var deadline = Volatile.Read(ref _deadline);
+        if (deadline is >= 0 and not Idle && Interlocked.CompareExchange(ref _deadline, Cancelled, deadline) == deadline)
         {
-            rest = rest[await _socket.SendAsync(rest, SocketFlags.None, _timer.Token)..];
+            _socket.Dispose();
         }
     }
+
+    private Http1Exception Explain(Exception cause, bool sent, TimeSpan timeout) => Volatile.Read(ref _deadline) switch
+    {
+        // The time may have been over just after the last byte had left.
+        TimedOut => new Http1Exception(Reached.Unclear, timedOut: true, $"{Endpoint} did not answer within {timeout.TotalSeconds:0.###} s", cause),
+        Cancelled => new Http1Exception(Reached.Unclear, timedOut: true, $"interrupted while waiting for {Endpoint}", cause),
+        _ when cause is Http1ProtocolException => new Http1Exception(Reached.Unclear, timedOut: false, $"{Endpoint}: {cause.Message}", cause),
+
+        // An error while sending says that the kernel has not taken the last byte: the server can't have a whole request.
+        _ => new Http1Exception(sent ? Reached.Unclear : Reached.NotSent, timedOut: false, $"the connection to {Endpoint} broke: {cause.Message}", cause),
+    };
 }

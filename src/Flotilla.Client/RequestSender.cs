@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using Flotilla.Contracts;
 using Flotilla.Contracts.Http;
@@ -130,6 +131,7 @@ internal sealed class RequestSender : IDisposable
 
     private sealed record Refusal(CallError Error, HostPort? Leader, bool NobodyThere = false);
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<(Step Step, Refusal? Refusal, TimeSpan? Wait, T? Value)> AttemptAsync<T>(KvRequest request, ConnectionPool pool, bool direct, TimeSpan left, Func<Http1Response, T> read, Func<CallOutcome, CallError, string?, T> fail, CancellationToken cancel)
     {
         Http1Connection? connection = null;

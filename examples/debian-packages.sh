@@ -2,14 +2,14 @@
 # Prints Debian's package index as JSON lines, name -> description, for `flotilla load`:
 #
 #   examples/debian-packages.sh | ./flotilla load -
-#   ./flotilla get debian/bash
-#   ./flotilla scan --prefix debian/python3- --limit 10
+#   ./flotilla get bash
+#   ./flotilla scan --prefix python3- --limit 10
 #
-# --prefix TEXT puts something else than "debian/" before each name. Needs apt-cache, so Debian or a child of it; an
+# --prefix TEXT puts a text before each name. Needs apt-cache, so Debian or a child of it; an
 # empty list is filled by `apt-get update`.
 set -euo pipefail
 
-prefix=debian/
+prefix=
 case ${1:-} in
     --prefix) prefix=${2?"--prefix needs a text"} ;;
     "") ;;

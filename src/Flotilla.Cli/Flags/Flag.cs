@@ -57,7 +57,7 @@ internal sealed class Flag<T>(string name, string valueName, string help, Reader
     public override Option MakeOption() => new Option<string[]>(Name)
     {
         HelpName = valueName,
-        Description = Standard is null ? Help : $"{Help} [default: {Standard}]",
+        Description = string.IsNullOrEmpty(Standard) ? Help : $"{Help} [default: {Standard}]",
         Hidden = Hidden,
         Arity = ArgumentArity.OneOrMore,
         AllowMultipleArgumentsPerToken = false,

@@ -45,6 +45,17 @@ public sealed class Usage
     }
 
     [Fact]
+    public async Task Every_command_and_every_flag_is_on_the_page_about_them()
+    {
+        var page = await File.ReadAllTextAsync(Path.Combine(Repository.Root, "docs", "cli.md"), TestContext.Current.CancellationToken);
+        foreach (var command in CommandList.Make())
+        {
+            Assert.Contains($"flotilla {command.Name}", page, StringComparison.Ordinal);
+            Assert.All(command.Flags.Where(f => !f.Hidden), f => Assert.Matches($"`{f.Name}[ `]", page));
+        }
+    }
+
+    [Fact]
     public async Task The_version_is_shown()
     {
         var result = await Terminal.RunAsync("--version");

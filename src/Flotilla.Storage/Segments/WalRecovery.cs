@@ -17,6 +17,7 @@ internal sealed class WalRecovery : IDisposable
     private readonly List<(Segment Segment, uint Seed)> _found = [];
     private readonly LogReplay _replay = new();
     private Segment? _unfinished;
+    private long _lastBatch;
     private int _lastNumber;
     private bool _succeeded;
 
@@ -254,10 +255,22 @@ internal sealed class WalRecovery : IDisposable
 
         // What was read may still be in the page cache only, if the process died and not the machine: before anything is
         // built on it, it is made durable.
+        WriteAgain(last.Slot.File, end);
         last.Slot.File.Sync();
         _disk.SyncDirectory();
         WipeUnfinished();
         return new Result(_replay.Groups, [.. _found.Select(static f => f.Segment)], _free, _lastNumber, _replay.Oldest, new LogEnd(last, end, checksum), MustBegin: !clean);
+    }
+
+    // Only the last batch can be in doubt: each says that all before it was durable. If its sync failed and the process ended,
+    // as it must, the kernel has marked the pages clean all the same: a sync would succeed and write nothing (fsyncgate,
+    // hazard 9). So the bytes are written once more first. They are what is there: a crash in between changes nothing.
+    private void WriteAgain(IDiskFile file, long end)
+    {
+        var from = _lastBatch == SegmentHeader.Bytes ? 0 : _lastBatch; // The head stands in one write with the header.
+        var bytes = new byte[end - from];
+        var read = file.Read(from, bytes);
+        file.Write(from, bytes.AsSpan(0, read));
     }
 
     private (long End, uint Checksum) ReadSegment(SegmentReader reader, Segment segment, uint seed, long stop)
@@ -277,6 +290,7 @@ internal sealed class WalRecovery : IDisposable
                 throw Corrupt(segment, offset, wrong);
             }
 
+            _lastBatch = offset;
             offset += header.BatchBytes;
             checksum = header.Checksum;
         }

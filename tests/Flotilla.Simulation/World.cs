@@ -76,6 +76,9 @@ public sealed class World
     /// <summary>What state followed from it.</summary>
     public SameState States { get; }
 
+    /// <summary>Called when a replica says that it has become leader.</summary>
+    public Action<HostedReplica>? LeaderElected { get; set; }
+
     /// <summary>How often what happened, by name.</summary>
     public SortedDictionary<string, int> Counts { get; } = new(StringComparer.Ordinal);
 

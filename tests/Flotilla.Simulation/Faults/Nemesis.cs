@@ -12,6 +12,7 @@ public sealed class Nemesis
     private readonly List<Action> _mix = [];
     private readonly NodeFaults _nodes;
     private readonly LinkFaults _links;
+    private readonly LeaderChurn _churn;
     private bool _stopped;
 
     /// <summary>A nemesis that has not begun.</summary>
@@ -21,8 +22,9 @@ public sealed class Nemesis
         _chance = world.Chance.Fork();
         _nodes = new NodeFaults(world, _chance.Fork(), () => _stopped);
         _links = new LinkFaults(world, _chance.Fork(), () => _stopped);
+        _churn = new LeaderChurn(world, _chance.Fork(), () => _stopped);
         Quiet();
-        foreach (var (fault, weight) in _nodes.All().Concat(_links.All()))
+        foreach (var (fault, weight) in _nodes.All().Concat(_links.All()).Append((_churn.Begin, 2)))
         {
             // Every third kind sits this run out, so that the others get room.
             for (var i = 0; i < weight && !_chance.Hit(0.33); i++)

@@ -309,6 +309,11 @@ public sealed class SimulatedNode
                 break;
             case Effect.RoleChanged change:
                 _world.Say(hosted, $"{change.Role} {change.Term} leader {change.Leader}");
+                if (change.Role == Role.Leader)
+                {
+                    _world.LeaderElected?.Invoke(hosted);
+                }
+
                 break;
             default:
                 throw new SimulationException($"{hosted.Name}: nobody knows how to carry out {effect}");

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Puts known bugs back, one at a time, into a scratch copy, and runs the simulator until it fails: prints how many seeds
+# each took. A bug that is not found is a hole in the simulator; a patch that no longer applies is mended with the code
+# that it follows.
+#
+#   scripts/seeded-bugs.sh              all of tests/Flotilla.Simulation/bugs
+#   scripts/seeded-bugs.sh 01 30        only those whose names begin so
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
+scratch=$root/artifacts/seeded-bugs
+limit=${FLOTILLA_SEEDS:-1..200}
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
+
+# The copy keeps its build output from one run to the next, so that only what a patch touches is compiled again.
+mkdir -p "$scratch"
+rm -rf "${scratch:?}/expected" && mkdir "$scratch/expected"
+git ls-files -z --cached --others --exclude-standard -- src tests '*.props' '.editorconfig' global.json |
+    while IFS= read -r -d '' file; do [ -f "$file" ] && printf '%s\0' "$file"; done |
+    tar --null -T - -cf - | tar -xf - -C "$scratch/expected"
+sync_copy() {
+    (cd "$scratch/expected" && find . -type f -print0) | while IFS= read -r -d '' file; do
+        if ! cmp -s "$scratch/expected/$file" "$scratch/tree/$file"; then
+            mkdir -p "$(dirname "$scratch/tree/$file")"
+            cp "$scratch/expected/$file" "$scratch/tree/$file"
+        fi
+    done
+}
+
+found=0 missed=0
+for patch in "$root"/tests/Flotilla.Simulation/bugs/*.patch; do
+    name=$(basename "$patch" .patch)
+    if [ $# -gt 0 ]; then
+        wanted=no
+        for pick in "$@"; do
+            [[ $name == "$pick"* ]] && wanted=yes
+        done
+        [ "$wanted" = yes ] || continue
+    fi
+    sync_copy
+    if ! (cd "$scratch/tree" && patch -p1 -s --no-backup-if-mismatch <"$patch"); then
+        echo "$name: the patch no longer applies"
+        missed=$((missed + 1))
+        find "$scratch/tree" -name '*.rej' -o -name '*.orig' | xargs -r rm -f
+        continue
+    fi
+    if ! (cd "$scratch/tree" && dotnet build -c Release tests/Flotilla.Simulation -nologo -v quiet -p:TreatWarningsAsErrors=false </dev/null) >"$scratch/$name.log" 2>&1; then
+        echo "$name: does not build ($scratch/$name.log)"
+        missed=$((missed + 1))
+        continue
+    fi
+    if (cd "$scratch/tree" && dotnet exec tests/Flotilla.Simulation/bin/Release/net10.0/Flotilla.Simulation.dll "$limit" --until-failure </dev/null) >"$scratch/$name.log" 2>&1; then
+        echo "$name: NOT FOUND in seeds $limit"
+        missed=$((missed + 1))
+    else
+        echo "$name: found: $(head -n 1 "$scratch/$name.log" | cut -c1-160)"
+        found=$((found + 1))
+    fi
+done
+echo "$found found, $missed not"
+[ "$missed" -eq 0 ]

@@ -228,9 +228,16 @@ internal sealed class BenchRun(BenchPlan plan, FlotillaClient client, HistoryWri
         var before = new LatencyHistogram();
         long errorsBefore = 0;
         var to = from + (long)plan.Duration.TotalMicroseconds;
-        while (!stop.IsCancellationRequested && Now() < to)
+        for (var next = from + 1_000_000; !stop.IsCancellationRequested && Now() < to; next += 1_000_000)
         {
-            await PauseAsync(TimeSpan.FromMicroseconds(Math.Clamp(to - Now(), 0, 1_000_000 - ((Now() - from) % 1_000_000))), stop);
+            // A pause may end a moment early, and a line about that moment would say nothing.
+            var end = Math.Min(next, to);
+            do
+            {
+                await PauseAsync(TimeSpan.FromMicroseconds(Math.Max(0, end - Now())), stop);
+            }
+            while (Now() < end && !stop.IsCancellationRequested);
+
             var all = Merge(workers.SelectMany(w => new[] { w.Reads, w.Writes }));
             var second = Merge([all]);
             second.Subtract(before);

@@ -13,6 +13,9 @@ namespace Flotilla.Cluster.Tests;
 /// </summary>
 public sealed class FaultTests(ITestOutputHelper output)
 {
+    /// <summary>How long a process is stopped: several election timeouts.</summary>
+    private static readonly TimeSpan Pause = TimeSpan.FromSeconds(5);
+
     private static readonly int Rounds = int.Parse(Environment.GetEnvironmentVariable("FLOTILLA_FAULT_ROUNDS") ?? "2", CultureInfo.InvariantCulture);
 
     [Fact]
@@ -41,7 +44,7 @@ public sealed class FaultTests(ITestOutputHelper output)
             async (_, leader, load) =>
             {
                 leader.Pause();
-                await Task.Delay(TimeSpan.FromSeconds(5));
+                await Task.Delay(Pause);
                 leader.Continue();
                 await load.MoreWritesAsync(1000);
             });

@@ -91,7 +91,7 @@ public sealed class SimulationTests
         string[] faults =
         [
             "split", "isolate leader", "one-way cut", "mute or deaf", "bridge", "storm", "detours", "power loss", "kill", "power loss everywhere", "torn batch", "pause",
-            "slow disk", "stalled disk", "failed sync", "clock drift", "wall clock jump", "transfer", "false hint", "leader churn", "wipe", "fetch",
+            "slow disk", "stalled disk", "failed sync", "clock drift", "wall clock jump", "transfer", "false hint", "leader churn", "deposed leader", "wipe", "fetch",
         ];
         Assert.All(faults, fault => Assert.True(totals.GetValueOrDefault(fault) >= 5, $"{fault} happened {totals.GetValueOrDefault(fault)} times"));
         Assert.True(totals["elections"] > 2000, $"{totals["elections"]} elections");

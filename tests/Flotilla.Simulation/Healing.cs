@@ -40,7 +40,7 @@ internal sealed class Healing(World world, Workload.Workload workload)
             Serve(new ClientRequest(0, OperationKind.Get, key, null, 0, null, default, true, 0, world.Scheduler.NowUs), value);
         }
 
-        foreach (var hosted in world.Nodes.Where(n => !n.Wiped).SelectMany(n => n.Replicas))
+        foreach (var hosted in world.Nodes.SelectMany(n => n.Replicas).Where(r => !IsExcused(r)))
         {
             world.States.Check(hosted);
         }
@@ -49,10 +49,13 @@ internal sealed class Healing(World world, Workload.Workload workload)
         world.Scheduler.RunUntil(world.Scheduler.NowUs + ServeUs);
     }
 
+    /// <summary>A wiped node waits for a membership change; so does one that was late to its first start when a wiped one cannot vouch for it.</summary>
+    private bool IsExcused(HostedReplica r) => r.Node.Wiped || (!r.Replica.Raft.Admitted && world.Nodes.Any(n => n.Wiped));
+
     /// <summary>What keeps a shard from being healed; null if nothing does.</summary>
     private string? Obstacle(ShardGenesis shard)
     {
-        var replicas = world.Nodes.Where(n => !n.Wiped).Select(n => World.ReplicaOn(n, shard.Shard)).ToList();
+        var replicas = world.Nodes.Select(n => World.ReplicaOn(n, shard.Shard)).Where(r => !IsExcused(r)).ToList();
         var leaders = replicas.Where(r => r.Replica.Raft.Role == Role.Leader).ToList();
         if (leaders.Count != 1)
         {

@@ -57,8 +57,8 @@ public sealed record SimulationOptions
                 Raft = new RaftOptions
                 {
                     LogCacheBytes = chance.Hit(0.5) ? 2000 : 8 << 20,
-                    MaxAppendBytes = tight ? 80 + chance.Below(800) : 1 << 20,
-                    MaxInflightAppends = tight ? 1 + chance.Below(4) : 64,
+                    MaxAppendBytes = !tight ? 1 << 20 : chance.Hit(0.5) ? 1 : 80 + chance.Below(800),
+                    MaxInflightAppends = !tight ? 64 : chance.Hit(0.5) ? 1 : 1 + chance.Below(4),
                     MaxUncommittedBytes = chance.Hit(0.3) ? 4000 : 32 << 20,
                 },
             },

@@ -24,10 +24,22 @@ internal sealed class LeaderChurn
     public void Begin()
     {
         _world.Count("leader churn");
-        _left = (int)_chance.Between(2, 8);
+        _left = (int)_chance.Between(3, 16);
         if (Nemesis.Leading(_world, _chance) is { } leader)
         {
             Strike(leader);
+        }
+    }
+
+    /// <summary>Cuts off a leader that serves, while the others are told that it is dead: for some 300 ms there are two who believe that they lead.</summary>
+    public void Depose()
+    {
+        _world.Count("deposed leader");
+        _left = 0;
+        if (Nemesis.Leading(_world, _chance) is { } leader)
+        {
+            Isolate(leader);
+            SpreadRumour(leader);
         }
     }
 
@@ -37,7 +49,7 @@ internal sealed class LeaderChurn
         {
             _left--;
             var boot = leader.Node.Boot;
-            _world.Scheduler.After(_chance.Exponential(1500), () =>
+            _world.Scheduler.After(_chance.Exponential(2500), () =>
             {
                 if (!_stopped() && leader.Node.Up && leader.Node.Boot == boot)
                 {
@@ -56,13 +68,13 @@ internal sealed class LeaderChurn
             return;
         }
 
+        Isolate(node);
+    }
+
+    private void Isolate(SimulatedNode node)
+    {
         var cut = _world.Nodes.Where(n => n != node && !_world.Network.IsCut(node.Number, n.Number)).Select(n => n.Number).ToList();
         cut.ForEach(other => _world.Network.SetCut(node.Number, other, true));
-        if (_chance.Hit(0.5))
-        {
-            SpreadRumour(node);
-        }
-
         _world.Scheduler.After(_chance.Between(50_000, 1_500_000), () => cut.ForEach(other => _world.Network.SetCut(node.Number, other, false)));
     }
 

@@ -24,7 +24,7 @@ public sealed class Nemesis
         _links = new LinkFaults(world, _chance.Fork(), () => _stopped);
         _churn = new LeaderChurn(world, _chance.Fork(), () => _stopped);
         Quiet();
-        foreach (var (fault, weight) in _nodes.All().Concat(_links.All()).Append((_churn.Begin, 2)))
+        foreach (var (fault, weight) in _nodes.All().Concat(_links.All()).Append((_churn.Begin, 2)).Append((_churn.Depose, 2)))
         {
             // Every third kind sits this run out, so that the others get room.
             for (var i = 0; i < weight && !_chance.Hit(0.33); i++)

@@ -9,7 +9,9 @@ public sealed class NothingUnsyncedIsTold : Invariant
     /// <inheritdoc/>
     public override void Sending(HostedReplica hosted, NodeId to, Message message)
     {
-        if (message is AppendEntriesReply { Success: true } reply && reply.MatchIndex > hosted.DurableLog.Last)
+        // A disk that is in a later term already held those entries before, or writes both in one batch: to the leader of the
+        // older term that is the same as an answer which was long under way.
+        if (message is AppendEntriesReply { Success: true } reply && reply.Term == hosted.DurableState.Term && reply.MatchIndex > hosted.DurableLog.Last)
         {
             throw Broken($"{hosted.Name} acknowledges {reply.MatchIndex}, but its disk holds {hosted.DurableLog.Last}");
         }

@@ -49,7 +49,7 @@ public sealed class TourTests
     {
         await using var cluster = await TestCluster.StartAsync();
         var script = Path.Combine(Shell.Root, "tests", "Flotilla.Wire.Tests", "foreign", "kv_client.py");
-        var (exitCode, output, error) = Shell.Run("/usr/bin/python3", [script, $"127.0.0.1:{cluster.Nodes[1].RpcPort}"]);
+        var (exitCode, output, error) = Shell.Run("/usr/bin/python3", [script, "check", $"127.0.0.1:{cluster.Nodes[1].RpcPort}"]);
         Assert.True(exitCode == 0, output + error);
     }
 

@@ -14,14 +14,9 @@ namespace Flotilla.Storage;
 /// </summary>
 public sealed class Wal : IDisposable
 {
-    private readonly IDisk _disk;
     private readonly SegmentPool _pool;
     private readonly SegmentChain _chain;
-
-    // Guards the groups' durable state, which readers use while the appending thread changes it.
-    private readonly Lock _index = new();
-    private readonly Dictionary<GroupId, GroupLog> _groups;
-
+    private readonly GroupIndex _index;
     private readonly BatchWriter _batch = new();
     private readonly List<PendingChange> _changes = [];
     private readonly List<GroupLog> _dirty = [];
@@ -32,19 +27,12 @@ public sealed class Wal : IDisposable
 
     private Wal(IDisk disk, WalOptions options, WalRecovery.Result recovered)
     {
-        _disk = disk;
-        _groups = recovered.Groups;
+        _index = new GroupIndex(disk, recovered.Groups);
         _oldest = recovered.Oldest;
         _pool = new SegmentPool(disk, options.SegmentBytes, recovered.Free, recovered.LastNumber);
         var seed = options.GenerationSeed ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
         var owner = recovered.End?.Segment.Header.Owner ?? options.Owner ?? new SplitMix64(~seed).Next();
         _chain = new SegmentChain(_pool, options.SegmentBytes, seed, owner, recovered.Segments, recovered.End);
-        foreach (var group in _groups.Values)
-        {
-            group.Pending.Last = group.Last;
-            group.Pending.Released = group.Released;
-        }
-
         try
         {
             if (recovered.MustBegin)
@@ -64,7 +52,7 @@ public sealed class Wal : IDisposable
     }
 
     /// <summary>The groups that the log knows, in no order. For the appending thread.</summary>
-    public IEnumerable<GroupId> Groups => _groups.Keys;
+    public IEnumerable<GroupId> Groups => _index.Groups;
 
     /// <summary>Something is appended that a <see cref="Sync"/> must make durable before it may be acknowledged. For the appending thread.</summary>
     public bool MustSync { get; private set; }
@@ -100,24 +88,10 @@ public sealed class Wal : IDisposable
     }
 
     /// <summary>What was recovered of a group; <see cref="RaftRecovery.Empty"/> for one that was never here. Call it before the group's first <see cref="Append"/>.</summary>
-    public RaftRecovery Recovered(GroupId group)
-    {
-        lock (_index)
-        {
-            return _groups.TryGetValue(group, out var log)
-                ? new RaftRecovery(log.HardState, log.Identity, log.Last, [.. log.Terms])
-                : RaftRecovery.Empty;
-        }
-    }
+    public RaftRecovery Recovered(GroupId group) => _index.Recovered(group);
 
     /// <summary>The first entry of a group that <see cref="TryRead"/> can read: the next one to come if none is there. On any thread.</summary>
-    public LogIndex FirstIndex(GroupId group)
-    {
-        lock (_index)
-        {
-            return _groups.TryGetValue(group, out var log) ? log.FirstReadable : new LogIndex(1);
-        }
-    }
+    public LogIndex FirstIndex(GroupId group) => _index.FirstIndex(group);
 
     /// <summary>
     /// Encodes a persist effect into the batch to be written next. Payloads are copied. A persist that need not be synced
@@ -128,7 +102,7 @@ public sealed class Wal : IDisposable
     {
         ArgumentNullException.ThrowIfNull(persist);
         ThrowIfUnusable();
-        var log = LogOf(group);
+        var log = _index.GetOrAdd(group);
         AppendEntries(log, persist.Entries);
         if (persist.HardState is { } hardState)
         {
@@ -177,36 +151,7 @@ public sealed class Wal : IDisposable
     public bool TryRead(GroupId group, LogIndex from, LogIndex through, int maxBytes, List<Entry> into)
     {
         ArgumentNullException.ThrowIfNull(into);
-        var next = from;
-        long budget = Math.Max(1, maxBytes);
-        var none = into.Count;
-        var changes = -1;
-        while (next <= through && budget > 0)
-        {
-            Run run;
-            lock (_index)
-            {
-                if (!_groups.TryGetValue(group, out var log) || (changes >= 0 && changes != log.Changes) || !log.TryFind(next, out run))
-                {
-                    break;
-                }
-
-                changes = log.Changes;
-                run.Segment.Pin();
-            }
-
-            try
-            {
-                using var reader = new RunReader(_disk, group, run);
-                next = reader.Read(next, through, ref budget, into, none);
-            }
-            finally
-            {
-                run.Segment.Unpin();
-            }
-        }
-
-        return next > from;
+        return _index.TryRead(group, from, through, maxBytes, into);
     }
 
     /// <summary>
@@ -218,7 +163,7 @@ public sealed class Wal : IDisposable
     public void Release(GroupId group, LogIndex through)
     {
         ThrowIfUnusable();
-        var log = LogOf(group);
+        var log = _index.GetOrAdd(group);
         if (through <= log.Pending.Released)
         {
             return;
@@ -326,7 +271,7 @@ public sealed class Wal : IDisposable
             BeginSegment(_batch.Length + oldestRecordBytes);
         }
 
-        var oldest = OldestNeeded();
+        var oldest = _index.OldestLive(_chain.Segments) ?? _chain.End.Segment.Sequence;
         if (oldest > _oldest)
         {
             _batch.AddOldest(oldest);
@@ -334,9 +279,11 @@ public sealed class Wal : IDisposable
 
         var offset = _chain.Write(_batch, BatchKind.Data);
         _oldest = Math.Max(_oldest, oldest);
-        Publish(offset);
+        _index.Publish(_changes, _dirty, _chain.End.Segment, offset);
         Retire();
         _batch.Clear();
+        _changes.Clear();
+        _dirty.Clear();
         _vouched = false;
         MustSync = false;
     }
@@ -345,97 +292,15 @@ public sealed class Wal : IDisposable
     private void BeginSegment(int roomBytes)
     {
         var head = new BatchWriter();
-        var next = _chain.NextSequence;
-        ulong oldest = next;
-        lock (_index)
-        {
-            foreach (var log in _groups.Values)
-            {
-                head.AddHardState(log.Id, log.HardState);
-                if (log.Identity != IdentityState.Empty)
-                {
-                    head.AddIdentity(log.Id, log.Identity);
-                }
-
-                if (log.Last > LogIndex.Zero)
-                {
-                    head.AddLast(log.Id, log.Last, log.LastTerm);
-                }
-
-                if (log.Released > LogIndex.Zero)
-                {
-                    head.AddReleased(log.Id, log.Released);
-                }
-            }
-
-            if (_chain.Segments.Count > 0)
-            {
-                oldest = Math.Min(next, _chain.OldestLive() ?? next);
-            }
-        }
-
+        _index.AddSmallStates(head);
+        var oldest = _index.OldestLive(_chain.Segments) ?? _chain.NextSequence;
         head.AddOldest(oldest);
         _chain.Begin(head, roomBytes);
         _oldest = Math.Max(_oldest, oldest);
         Retire();
     }
 
-    private ulong OldestNeeded()
-    {
-        lock (_index)
-        {
-            return _chain.OldestLive() ?? _chain.End.Segment.Sequence;
-        }
-    }
-
     private void Retire() => _chain.Retire(_oldest);
-
-    // From here on readers see what has become durable.
-    private void Publish(long offset)
-    {
-        lock (_index)
-        {
-            foreach (var change in _changes)
-            {
-                if (change.Count == 0)
-                {
-                    change.Log.Release(change.Index);
-                }
-                else
-                {
-                    change.Log.Publish(change.Index, change.Count, change.Term, _chain.End.Segment, offset + change.Offset);
-                }
-            }
-
-            foreach (var log in _dirty)
-            {
-                log.HardState = log.Pending.HardState ?? log.HardState;
-                log.Identity = log.Pending.Identity ?? log.Identity;
-                log.Pending.HardState = null;
-                log.Pending.Identity = null;
-                log.Pending.IsListed = false;
-            }
-        }
-
-        _changes.Clear();
-        _dirty.Clear();
-    }
-
-    private GroupLog LogOf(GroupId group)
-    {
-        if (_groups.TryGetValue(group, out var log))
-        {
-            return log;
-        }
-
-        log = new GroupLog(group);
-        lock (_index)
-        {
-            _groups.Add(group, log);
-        }
-
-        return log;
-    }
 
     private void MarkDirty(GroupLog log)
     {
@@ -454,7 +319,4 @@ public sealed class Wal : IDisposable
             throw new IOException("The log failed before and takes no more writes: " + _failure.Message, _failure);
         }
     }
-
-    // Entries, or (Count 0) a release, to be published once the batch is durable. Offset counts from the start of the batch.
-    private readonly record struct PendingChange(GroupLog Log, LogIndex Index, int Count, Term Term, int Offset);
 }

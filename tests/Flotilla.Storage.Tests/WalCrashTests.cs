@@ -16,7 +16,9 @@ public sealed class WalCrashTests
     [Fact]
     public void Nothing_synced_is_lost_and_nothing_unwritten_appears_over_hundreds_of_seeds_of_crashes()
     {
-        for (ulong seed = 1; seed <= 400; seed++)
+        // FLOTILLA_WAL_SEEDS=20000 runs more.
+        var seeds = ulong.Parse(Environment.GetEnvironmentVariable("FLOTILLA_WAL_SEEDS") ?? "400");
+        for (ulong seed = 1; seed <= seeds; seed++)
         {
             try
             {
@@ -47,7 +49,7 @@ public sealed class WalCrashTests
             try
             {
                 underWay = null;
-                Work(wal, ref durable, ref underWay, ref random);
+                Work(wal, disk, ref durable, ref underWay, ref random);
                 if (random.Chance(0.3))
                 {
                     wal.Dispose();
@@ -56,7 +58,7 @@ public sealed class WalCrashTests
                 // Neither closed nor out of power: the process is killed, and what was appended last was never written.
                 disk.Kill();
             }
-            catch (PowerOffException)
+            catch (IOException e) when (IsSimulated(e))
             {
                 Die(disk, ref random);
             }
@@ -65,7 +67,7 @@ public sealed class WalCrashTests
         using var last = OpenUnderFire(disk, options, ref random, ref durable, ref underWay);
     }
 
-    private static void Work(Wal wal, ref WalModel durable, ref WalModel? underWay, ref SplitMix64 random)
+    private static void Work(Wal wal, SimulatedDisk disk, ref WalModel durable, ref WalModel? underWay, ref SplitMix64 random)
     {
         var next = durable.Copy();
         var rounds = 5 + random.Below(40);
@@ -87,6 +89,11 @@ public sealed class WalCrashTests
             }
 
             underWay = next.Copy();
+            if (random.Chance(0.02))
+            {
+                disk.Fail(DiskOperation.Sync);
+            }
+
             wal.Sync();
             durable = underWay;
             underWay = null;
@@ -106,6 +113,10 @@ public sealed class WalCrashTests
             {
                 disk.PowerOffAfter(random.Below(10));
             }
+            else if (attempt < 5 && random.Chance(0.1))
+            {
+                disk.Fail(DiskOperation.Sync);
+            }
 
             try
             {
@@ -124,12 +135,14 @@ public sealed class WalCrashTests
                 underWay = null;
                 return wal;
             }
-            catch (PowerOffException)
+            catch (IOException e) when (IsSimulated(e))
             {
                 Die(disk, ref random);
             }
         }
     }
+
+    private static bool IsSimulated(IOException e) => e is PowerOffException || e.Message.StartsWith("Simulated failure", StringComparison.Ordinal);
 
     // Sometimes only the process dies: what it wrote is seen by the next one, and is lost if the power fails after that.
     private static void Die(SimulatedDisk disk, ref SplitMix64 random)

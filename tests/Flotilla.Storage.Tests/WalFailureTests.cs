@@ -137,6 +137,26 @@ public sealed class WalFailureTests
     }
 
     [Fact]
+    [Trait("Hazard", "15")]
+    public void A_file_whose_name_was_not_durable_when_the_process_died_is_named_durably_before_it_is_used()
+    {
+        // Seed 375 of the crash test: killed between the creation of the first file and the sync of the directory.
+        for (ulong seed = 0; seed < 20; seed++)
+        {
+            var disk = new SimulatedDisk();
+            disk.PowerOffAfter(3);
+            _ = Assert.Throws<PowerOffException>(() => Wal.Open(disk, Small));
+            disk.Kill();
+            var wal = Wal.Open(disk, Small);
+            wal.Append(G, Workload.Vote(1, "n1"));
+            wal.Sync();
+            disk.Crash(seed);
+            using var again = Wal.Open(disk, Small);
+            Assert.Equal(new NodeId("n1"), again.Recovered(G).HardState.VotedFor);
+        }
+    }
+
+    [Fact]
     [Trait("Hazard", "16")]
     public void A_full_disk_stops_the_log_and_harms_nothing_in_it()
     {

@@ -95,20 +95,6 @@ internal sealed class SegmentChain : IDisposable
         _end = new LogEnd(segment, first.Length, checksum);
     }
 
-    /// <summary>The oldest segment that holds entries still needed, or null. Call under the lock of the index.</summary>
-    public ulong? OldestLive()
-    {
-        foreach (var segment in _segments)
-        {
-            if (segment.LiveRuns > 0)
-            {
-                return segment.Sequence;
-            }
-        }
-
-        return null;
-    }
-
     /// <summary>
     /// Recycles the segments before <paramref name="oldest"/>, once no reader is in them. That they are not needed must be
     /// durable, or the next recovery would miss them.

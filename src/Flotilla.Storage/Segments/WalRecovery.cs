@@ -13,6 +13,7 @@ internal sealed class WalRecovery : IDisposable
     private readonly IDisk _disk;
     private readonly WalOptions _options;
     private readonly List<SegmentFile> _free = [];
+    private readonly List<SegmentFile> _blank = [];
     private readonly List<SegmentFile> _opened = [];
     private readonly List<(Segment Segment, uint Seed)> _found = [];
     private readonly LogReplay _replay = new();
@@ -133,6 +134,7 @@ internal sealed class WalRecovery : IDisposable
                     _free.Add(file);
                     break;
                 default:
+                    _blank.Add(file);
                     _free.Add(file);
                     break;
             }
@@ -153,7 +155,9 @@ internal sealed class WalRecovery : IDisposable
             throw new WalCorruptException($"{_disk.PathOf("")} holds no log, but this node has had one. {Advice}");
         }
 
-        WipeUnfinished();
+        // The files that were found are used next, and a process that died may not have lived to make their names durable.
+        _disk.SyncDirectory();
+        WipeBlank();
         return new Result([], [], _free, _lastNumber, 1, null, MustBegin: true);
     }
 
@@ -185,14 +189,24 @@ internal sealed class WalRecovery : IDisposable
         return _found.Count == 0;
     }
 
-    // Its sequence number is used again, and two segments must never bear the same.
-    private void WipeUnfinished()
+    /// <summary>
+    /// Makes durable that the files that are no segments are none, before a sequence number is used again. The zeros that
+    /// were read may be in the page cache only, with an old header beneath them: that of a segment that was only begun, and
+    /// whose wiping did not reach the disk. After a power loss two segments would bear one number.
+    /// </summary>
+    private void WipeBlank()
     {
         if (_unfinished is not null)
         {
-            _unfinished.Slot.File.Write(0, new byte[SegmentHeader.Bytes]);
-            _unfinished.Slot.File.Sync();
+            _blank.Add(_unfinished.Slot);
             _free.Add(_unfinished.Slot);
+        }
+
+        var zeros = new byte[SegmentHeader.Bytes];
+        foreach (var file in _blank)
+        {
+            file.File.Write(0, zeros);
+            file.File.Sync();
         }
     }
 
@@ -258,7 +272,7 @@ internal sealed class WalRecovery : IDisposable
         WriteAgain(last.Slot.File, end);
         last.Slot.File.Sync();
         _disk.SyncDirectory();
-        WipeUnfinished();
+        WipeBlank();
         return new Result(_replay.Groups, [.. _found.Select(static f => f.Segment)], _free, _lastNumber, _replay.Oldest, new LogEnd(last, end, checksum), MustBegin: !clean);
     }
 

@@ -229,6 +229,12 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
 
     private void OnRoleChanged(ReplicaView view)
     {
+        if (view.SeatIsTaken)
+        {
+            _log.SeatIsTaken(view.Shard);
+            return;
+        }
+
         _log.RoleChanged(view.Shard, view.Role, view.Term.Value, view.Leader);
         if (view.Role == Role.Leader)
         {

@@ -96,7 +96,7 @@ internal sealed class ClusterState
             var leader = route.Leader;
             // A leader that is gone is shown as none: a stale name would tell an operator that the shard serves.
             var shown = !leader.Leader.IsNone && IsAlive(leader.Leader) ? leader.Leader : default;
-            shards.Add(new ShardView(route.Shard, "active", "raft", shown, leader.Term, route.Voters, NoNodes, NoNodes, route.Ranges, leader.Term.Value.ToString()));
+            shards.Add(new ShardView(route.Shard, "active", "raft", shown, leader.Term, route.Voters, NoNodes, route.Voters, route.Ranges, leader.Term.Value.ToString()));
             if (route.Local is { } hosted)
             {
                 local.Add(hosted.View);

@@ -48,6 +48,9 @@ internal sealed class HostedReplica
     /// <summary>The WAL thread's own: <see cref="Appended"/> has not been reported yet.</summary>
     public bool ReportDue { get; set; }
 
+    /// <summary>It has been told that another data directory holds its seat, and the view does not say so yet.</summary>
+    public bool LostItsSeat => Replica.Raft.SeatIsTaken && !_view.SeatIsTaken;
+
     /// <summary>What this replica looked like a moment ago. Any thread.</summary>
     public ReplicaView View => _view;
 
@@ -66,6 +69,6 @@ internal sealed class HostedReplica
         var raft = Replica.Raft;
         return new ReplicaView(
             Genesis.Shard, raft.Role, raft.Term, raft.Leader, raft.CommitIndex, Replica.LastApplied, raft.Log.LastIndex, default,
-            Genesis.Voters, NoNodes, raft.Admitted, Replica.Records.Count, Replica.Records.Bytes);
+            Genesis.Voters, NoNodes, raft.Admitted, Replica.Records.Count, Replica.Records.Bytes, raft.SeatIsTaken);
     }
 }

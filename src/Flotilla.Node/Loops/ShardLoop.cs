@@ -220,7 +220,7 @@ internal sealed class ShardLoop
         {
             hosted.Touched = false;
             var output = hosted.Output = hosted.Replica.Flush(clock);
-            var changed = false;
+            var changed = hosted.LostItsSeat;
             foreach (var effect in output.Effects)
             {
                 changed |= Carry(hosted, effect);

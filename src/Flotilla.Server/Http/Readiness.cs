@@ -27,7 +27,7 @@ internal static class Readiness
         {
             foreach (var replica in view.Local)
             {
-                Say(replica.Admitted, $"shard-{replica.Shard}-admitted", "this replica may not vote yet: it waits for the others");
+                Say(replica.Admitted, $"shard-{replica.Shard}-admitted", replica.SeatIsTaken ? "seat taken: another data directory holds this node's seat, so this replica takes no part; put the old directory back" : "this replica may not vote yet: all first replicas of a new shard must have been up together once");
                 Say(!replica.Leader.IsNone, $"shard-{replica.Shard}-leader", "no leader known");
             }
         }

@@ -27,7 +27,8 @@ internal static class PageMerger
                 {
                     if (pages[i].More)
                     {
-                        next = merged.Count > 0 ? Successor(merged[^1].Key) : null;
+                        // A page that has more holds at least one record, and all of it has been merged.
+                        next = Successor(merged[^1].Key);
                         return merged;
                     }
 

@@ -66,6 +66,9 @@ wait_for() {
 measure() {
     local system=$1 n
     "start_$system"
+    # Both systems are warm before the first figure: caches filled, and code compiled where there is a compiler.
+    "${load[@]}" "$system" "$endpoints" put 64 8 "$(IFS=,; echo "${pids[*]}")" >/dev/null
+    "${load[@]}" "$system" "$endpoints" get 64 4 "$(IFS=,; echo "${pids[*]}")" >/dev/null
     for n in "${clients[@]}"; do
         "${load[@]}" "$system" "$endpoints" put "$n" "$seconds" "$(IFS=,; echo "${pids[*]}")" | tee -a "$work/results" >&2
     done

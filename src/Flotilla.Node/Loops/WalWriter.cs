@@ -24,6 +24,7 @@ internal sealed class WalWriter
     private bool _sleeping;
     private bool _stopping;
     private volatile bool _failed;
+    private int _preparing;
 
     /// <summary>A writer for an open log.</summary>
     /// <param name="wal">The log; the writer's thread owns it until <see cref="Stop"/> has returned.</param>
@@ -39,6 +40,7 @@ internal sealed class WalWriter
     public void Start(Action<List<OutboundMessage>> send)
     {
         _send = send;
+        PrepareSpare();
         _thread.Start();
     }
 
@@ -150,6 +152,7 @@ internal sealed class WalWriter
             var start = Stopwatch.GetTimestamp();
             _wal.Sync();
             NodeMetrics.SyncSeconds.Record(Stopwatch.GetElapsedTime(start).TotalSeconds);
+            PrepareSpare();
         }
 
         if (_failed)
@@ -193,6 +196,35 @@ internal sealed class WalWriter
             }
 
             loop.Inbox.PostAll(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_reports));
+        }
+    }
+
+    /// <summary>
+    /// Has the next segment's file filled with zeros on the thread pool before it is needed, so that no sync has to wait for
+    /// that. One at a time.
+    /// </summary>
+    private void PrepareSpare()
+    {
+        if (_wal.WantsSpare && Interlocked.Exchange(ref _preparing, 1) == 0)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(static writer => writer.FillSpare(), this, preferLocal: false);
+        }
+    }
+
+    private void FillSpare()
+    {
+        try
+        {
+            _wal.PrepareSpare();
+        }
+        catch (Exception e) when (e is IOException or ObjectDisposedException)
+        {
+            // Nothing is lost: a full disk is foreseen by the disk watch, and a disk that fails does so again, and fatally,
+            // when the log needs the segment; or the node is stopping.
+        }
+        finally
+        {
+            Volatile.Write(ref _preparing, 0);
         }
     }
 

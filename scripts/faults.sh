@@ -7,4 +7,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 dotnet build -c Release -v q -nologo tests/Flotilla.Cluster.Tests
 export FLOTILLA_FAULT_ROUNDS=${1:-10} FLOTILLA_FAULT_GAPS=1
-exec dotnet run -c Release --no-build --project tests/Flotilla.Cluster.Tests -- -class Flotilla.Cluster.Tests.FaultTests -showliveoutput on -parallel none
+exec dotnet run -c Release --no-build --project tests/Flotilla.Cluster.Tests -- -class Flotilla.Cluster.Tests.FaultTests -showliveoutput -parallel none

@@ -63,7 +63,7 @@ public sealed class Loading
         using var stop = new CancellationTokenSource();
         server.Script = _ =>
         {
-            if (server.Applied.Count == 700)
+            if (server.Applied.Count >= 700)
             {
                 stop.Cancel();
             }

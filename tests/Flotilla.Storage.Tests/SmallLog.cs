@@ -88,7 +88,7 @@ internal sealed class SmallLog
         }
         catch (WalCorruptException e)
         {
-            Assert.Contains("move its whole data directory away", e.Message, StringComparison.Ordinal);
+            Assert.Contains("Keep its data directory as it is", e.Message, StringComparison.Ordinal);
             return null;
         }
 

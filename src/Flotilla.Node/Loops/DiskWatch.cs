@@ -21,7 +21,7 @@ internal sealed class DiskWatch(Func<long> freeBytes, long reserve, Action<Excep
     /// <summary>The reserve: as much as the log takes for itself ahead of use, and once more for what peers send meanwhile.</summary>
     public static long ReserveFor(WalOptions options) => 4 * options.SegmentBytes;
 
-    /// <summary>Starts to watch. <paramref name="handOver"/> is called each time that the disk becomes too full.</summary>
+    /// <summary>Starts to watch. <paramref name="handOver"/> is called at each look while the disk is too full; it does nothing for what this node does not lead.</summary>
     public void Start(Action handOver)
     {
         _handOver = handOver;
@@ -56,12 +56,17 @@ internal sealed class DiskWatch(Func<long> freeBytes, long reserve, Action<Excep
         {
             _isLow = true;
             log.DiskLow(free, reserve);
-            _handOver?.Invoke();
         }
         else if (_isLow && free > reserve + (reserve / 4))
         {
             _isLow = false;
             log.DiskRecovered(free);
+        }
+
+        // At every look: it may have been elected since, or its last successor may not have made it.
+        if (_isLow)
+        {
+            _handOver?.Invoke();
         }
     }
 }

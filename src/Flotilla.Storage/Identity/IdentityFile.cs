@@ -152,6 +152,6 @@ public static class IdentityFile
     private static string Checksum(ReadOnlySpan<byte> bytes) => Crc32C.Compute(0, bytes).ToString("x8", CultureInfo.InvariantCulture);
 
     private static DataDirectoryException Damaged(string path, string why) => new(
-        $"{path} is damaged ({why}). Without it nobody can tell which votes this node has given. To rebuild the node from its peers, "
-        + "move its whole data directory away and start it with an empty one.");
+        $"{path} is damaged ({why}). Without it nobody can tell which votes this node has given. Restore the file, or keep "
+        + "the directory as it is: its shards go on with their other voters, and an empty one takes no part until its seat is given to it, which needs membership changes.");
 }

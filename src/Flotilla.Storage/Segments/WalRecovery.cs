@@ -318,6 +318,7 @@ internal sealed class WalRecovery : IDisposable
         new($"The log is damaged: {_disk.PathOf(file.Name)}, offset {offset}: {what}. No crash explains this. {Advice}");
 
     private const string Advice =
-        "The node does not start, since it may have forgotten votes and acknowledged writes. To rebuild its replicas from their peers, "
-        + "move its whole data directory away (never a part of it), and start it with an empty one: it is given a new incarnation, which the cluster admits.";
+        "The node does not start, since it may have forgotten votes and acknowledged writes. Keep its data directory as it is: its shards go on with "
+        + "their other voters. Restore the directory from before the damage only if nothing was written since; an empty one takes no part until the "
+        + "node's seat is given to it, which needs membership changes. Never move the directories of two nodes of a cluster away.";
 }

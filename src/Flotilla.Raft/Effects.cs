@@ -22,13 +22,20 @@ public abstract record Effect
     /// <summary>
     /// Make durable, in one piece and after all earlier persists of this group. If <paramref name="Entries"/> is not empty,
     /// every stored entry from the first one's index on is replaced. Report <see cref="Raft.Persisted"/> when done.
+    /// With <paramref name="ResetTo"/> the whole stored log is forgotten first, all in the same piece.
     /// </summary>
     /// <param name="Sequence">The number to report.</param>
     /// <param name="HardState">The new hard state, or null if it did not change.</param>
     /// <param name="Identity">The new identity state, or null if it did not change.</param>
     /// <param name="Entries">Consecutive entries to append.</param>
-    /// <param name="MustSync">False when only the commit hint moved: written whenever something else is, with no sync of its own.</param>
-    public sealed record Persist(PersistSequence Sequence, HardState? HardState, IdentityState? Identity, IReadOnlyList<Entry> Entries, bool MustSync) : Effect;
+    /// <param name="MustSync">False when only the commit hint moved: written whenever something else is, with no sync of its own. True with <paramref name="ResetTo"/>.</param>
+    /// <param name="ResetTo">
+    /// Normally null. Otherwise a snapshot was installed: forget every stored entry, also a conflicting suffix behind it (hazard 24);
+    /// the log begins behind <see cref="LogBase.Index"/>, whose term is <see cref="LogBase.Term"/>; then append <paramref name="Entries"/>.
+    /// The snapshot must be durable before. Never below what the log has released or was reset to.
+    /// </param>
+    public sealed record Persist(
+        PersistSequence Sequence, HardState? HardState, IdentityState? Identity, IReadOnlyList<Entry> Entries, bool MustSync, LogBase? ResetTo = null) : Effect;
 
     /// <summary>Send a message, not before persist <paramref name="After"/> is durable (0: at once).</summary>
     public sealed record Send(NodeId To, Message Message, PersistSequence After) : Effect;

@@ -34,10 +34,26 @@ public sealed record RaftOptions
 /// <summary>What a replica finds on its disk at a start.</summary>
 /// <param name="HardState">Term, vote and commit hint; all zero for an empty directory.</param>
 /// <param name="Identity">The identity state.</param>
-/// <param name="LastIndex">The last durable entry, or 0.</param>
-/// <param name="TermStarts">Where each term of the durable log begins, in order: (first index, term).</param>
-public sealed record RaftRecovery(HardState HardState, IdentityState Identity, LogIndex LastIndex, IReadOnlyList<(LogIndex First, Term Term)> TermStarts)
+/// <param name="LastIndex">The last durable entry, or <see cref="LogBase.Index"/> of <paramref name="Base"/> if there is none.</param>
+/// <param name="TermStarts">
+/// Where each term of the durable log begins, in order: (first index, term). If the term of <paramref name="Base"/> is known and
+/// its index is not 0, the first one is the term that holds that index, so it may begin at or below it.
+/// </param>
+/// <param name="Base">What is released or reset to: the log holds the entries in (<c>Base.Index</c>, <paramref name="LastIndex"/>]. Its term is 0 if the log doesn't know it; then the snapshot does.</param>
+/// <param name="BytesAboveCommit">The <see cref="Entry.Cost"/> of the recovered entries above <c>HardState.Commit</c>, in bytes (hazard 63).</param>
+/// <param name="Configurations">All recovered entries of kind <see cref="EntryKind.Configuration"/>, in order; replaced and released ones are left out.</param>
+public sealed record RaftRecovery(
+    HardState HardState,
+    IdentityState Identity,
+    LogIndex LastIndex,
+    IReadOnlyList<(LogIndex First, Term Term)> TermStarts,
+    LogBase Base = default,
+    long BytesAboveCommit = 0,
+    IReadOnlyList<Entry>? Configurations = null)
 {
     /// <summary>The recovery of an empty directory.</summary>
     public static RaftRecovery Empty { get; } = new(default, IdentityState.Empty, default, []);
+
+    /// <summary>All recovered entries of kind <see cref="EntryKind.Configuration"/>, in order; replaced and released ones are left out.</summary>
+    public IReadOnlyList<Entry> Configurations { get; init; } = Configurations ?? [];
 }

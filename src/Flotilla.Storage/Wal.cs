@@ -102,6 +102,11 @@ public sealed class Wal : IDisposable
     {
         ArgumentNullException.ThrowIfNull(persist);
         ThrowIfUnusable();
+        if (persist.ResetTo is not null)
+        {
+            throw new ArgumentException("The log does not carry out resets yet.", nameof(persist));
+        }
+
         var log = _index.GetOrAdd(group);
         AppendEntries(log, persist.Entries);
         if (persist.HardState is { } hardState)

@@ -1,0 +1,67 @@
+using Flotilla.Raft;
+using Flotilla.Storage.Disk;
+
+namespace Flotilla.Storage.Snapshots;
+
+/// <summary>Decides at a start whether a group's log and its newest snapshot fit together, and words what to do if they don't.</summary>
+internal static class SnapshotFit
+{
+    private const string Advice =
+        "Rebuild this node from its peers: stop it, move its data directory away, and start it again; the new directory takes no part until the node's seat is given to it. "
+        + "Never do so on two nodes of a cluster at once. Keep the old directory until the node is whole again.";
+
+    public static SnapshotCorruptException Corrupt(IDisk disk, string name, long offset, string what) =>
+        new($"The snapshot is damaged: {disk.PathOf(name)}, offset {offset}: {what}. No crash explains this. {Advice}");
+
+    /// <summary>See <see cref="SnapshotStore.Reconcile"/>.</summary>
+    public static LogBase? Check(IDisk disk, GroupId group, SnapshotInfo? latest, RaftRecovery recovered)
+    {
+        var begin = recovered.Base;
+        if (latest is null)
+        {
+            return begin.Index == LogIndex.Zero ? null : throw Missing(disk, group, latest, begin);
+        }
+
+        if (latest.Index < begin.Index)
+        {
+            throw Missing(disk, group, latest, begin);
+        }
+
+        var snapshot = new LogBase(latest.Index, latest.Term);
+        if (latest.Index == begin.Index)
+        {
+            return begin.Term == Term.Zero || begin.Term == latest.Term ? null
+                : throw Corrupt(disk, latest.FileName, 0, $"it says that the term of entry {latest.Index} is {latest.Term}, but group {group}'s log begins behind it with {begin}");
+        }
+
+        if (latest.Index > recovered.LastIndex)
+        {
+            // Installed, and the crash came before the log was reset. All that the log holds is in the snapshot, or conflicts with it.
+            return snapshot;
+        }
+
+        // The log reaches beyond the snapshot. If it holds the same entry at that index it goes on; else what follows conflicts.
+        return TermAt(recovered, latest.Index) == latest.Term ? null : snapshot;
+    }
+
+    private static Term TermAt(RaftRecovery recovered, LogIndex index)
+    {
+        var term = Term.Zero;
+        foreach (var (first, of) in recovered.TermStarts)
+        {
+            term = first <= index ? of : term;
+        }
+
+        return term;
+    }
+
+    private static SnapshotMissingException Missing(IDisk disk, GroupId group, SnapshotInfo? latest, LogBase begin)
+    {
+        // The id is not known, so the name is given up to it.
+        var expected = $"{group.Value:x16}-{begin.Index.Value:D20}-*";
+        var found = latest is null ? "there is none of this group" : $"the newest of this group, {disk.PathOf(latest.FileName)}, includes entries up to {latest.Index} only";
+        return new SnapshotMissingException(
+            $"A snapshot is missing: the log of group {group} begins behind entry {begin.Index}, so {disk.PathOf(expected)} or a later one must be there, but {found}. "
+            + $"Put the file back if it was moved. Otherwise: {Advice}");
+    }
+}

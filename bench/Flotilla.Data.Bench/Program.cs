@@ -27,3 +27,4 @@ for (var i = 0; i < tree.Count; i++)
 
 Console.WriteLine();
 Bench.Snapshots(data, print: true);
+Bench.Load(data);

@@ -26,7 +26,18 @@ public sealed class BTree : IRecordStore
     {
     }
 
-    internal BTree(TreeLimits limits) => _writer = new TreeWriter(limits);
+    internal BTree(TreeLimits limits)
+        : this(limits, Leaf.Empty(TreeWriter.FirstEdit), 0, 0)
+    {
+    }
+
+    /// <summary>A tree over nodes of the first edit, which nobody else uses.</summary>
+    internal BTree(TreeLimits limits, Node root, long count, long bytes)
+    {
+        _writer = new TreeWriter(limits, root);
+        Count = count;
+        Bytes = bytes;
+    }
 
     /// <inheritdoc/>
     public long Count { get; private set; }

@@ -41,6 +41,16 @@ internal sealed class Inner : Node
         return root;
     }
 
+    /// <summary>A node over these children with these separators between them.</summary>
+    public static Inner Of(long edit, int fanout, ReadOnlySpan<Node> children, ReadOnlySpan<byte[]> separators)
+    {
+        var node = new Inner(edit, fanout) { Count = children.Length };
+        children.CopyTo(node._children);
+        separators.CopyTo(node._separators);
+        node.RefreshHeads();
+        return node;
+    }
+
     /// <summary>A child.</summary>
     public Node Child(int index) => _children[index];
 

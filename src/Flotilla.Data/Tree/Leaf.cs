@@ -182,10 +182,10 @@ internal sealed partial class Leaf : Node
         }
     }
 
-    /// <summary>Goes to a smaller page if this one is larger than need be by more than a step. The owning edit only.</summary>
-    public void Shrink(PagePool pool)
+    /// <summary>Goes to a smaller page if this one is larger than need be by more than <paramref name="spareBytes"/>. The owning edit only.</summary>
+    public void Shrink(PagePool pool, int spareBytes)
     {
-        if (_page.Length - pool.Fit(UsedBytes) > pool.StepBytes)
+        if (_page.Length - pool.Fit(UsedBytes) > spareBytes)
         {
             Repage(UsedBytes, pool);
         }

@@ -4,21 +4,24 @@ namespace Flotilla.Data.Tree;
 /// Changes a tree: finds the leaf, makes the way to it the current edit's own, edits the page, and splits, merges or
 /// evens out nodes where that leaves one too full or too empty.
 /// </summary>
-internal sealed class TreeWriter(TreeLimits limits)
+internal sealed class TreeWriter(TreeLimits limits, Node root)
 {
+    /// <summary>The edit of a tree that no snapshot was ever taken of.</summary>
+    public const long FirstEdit = 1;
+
     private readonly PagePool _pool = new(limits.PageBytes);
 
     // The way from the root to the leaf at hand: inner nodes, and which child was taken in each.
     private Inner[] _path = new Inner[8];
     private int[] _taken = new int[8];
     private int _depth;
-    private long _edit = 1;
+    private long _edit = FirstEdit;
 
     /// <summary>The sizes that the tree is built to.</summary>
     public TreeLimits Limits => limits;
 
     /// <summary>The root, to read from.</summary>
-    public Node Root { get; private set; } = Leaf.Empty(1);
+    public Node Root { get; private set; } = root;
 
     /// <summary>From now on no node that exists already is changed.</summary>
     public void BeginEdit() => _edit++;
@@ -266,7 +269,7 @@ internal sealed class TreeWriter(TreeLimits limits)
         }
         else
         {
-            leaf.Shrink(_pool);
+            leaf.Shrink(_pool, _pool.StepBytes);
         }
     }
 

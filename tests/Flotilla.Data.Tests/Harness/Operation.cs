@@ -11,6 +11,7 @@ public enum OperationKind
     VisitPrefix,
     Snapshot,
     ForgetSnapshot,
+    Reload,
 }
 
 /// <summary>

@@ -58,7 +58,7 @@ internal static class ScriptRunner
         {
             for (; step < script.Count; step++)
             {
-                model = Step(tree, model, snapshots, script[step], step);
+                model = Step(ref tree, limits, model, snapshots, script[step], step);
                 if (step % 64 == 0)
                 {
                     Validate(tree, everyLeafFilled);
@@ -90,7 +90,8 @@ internal static class ScriptRunner
     }
 
     private static ImmutableSortedDictionary<byte[], Expected> Step(
-        BTree tree,
+        ref BTree tree,
+        TreeLimits limits,
         ImmutableSortedDictionary<byte[], Expected> model,
         List<(IRecordView View, ImmutableSortedDictionary<byte[], Expected> Model, int Step)> snapshots,
         Operation operation,
@@ -151,9 +152,24 @@ internal static class ScriptRunner
 
                 return model;
 
+            case OperationKind.Reload:
+                tree = Reloaded(tree, limits);
+                return model;
+
             default:
                 throw new NotSupportedException($"{operation.Kind}");
         }
+    }
+
+    private static BTree Reloaded(IRecordView view, TreeLimits limits)
+    {
+        var loader = new BTreeLoader(limits);
+        foreach (var record in Model.Gather(view, [], []))
+        {
+            loader.Add(record.Key.Span, record.Value.Span, record.Version, record.ExpiresAtMs);
+        }
+
+        return loader.Finish();
     }
 
     private static void MustBe(bool expected, bool actual, string what)

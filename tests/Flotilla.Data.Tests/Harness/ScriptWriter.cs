@@ -58,7 +58,8 @@ public sealed class ScriptWriter(int seed, Keys keys, int maxValueLength)
             < 60 => Plain(OperationKind.Visit, Key(newPercent: 30)),
             < 75 => Plain(OperationKind.VisitPrefix, Prefix()) with { Other = _random.Next(2) == 0 ? [] : Key(newPercent: 20) },
             < 88 => Plain(OperationKind.Snapshot, []),
-            < 98 => Plain(OperationKind.ForgetSnapshot, [(byte)_random.Next(256)]),
+            < 97 => Plain(OperationKind.ForgetSnapshot, [(byte)_random.Next(256)]),
+            < 98 => Plain(OperationKind.Reload, []),
             _ => Plain(OperationKind.RemovePrefix, Prefix()),
         };
     }

@@ -149,7 +149,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         if (_replicas.TryGetValue(envelope.Group, out var hosted))
         {
             var input = LoopInput.ForMessage(hosted, from.Node, from.Incarnation, envelope.Message);
-            if (!hosted.Loop.Inbox.TryPost(input, PeerFrame.ApproximateBytes(envelope.Message)))
+            if (hosted.Loop.Inbox.TryPostMessage(input, PeerFrame.ApproximateBytes(envelope.Message)) != Posted.Taken)
             {
                 NodeMetrics.MessagesDropped.Add(1);
             }

@@ -21,14 +21,16 @@ internal static class Attempts
         if (ask.Kind == CallKind.Scan)
         {
             var scan = new LocalScan(ask.Page, ask.Stale, ask.Deadline);
-            return local.Loop.TrySubmit(local, scan) ? new Outcome(default, await scan.Task, leader, null) : Overloaded(leader);
+            var taken = local.Loop.TrySubmit(local, scan);
+            return taken == Posted.Taken ? new Outcome(default, await scan.Task, leader, null) : NotTaken(taken, leader);
         }
 
         var call = ask.IsWrite ? LocalCall.RentExecute(ask.Command, ask.Deadline) : LocalCall.RentGet(ask.Command.Key, ask.Stale, ask.Deadline);
-        if (!local.Loop.TrySubmit(local, call))
+        var posted = local.Loop.TrySubmit(local, call);
+        if (posted != Posted.Taken)
         {
             call.ReturnUnused();
-            return Overloaded(leader);
+            return NotTaken(posted, leader);
         }
 
         var result = await call.AsValueTask();
@@ -67,6 +69,7 @@ internal static class Attempts
         };
     }
 
-    private static Outcome Overloaded(NodeId leader) =>
-        Outcome.Of(ResultCode.Overloaded, "too many calls wait at this node; nothing was written, try again a little later", leader);
+    private static Outcome NotTaken(Posted posted, NodeId leader) => posted == Posted.Full
+        ? Outcome.Of(ResultCode.Overloaded, "too many calls wait at this node; nothing was written, try again a little later", leader)
+        : Outcome.Of(ResultCode.NotLeader, "this node is stopping", leader);
 }

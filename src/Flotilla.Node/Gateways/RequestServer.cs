@@ -1,4 +1,5 @@
 using Flotilla.Node.Cluster;
+using Flotilla.Node.Loops;
 using Flotilla.Node.Peers;
 using Flotilla.Raft;
 using Flotilla.Shards;
@@ -27,9 +28,11 @@ internal sealed class RequestServer(ClusterState cluster, PeerTransport transpor
         if (route.Local is { } local && (leader == cluster.Self || !request.IsWrite))
         {
             var call = ForwardedCall.Rent(session, route, cluster, request, deadline);
-            if (!local.Loop.TrySubmit(local, call))
+            var posted = local.Loop.TrySubmit(local, call);
+            if (posted != Posted.Taken)
             {
-                call.Fail(ResultCode.Overloaded);
+                // A loop that has ended has a leader elsewhere, or will have: the asker finds it.
+                call.Fail(posted == Posted.Full ? ResultCode.Overloaded : ResultCode.NotLeader);
             }
         }
         else if (request.Hops + 1 < Attempts.HopLimit && leader != cluster.Self && leader != session.Remote.Node && transport.LinkOf(leader)?.Session is { } next)

@@ -5,36 +5,30 @@ namespace Flotilla.Node.Loops;
 /// for an empty one by the reader, so that a batch costs the reader one lock, whatever its size; the reader is woken only
 /// when it sleeps.
 /// </summary>
-/// <param name="maxItems">Refusable inputs that may wait.</param>
-/// <param name="maxBytes">Bytes of refusable inputs that may wait.</param>
-internal sealed class Inbox(int maxItems, long maxBytes)
+/// <remarks>
+/// Calls and peers' messages are bounded apart: an overload of clients that crowded out Raft's messages would unseat the
+/// leader, and make of a full inbox an outage.
+/// </remarks>
+/// <param name="calls">What may wait of clients' calls.</param>
+/// <param name="messages">What may wait of peers' messages.</param>
+internal sealed class Inbox(InboxBound calls, InboxBound messages)
 {
     private readonly object _gate = new();
     private LoopInput[] _filling = new LoopInput[256];
     private LoopInput[] _drained = new LoopInput[256];
     private int _drainedCount;
+    private Waiting _calls;
+    private Waiting _messages;
     private int _count;
-    private long _bytes;
     private bool _sleeping;
     private bool _woken;
     private bool _closed;
 
-    /// <summary>Adds a client's request or a peer's message. False if too much waits already, or the loop has ended: nothing was added.</summary>
-    public bool TryPost(in LoopInput input, int bytes)
-    {
-        lock (_gate)
-        {
-            // One input is always taken when nothing waits, however large.
-            if (_closed || _count >= maxItems || (_bytes + bytes > maxBytes && _count > 0))
-            {
-                return false;
-            }
+    /// <summary>Adds a client's call, unless too many wait already or the loop has ended.</summary>
+    public Posted TryPostCall(in LoopInput input, int bytes) => TryPost(input, ref _calls, calls, bytes);
 
-            _bytes += bytes;
-            Add(input);
-            return true;
-        }
-    }
+    /// <summary>Adds a peer's message, unless too many wait already or the loop has ended.</summary>
+    public Posted TryPostMessage(in LoopInput input, int bytes) => TryPost(input, ref _messages, messages, bytes);
 
     /// <summary>Adds a report that must not be lost; the things that reports are about are bounded themselves. False if the loop has ended.</summary>
     public bool Post(in LoopInput input)
@@ -100,8 +94,7 @@ internal sealed class Inbox(int maxItems, long maxBytes)
             _woken = false;
             (_filling, _drained) = (_drained, _filling);
             _drainedCount = _count;
-            _count = 0;
-            _bytes = 0;
+            NothingWaits();
         }
 
         return _drained.AsSpan(0, _drainedCount);
@@ -114,10 +107,37 @@ internal sealed class Inbox(int maxItems, long maxBytes)
         {
             _closed = true;
             var rest = _filling.AsSpan(0, _count).ToArray();
-            _count = 0;
-            _bytes = 0;
+            NothingWaits();
             return rest;
         }
+    }
+
+    private Posted TryPost(in LoopInput input, ref Waiting waiting, InboxBound bound, int bytes)
+    {
+        lock (_gate)
+        {
+            if (_closed)
+            {
+                return Posted.Closed;
+            }
+
+            // One input is always taken when nothing of its kind waits, however large.
+            if (waiting.Items >= bound.MaxItems || (waiting.Bytes + bytes > bound.MaxBytes && waiting.Items > 0))
+            {
+                return Posted.Full;
+            }
+
+            waiting = new Waiting(waiting.Items + 1, waiting.Bytes + bytes);
+            Add(input);
+            return Posted.Taken;
+        }
+    }
+
+    private void NothingWaits()
+    {
+        _count = 0;
+        _calls = default;
+        _messages = default;
     }
 
     private void Add(in LoopInput input)
@@ -133,4 +153,24 @@ internal sealed class Inbox(int maxItems, long maxBytes)
             Monitor.Pulse(_gate);
         }
     }
+
+    private readonly record struct Waiting(int Items, long Bytes);
+}
+
+/// <summary>What may wait of one kind of input.</summary>
+/// <param name="MaxItems">How many.</param>
+/// <param name="MaxBytes">Their bytes; one is always taken when none waits, however large.</param>
+internal readonly record struct InboxBound(int MaxItems, long MaxBytes);
+
+/// <summary>What became of an input that may be refused.</summary>
+internal enum Posted : byte
+{
+    /// <summary>It waits for the loop.</summary>
+    Taken,
+
+    /// <summary>Too much of its kind waits: it was not added.</summary>
+    Full,
+
+    /// <summary>The loop has ended: it was not added, and no later one will be.</summary>
+    Closed,
 }

@@ -5,13 +5,16 @@ namespace Flotilla.Node.Loops;
 /// <summary>A message of one group on its way to a peer.</summary>
 internal readonly record struct OutboundMessage(NodeId To, GroupId Group, Message Message);
 
-/// <summary>What may wait in one loop's inbox.</summary>
-/// <param name="MaxItems">Calls and messages.</param>
-/// <param name="MaxBytes">Bytes of keys, values and messages.</param>
-internal readonly record struct LoopLimits(int MaxItems, long MaxBytes)
+/// <summary>What may wait in one loop's inbox: calls and messages are bounded apart.</summary>
+/// <param name="Calls">Clients' calls, and the bytes of their keys and values.</param>
+/// <param name="Messages">Peers' messages, and their bytes.</param>
+internal readonly record struct LoopLimits(InboxBound Calls, InboxBound Messages)
 {
-    /// <summary>Enough for bursts of small commands, little enough to answer "overloaded" while memory is still cheap.</summary>
-    public static LoopLimits Default => new(32_768, 64L << 20);
+    /// <summary>
+    /// Enough calls for bursts of small commands, few enough to answer "overloaded" while memory is still cheap. Messages
+    /// are limited by Raft's windows already (8 MiB a follower), so theirs only guards against a peer that keeps to none.
+    /// </summary>
+    public static LoopLimits Default => new(new(32_768, 64L << 20), new(32_768, 128L << 20));
 }
 
 /// <summary>What a shard loop needs of its node. All delegates are called from the loop's thread and must not block.</summary>

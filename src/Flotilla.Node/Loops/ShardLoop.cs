@@ -28,7 +28,7 @@ internal sealed class ShardLoop
 
     public ShardLoop(int number, LoopLimits limits, LoopServices services)
     {
-        _inbox = new Inbox(limits.MaxItems, limits.MaxBytes);
+        _inbox = new Inbox(limits.Calls, limits.Messages);
         _services = services;
         _thread = new Thread(Run) { IsBackground = true, Name = $"shard-loop-{number}" };
     }
@@ -49,8 +49,8 @@ internal sealed class ShardLoop
     /// <summary>Starts the thread.</summary>
     public void Start() => _thread.Start();
 
-    /// <summary>Hands a call in. False if too much waits: it was not taken, and nothing was written.</summary>
-    public bool TrySubmit(HostedReplica target, Call call) => _inbox.TryPost(LoopInput.ForCall(target, call), call.Cost);
+    /// <summary>Hands a call in. Unless it was taken nothing was written, and it is still the caller's.</summary>
+    public Posted TrySubmit(HostedReplica target, Call call) => _inbox.TryPostCall(LoopInput.ForCall(target, call), call.Cost);
 
     /// <summary>Ends the loop after what it is doing, and answers what it leaves unanswered: writes that may be in a log as indeterminate.</summary>
     public void Stop()

@@ -6,41 +6,43 @@ namespace Flotilla.Node.Peers;
 
 /// <summary>
 /// What waits to be sent on one stream: a frame that is being filled while the one before it is being sent. Bounded in
-/// bytes: over the bound the oldest Raft messages go (Raft sends again), and calls are refused. Not thread-safe: its
-/// session's lock guards it.
+/// bytes, Raft messages and calls apart, lest an overload of clients unseat a leader: over the bound the oldest messages go
+/// (Raft sends again), and calls are refused. Not thread-safe: its session's lock guards it.
 /// </summary>
+/// <param name="maxBytes">What may wait of messages; and as much again of calls and answers.</param>
 internal sealed class OutboundQueue(int maxBytes)
 {
     private readonly List<int> _messageBytes = [];
     private PeerFrame _filling = new();
     private PeerFrame _sending = new();
-    private int _bytes;
+    private int _bytesOfMessages;
+    private int _bytesOfCalls;
 
     /// <summary>Adds a Raft message, for which older ones may have to go.</summary>
     public void Add(GroupId group, Message message)
     {
         var cost = PeerFrame.ApproximateBytes(message);
-        if (_bytes + cost > maxBytes)
+        if (_bytesOfMessages + cost > maxBytes)
         {
-            DropMessages(_bytes + cost - maxBytes);
+            DropMessages(_bytesOfMessages + cost - maxBytes);
         }
 
         _filling.Messages.Add(new PeerEnvelope(group, message));
         _messageBytes.Add(cost);
-        Count(cost);
+        Count(ref _bytesOfMessages, cost);
     }
 
     /// <summary>Adds a call. False if it does not fit.</summary>
     public bool TryAdd(in CallRequest request)
     {
         var cost = PeerFrame.ApproximateBytes(request);
-        if (_bytes + cost > maxBytes && _bytes > 0)
+        if (_bytesOfCalls + cost > maxBytes && _bytesOfCalls > 0)
         {
             return false;
         }
 
         _filling.Requests.Add(request);
-        Count(cost);
+        Count(ref _bytesOfCalls, cost);
         return true;
     }
 
@@ -48,7 +50,7 @@ internal sealed class OutboundQueue(int maxBytes)
     public void Add(in CallReply reply)
     {
         _filling.Replies.Add(reply);
-        Count(PeerFrame.ApproximateBytes(reply));
+        Count(ref _bytesOfCalls, PeerFrame.ApproximateBytes(reply));
     }
 
     /// <summary>Sets what this process knows of the cluster; shards that an older, unsent one told of and this one does not stay in it.</summary>
@@ -73,7 +75,8 @@ internal sealed class OutboundQueue(int maxBytes)
         _sending.Clear();
         (_filling, _sending) = (_sending, _filling);
         _messageBytes.Clear();
-        Count(-_bytes);
+        Count(ref _bytesOfMessages, -_bytesOfMessages);
+        Count(ref _bytesOfCalls, -_bytesOfCalls);
         return _sending;
     }
 
@@ -83,9 +86,9 @@ internal sealed class OutboundQueue(int maxBytes)
             ? full with { Leader = shard.Leader, Term = shard.Term, Version = shard.Version }
             : shard;
 
-    private void Count(int bytes)
+    private static void Count(ref int waiting, int bytes)
     {
-        _bytes += bytes;
+        waiting += bytes;
         NodeMetrics.PeerQueueBytes.Add(bytes);
     }
 
@@ -106,7 +109,7 @@ internal sealed class OutboundQueue(int maxBytes)
 
         _messageBytes.RemoveRange(0, gone);
         _filling.Messages.RemoveRange(0, gone);
-        Count(-freed);
+        Count(ref _bytesOfMessages, -freed);
         NodeMetrics.MessagesDropped.Add(gone);
     }
 }

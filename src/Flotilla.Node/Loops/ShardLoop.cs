@@ -83,11 +83,7 @@ internal sealed class ShardLoop
                 var inputs = _inbox.Take(WaitMs());
                 var clock = NodeClock.Read();
                 NodeMetrics.LoopBatch.Record(inputs.Length);
-                foreach (ref readonly var input in inputs)
-                {
-                    Dispatch(input, clock);
-                }
-
+                DispatchAll(inputs, clock);
                 TouchDue(clock);
                 FlushTouched(clock);
             }
@@ -118,6 +114,25 @@ internal sealed class ShardLoop
 
         var ms = earliest.MsSince(NodeClock.Now);
         return ms <= 0 ? 0 : (int)Math.Ceiling(Math.Min(ms + TimerSlackMs, 1000));
+    }
+
+    private void DispatchAll(ReadOnlySpan<LoopInput> inputs, ClockReading clock)
+    {
+        var next = 0;
+        try
+        {
+            while (next < inputs.Length)
+            {
+                Dispatch(inputs[next++], clock);
+            }
+        }
+        catch
+        {
+            // These were taken out of the inbox, and nobody else knows of them (hazard 7). The call that was being
+            // dispatched is in its replica's table, which is answered with the rest when the loop ends.
+            NeverStarted(inputs[next..]);
+            throw;
+        }
     }
 
     private void Dispatch(in LoopInput input, ClockReading clock)
@@ -303,17 +318,21 @@ internal sealed class ShardLoop
         }
     }
 
-    private void AbandonAll()
+    /// <summary>Fails calls that never reached a replica: nothing was written.</summary>
+    private static void NeverStarted(ReadOnlySpan<LoopInput> inputs)
     {
-        foreach (var input in _inbox.Close())
+        foreach (ref readonly var input in inputs)
         {
-            // These never reached a replica: nothing was written.
             if (input.Payload is Call call)
             {
                 call.Fail(ResultCode.NotLeader);
             }
         }
+    }
 
+    private void AbandonAll()
+    {
+        NeverStarted(_inbox.Close());
         foreach (var hosted in _replicas)
         {
             foreach (var call in hosted.Calls.RemoveAll())

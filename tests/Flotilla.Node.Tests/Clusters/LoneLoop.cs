@@ -1,0 +1,71 @@
+using Flotilla.Node.Loops;
+using Flotilla.Raft;
+using Flotilla.Shards;
+using Flotilla.Storage;
+using Flotilla.Storage.Disk;
+using Flotilla.Topology;
+
+namespace Flotilla.Node.Tests.Clusters;
+
+/// <summary>A shard loop with a log of its own and no node around it: what is posted before <see cref="Start"/> makes one batch.</summary>
+internal sealed class LoneLoop : IDisposable
+{
+    private readonly string _root = Directory.CreateTempSubdirectory("flotilla-loop-").FullName;
+    private readonly Wal _wal;
+    private readonly WalWriter _writer;
+
+    /// <param name="voters">The replica is the first of them.</param>
+    public LoneLoop(params NodeId[] voters)
+    {
+        _wal = Wal.Open(new FileDisk(_root), new WalOptions { SegmentBytes = 1 << 20 });
+        _writer = new WalWriter(_wal, e => Failed.TrySetResult(e));
+        Loop = new ShardLoop(0, LoopLimits.Default, new LoopServices(_writer, static _ => { }, static _ => { }, () => IsDiskLow, e => Failed.TrySetResult(e)));
+        var shard = new ShardGenesis(new ShardId(1), new GroupId(1), voters, [.. Enumerable.Range(0, Slot.Count).Select(s => new Slot((ushort)s))]);
+        Hosted = new HostedReplica(shard, new Replica(shard, voters[0], new Incarnation(1), new ReplicaOptions(), RaftRecovery.Empty, 1, NodeClock.Read()));
+        Loop.Add(Hosted);
+    }
+
+    public ShardLoop Loop { get; }
+
+    public HostedReplica Hosted { get; }
+
+    public bool IsDiskLow { get; set; }
+
+    /// <summary>What stopped the loop.</summary>
+    public TaskCompletionSource<Exception> Failed { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    public void Start()
+    {
+        _writer.Start(static _ => { });
+        Loop.Start();
+    }
+
+    public ValueTask<CommandResult> Put(string key)
+    {
+        var call = LocalCall.RentExecute(Command.Put(GatewayText.Bytes(key), GatewayText.Bytes("v")), NodeClock.Now.PlusMs(10_000));
+        Assert.Equal(Posted.Taken, Loop.TrySubmit(Hosted, call));
+        return call.AsValueTask();
+    }
+
+    public ValueTask<CommandResult> Get(string key)
+    {
+        var call = LocalCall.RentGet(GatewayText.Bytes(key), stale: false, NodeClock.Now.PlusMs(10_000));
+        Assert.Equal(Posted.Taken, Loop.TrySubmit(Hosted, call));
+        return call.AsValueTask();
+    }
+
+    public Task<ScanPage> Scan()
+    {
+        var call = new LocalScan(new ScanRequest(default, default, 10, 1000), stale: false, NodeClock.Now.PlusMs(10_000));
+        Assert.Equal(Posted.Taken, Loop.TrySubmit(Hosted, call));
+        return call.Task;
+    }
+
+    public void Dispose()
+    {
+        Loop.Stop();
+        _writer.Stop();
+        _wal.Dispose();
+        Directory.Delete(_root, recursive: true);
+    }
+}

@@ -53,7 +53,8 @@ public sealed record ScanAnswer(ResultCode Code, IReadOnlyList<Data.Record> Reco
 /// <param name="Shards">All shards, ordered by number.</param>
 /// <param name="Local">The replicas hosted here, ordered by shard.</param>
 /// <param name="AgeMs">Milliseconds since the oldest part was learned; 0 for a node that hosts everything it knows.</param>
-public sealed record ClusterView(NodeId Node, bool IsRouter, ulong ClusterId, IReadOnlyList<NodeView> Nodes, IReadOnlyList<ShardView> Shards, IReadOnlyList<ReplicaView> Local, long AgeMs);
+/// <param name="Warnings">What is amiss at this process although it serves, each in words for an operator; null or empty if nothing is.</param>
+public sealed record ClusterView(NodeId Node, bool IsRouter, ulong ClusterId, IReadOnlyList<NodeView> Nodes, IReadOnlyList<ShardView> Shards, IReadOnlyList<ReplicaView> Local, long AgeMs, IReadOnlyList<string>? Warnings = null);
 
 /// <summary>A node. Addresses are <c>HOST:PORT</c>; null if not known yet, or off.</summary>
 public sealed record NodeView(NodeId Node, string? Http, string Rpc, string? Resp, bool Alive);

@@ -52,11 +52,11 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _log = loggers.CreateLogger("Flotilla.Node");
         var members = state.Genesis.Members.Select(m => m.Node).ToHashSet();
         _transport = new PeerTransport(new TransportOptions { Members = members }, this, _log);
-        _cluster = new ClusterState(options.NodeId, isRouter: false, _transport.IsAlive, AgeMs);
+        _cluster = new ClusterState(options.NodeId, isRouter: false, _transport.IsAlive, AgeMs, Warnings);
         _gossip = new Gossip(_cluster, () => _transport.Links);
         _requests = new RequestServer(_cluster, _transport);
         _wal = new WalWriter(state.Wal, Fail);
-        _disk = new DiskWatch(state.FreeBytes, DiskWatch.ReserveFor(options.Wal), Fail, _log);
+        _disk = new DiskWatch(options.NodeId, state.FreeBytes, DiskWatch.ReserveFor(options.Wal), Fail, _log);
         Gateway = new Gateway(_cluster, _transport, options.RequestTimeout);
         HostReplicas();
     }
@@ -194,7 +194,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     {
         var genesis = _state.Genesis;
         var self = _options.NodeId;
-        var services = new LoopServices(_wal, _transport.Send, OnRoleChanged, () => _disk.IsLow, Fail);
+        var services = new LoopServices(_wal, _transport.Send, OnRoleChanged, () => _disk.Objection, Fail);
         var count = Environment.ProcessorCount <= 4 ? 1 : Environment.ProcessorCount / 4;
         for (var i = 0; i < count; i++)
         {
@@ -248,6 +248,8 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     }
 
     private long AgeMs() => _replicas.Count == _state.Genesis.Shards.Count ? 0 : _gossip.AgeMs;
+
+    private IReadOnlyList<string> Warnings() => _disk.Objection is { } objection ? [objection] : [];
 
     private void Fail(Exception reason)
     {

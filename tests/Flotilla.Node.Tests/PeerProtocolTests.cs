@@ -77,38 +77,6 @@ public sealed class PeerProtocolTests
         Assert.Equal("rpc", Encoding.UTF8.GetString(get.Value.Span));
     }
 
-    [Fact, Trait("Hazard", "16")]
-    public async Task A_node_whose_disk_runs_full_takes_no_writes_and_hands_leadership_over()
-    {
-        await using var cluster = TestCluster.Make(3, shards: 1);
-        var disks = new TrickyDisk[3];
-        for (var i = 0; i < 3; i++)
-        {
-            var node = i;
-            await cluster.StartNodeAsync(i, inner => disks[node] = new TrickyDisk(inner));
-        }
-
-        await cluster.LeadersAsync();
-        var shard = new ShardId(1);
-        var full = cluster.LeaderOf(shard);
-        disks[full].FreeBytesLeft = 1000;
-        await Eventually.IsTrueAsync(() => cluster.LeaderOf(shard) is var leader && leader >= 0 && leader != full, "another node leads");
-        await cluster[full].Gateway.PutSurelyAsync("k", "through the others");
-        foreach (var disk in disks)
-        {
-            disk.FreeBytesLeft = 1000;
-        }
-
-        await Eventually.IsTrueAsync(async () => (await cluster[full].Gateway.PutAsync("k", "nowhere to go")).Result.Code == ResultCode.Overloaded, "no node takes writes");
-        Assert.Equal(ResultCode.Ok, (await cluster[full].Gateway.GetAsync("k"u8.ToArray(), CallOptions.Default)).Result.Code);
-        foreach (var disk in disks)
-        {
-            disk.FreeBytesLeft = null;
-        }
-
-        await Eventually.IsTrueAsync(async () => (await cluster[full].Gateway.PutAsync("k", "again")).Result.Code == ResultCode.Ok, "writes are taken again");
-    }
-
     private static Task<RpcDuplex> OpenAsync(TestCluster cluster, int node) =>
         new RpcChannel(cluster[node].Rpc).OpenDuplexAsync(PeerCodec.StreamPath, TimeSpan.FromSeconds(5), TestContext.Current.CancellationToken);
 

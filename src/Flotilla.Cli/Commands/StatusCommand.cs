@@ -42,6 +42,11 @@ internal sealed class StatusCommand : CliCommand
             shell.Err.WriteLine($"shard {shard.Id} has no leader known to {overview.Asked}: it can't take writes");
         }
 
+        foreach (var warning in overview.Warnings)
+        {
+            shell.Err.WriteLine(warning);
+        }
+
         return ExitCode.Done;
     }
 

@@ -5,7 +5,7 @@ using Flotilla.Contracts.Http;
 namespace Flotilla.Cli.Status;
 
 /// <summary>The cluster as one picture: what the node asked says of it, and what each node says of its own replicas.</summary>
-internal sealed record ClusterOverview(string Asked, bool Router, string ClusterId, long TopologyAgeMs, IReadOnlyList<NodeOverview> Nodes, IReadOnlyList<ShardOverview> Shards)
+internal sealed record ClusterOverview(string Asked, bool Router, string ClusterId, long TopologyAgeMs, IReadOnlyList<NodeOverview> Nodes, IReadOnlyList<ShardOverview> Shards, IReadOnlyList<string> Warnings)
 {
     private static readonly TimeSpan NodePatience = TimeSpan.FromSeconds(1);
 
@@ -28,7 +28,8 @@ internal sealed record ClusterOverview(string Asked, bool Router, string Cluster
             a.Node.Id, a.Node.Http, a.Node.Rpc, a.Node.Alive, a.Raft is not null,
             shards.Count(s => string.Equals(s.Leader, a.Node.Id, StringComparison.Ordinal)),
             a.Raft?.Shards.Count ?? 0, a.Raft?.Shards.Sum(s => s.Keys) ?? 0)).ToList();
-        return new DocumentResult<ClusterOverview>(CallOutcome.Ok, new ClusterOverview(cluster.Node, cluster.Router, cluster.ClusterId, cluster.TopologyAgeMs, nodes, shards), null);
+        var warnings = answers.SelectMany(a => a.Raft?.Warnings ?? []).Concat(cluster.Warnings ?? []).Distinct(StringComparer.Ordinal).ToList();
+        return new DocumentResult<ClusterOverview>(CallOutcome.Ok, new ClusterOverview(cluster.Node, cluster.Router, cluster.ClusterId, cluster.TopologyAgeMs, nodes, shards, warnings), null);
     }
 
     private static async Task<(NodeDocument Node, RaftStatusDocument? Raft)> AskAsync(NodeDocument node, CancellationToken cancel)

@@ -35,14 +35,14 @@ public sealed record NodeDocument(string Id, string? Http, string? Rpc, string? 
 /// <summary>A shard of the cluster.</summary>
 public sealed record ShardDocument(int Id, string State, string Mode, string? Leader, ulong Term, IReadOnlyList<string> Voters, IReadOnlyList<string> Learners, IReadOnlyList<string> InSync, int Slots, IReadOnlyList<int[]> Ranges, string Version);
 
-/// <summary>Answer to <c>GET /raft/status</c>.</summary>
-public sealed record RaftStatusDocument(string Node, IReadOnlyList<ReplicaDocument> Shards);
+/// <summary>Answer to <c>GET /raft/status</c>. <paramref name="Warnings"/> says in words what is amiss at the answering process; absent if nothing is.</summary>
+public sealed record RaftStatusDocument(string Node, IReadOnlyList<ReplicaDocument> Shards, IReadOnlyList<string>? Warnings = null);
 
 /// <summary>A replica hosted by the answering node. <paramref name="Role"/> is leader, follower, candidate or learner.</summary>
 public sealed record ReplicaDocument(int Shard, string Role, ulong Term, string? Leader, ulong CommitIndex, ulong LastApplied, ulong LastLogIndex, ulong SnapshotIndex, IReadOnlyList<string> Voters, IReadOnlyList<string> Learners, bool Admitted, long Keys, long Bytes);
 
-/// <summary>Answer to <c>GET /status</c>.</summary>
-public sealed record StatusDocument(string Node, bool Router, string ClusterId, IReadOnlyList<NodeDocument> Nodes, IReadOnlyList<ShardDocument> Shards, long TopologyAgeMs);
+/// <summary>Answer to <c>GET /status</c>. <paramref name="Warnings"/> as in <see cref="RaftStatusDocument"/>.</summary>
+public sealed record StatusDocument(string Node, bool Router, string ClusterId, IReadOnlyList<NodeDocument> Nodes, IReadOnlyList<ShardDocument> Shards, long TopologyAgeMs, IReadOnlyList<string>? Warnings = null);
 
 /// <summary>Source-generated JSON for all documents: camelCase, nulls left out.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]

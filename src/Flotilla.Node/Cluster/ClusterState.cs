@@ -17,6 +17,7 @@ internal sealed class ClusterState
     private readonly bool _isRouter;
     private readonly Func<NodeId, bool> _isAlive;
     private readonly Func<long> _ageMs;
+    private readonly Func<IReadOnlyList<string>>? _warnings;
     private ImmutableSortedDictionary<NodeId, NodeAddresses> _nodes = ImmutableSortedDictionary<NodeId, NodeAddresses>.Empty;
     private RoutingTable _table = RoutingTable.Empty;
     private TaskCompletionSource _tableChanged = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -26,12 +27,14 @@ internal sealed class ClusterState
     /// <param name="isRouter">The process has no replicas.</param>
     /// <param name="isAlive">Whether a peer's stream is up and was heard from lately.</param>
     /// <param name="ageMs">Milliseconds since the oldest part was learned.</param>
-    public ClusterState(NodeId self, bool isRouter, Func<NodeId, bool> isAlive, Func<long> ageMs)
+    /// <param name="warnings">What is amiss at this process; null for never anything.</param>
+    public ClusterState(NodeId self, bool isRouter, Func<NodeId, bool> isAlive, Func<long> ageMs, Func<IReadOnlyList<string>>? warnings = null)
     {
         Self = self;
         _isRouter = isRouter;
         _isAlive = isAlive;
         _ageMs = ageMs;
+        _warnings = warnings;
     }
 
     /// <summary>This node.</summary>
@@ -103,6 +106,6 @@ internal sealed class ClusterState
             }
         }
 
-        return new ClusterView(Self, _isRouter, table.ClusterId, nodes, shards, local, _ageMs());
+        return new ClusterView(Self, _isRouter, table.ClusterId, nodes, shards, local, _ageMs(), _warnings?.Invoke());
     }
 }

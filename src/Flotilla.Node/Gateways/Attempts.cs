@@ -33,8 +33,8 @@ internal static class Attempts
             return NotTaken(posted, leader);
         }
 
-        var result = await call.AsValueTask();
-        return new Outcome(result, null, leader, result.Code switch
+        var (result, detail) = await call.AsValueTask();
+        return new Outcome(result, null, leader, detail ?? result.Code switch
         {
             ResultCode.Overloaded => "too many calls wait for this shard; nothing was written, try again a little later",
             ResultCode.Indeterminate => "the write is in the leader's log, but leadership was lost or time ran out before it was known to be committed; it may still take effect",

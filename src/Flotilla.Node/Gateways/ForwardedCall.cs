@@ -34,11 +34,11 @@ internal sealed class ForwardedCall : Call
     }
 
     /// <inheritdoc/>
-    public override void Complete(in CommandResult result)
+    public override void Complete(in CommandResult result, string? detail)
     {
         // The hint costs nothing to send and matters only to those who were not served.
         var leader = result.Code == ResultCode.NotLeader ? _route.Leader.Leader : default;
-        Finish(new CallReply(_id, result, null, leader, _cluster.HttpOf(leader), null));
+        Finish(new CallReply(_id, result, null, leader, _cluster.HttpOf(leader), detail));
     }
 
     /// <inheritdoc/>

@@ -29,14 +29,14 @@ internal abstract class Call
     /// <summary>What this counts against the inbox's bound, in bytes.</summary>
     public int Cost => 128 + Command.Key.Length + Command.Value.Length;
 
-    /// <summary>The answer to a write or a get.</summary>
-    public abstract void Complete(in CommandResult result);
+    /// <summary>The answer to a write or a get; for a refusal perhaps with words for the client.</summary>
+    public abstract void Complete(in CommandResult result, string? detail);
 
     /// <summary>The answer to a scan.</summary>
     public abstract void Complete(ScanPage page);
 
-    /// <summary>Answers with a bare code, whatever was asked.</summary>
-    public void Fail(ResultCode code)
+    /// <summary>Answers with a bare code, whatever was asked; words reach only who asked for a write or a get.</summary>
+    public void Fail(ResultCode code, string? detail = null)
     {
         if (Kind == CallKind.Scan)
         {
@@ -44,7 +44,7 @@ internal abstract class Call
         }
         else
         {
-            Complete(CommandResult.Of(code));
+            Complete(CommandResult.Of(code), detail);
         }
     }
 
@@ -52,15 +52,20 @@ internal abstract class Call
     public void Abandon() => Fail(Kind == CallKind.Command ? ResultCode.Indeterminate : ResultCode.NoQuorum);
 }
 
+/// <summary>The answer to a write or a get.</summary>
+/// <param name="Result">The result.</param>
+/// <param name="Detail">For a refusal: why, in words for the client, or null for what the code says by itself.</param>
+internal readonly record struct LocalAnswer(CommandResult Result, string? Detail);
+
 /// <summary>
 /// A write or a get that a gateway in this process awaits. Pooled: <see cref="Rent"/> it, hand it to a loop, await
 /// <see cref="AsValueTask"/> once; it returns to the pool by itself when the awaiter has taken the result.
 /// </summary>
-internal sealed class LocalCall : Call, IValueTaskSource<CommandResult>
+internal sealed class LocalCall : Call, IValueTaskSource<LocalAnswer>
 {
     private static readonly ObjectPool<LocalCall> Pool = new(static () => new LocalCall(), 4096);
 
-    private ManualResetValueTaskSourceCore<CommandResult> _core = new() { RunContinuationsAsynchronously = true };
+    private ManualResetValueTaskSourceCore<LocalAnswer> _core = new() { RunContinuationsAsynchronously = true };
 
     /// <summary>A write.</summary>
     public static LocalCall RentExecute(in Command command, Instant deadline) => Rent(CallKind.Command, command, stale: false, deadline);
@@ -70,27 +75,27 @@ internal sealed class LocalCall : Call, IValueTaskSource<CommandResult>
         Rent(CallKind.Get, new Command(default, key, default, default, 0, 0), stale, deadline);
 
     /// <summary>The answer; to be awaited exactly once.</summary>
-    public ValueTask<CommandResult> AsValueTask() => new(this, _core.Version);
+    public ValueTask<LocalAnswer> AsValueTask() => new(this, _core.Version);
 
     /// <summary>Back to the pool, if no loop has taken it.</summary>
     public void ReturnUnused() => Reset();
 
     /// <inheritdoc/>
-    public override void Complete(in CommandResult result) => _core.SetResult(result);
+    public override void Complete(in CommandResult result, string? detail) => _core.SetResult(new LocalAnswer(result, detail));
 
     /// <inheritdoc/>
     public override void Complete(ScanPage page) => throw new InvalidOperationException("A write or a get was answered with a page.");
 
-    CommandResult IValueTaskSource<CommandResult>.GetResult(short token)
+    LocalAnswer IValueTaskSource<LocalAnswer>.GetResult(short token)
     {
         var result = _core.GetResult(token);
         Reset();
         return result;
     }
 
-    ValueTaskSourceStatus IValueTaskSource<CommandResult>.GetStatus(short token) => _core.GetStatus(token);
+    ValueTaskSourceStatus IValueTaskSource<LocalAnswer>.GetStatus(short token) => _core.GetStatus(token);
 
-    void IValueTaskSource<CommandResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+    void IValueTaskSource<LocalAnswer>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _core.OnCompleted(continuation, state, token, flags);
 
     private static LocalCall Rent(CallKind kind, in Command command, bool stale, Instant deadline)
@@ -128,7 +133,7 @@ internal sealed class LocalScan : Call
     public Task<ScanPage> Task => _done.Task;
 
     /// <inheritdoc/>
-    public override void Complete(in CommandResult result) => throw new InvalidOperationException("A scan was answered with a result.");
+    public override void Complete(in CommandResult result, string? detail) => throw new InvalidOperationException("A scan was answered with a result.");
 
     /// <inheritdoc/>
     public override void Complete(ScanPage page) => _done.TrySetResult(page);

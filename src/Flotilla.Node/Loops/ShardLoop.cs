@@ -185,10 +185,10 @@ internal sealed class ShardLoop
 
     private void Begin(HostedReplica target, Call call, ClockReading clock)
     {
-        if (call.Kind == CallKind.Command && _services.IsDiskLow())
+        if (call.Kind == CallKind.Command && _services.NoWritesBecause() is { } objection)
         {
             // Nothing was written. Where others have room this node no longer leads, and the gateway finds them.
-            call.Fail(target.Replica.Raft.Role == Role.Leader ? ResultCode.Overloaded : ResultCode.NotLeader);
+            call.Fail(target.Replica.Raft.Role == Role.Leader ? ResultCode.Overloaded : ResultCode.NotLeader, objection);
             return;
         }
 
@@ -309,7 +309,7 @@ internal sealed class ShardLoop
         var output = hosted.Output;
         foreach (var (id, result) in output.Replies)
         {
-            hosted.Calls.Remove(id)?.Complete(result);
+            hosted.Calls.Remove(id)?.Complete(result, detail: null);
         }
 
         foreach (var (id, page) in output.Pages)

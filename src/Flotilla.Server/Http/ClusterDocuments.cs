@@ -9,13 +9,13 @@ internal static class ClusterDocuments
 {
     /// <summary>Answer to <c>/status</c>.</summary>
     public static StatusDocument Status(ClusterView view) =>
-        new(view.Node.ToString(), view.IsRouter, view.ClusterId.ToString("x16"), Nodes(view), Shards(view), view.AgeMs);
+        new(view.Node.ToString(), view.IsRouter, view.ClusterId.ToString("x16"), Nodes(view), Shards(view), view.AgeMs, Warnings(view));
 
     /// <summary>Answer to <c>/config</c>.</summary>
     public static ConfigDocument Config(ClusterView view) => new(Nodes(view), Shards(view));
 
     /// <summary>Answer to <c>/raft/status</c>.</summary>
-    public static RaftStatusDocument RaftStatus(ClusterView view) => new(view.Node.ToString(), Map(view.Local, Replica));
+    public static RaftStatusDocument RaftStatus(ClusterView view) => new(view.Node.ToString(), Map(view.Local, Replica), Warnings(view));
 
     /// <summary>A role as clients see it. One who asks whether it would be elected is a candidate to them.</summary>
     public static string RoleName(Role role) => role switch
@@ -25,6 +25,8 @@ internal static class ClusterDocuments
         Role.Learner => "learner",
         _ => "candidate",
     };
+
+    private static IReadOnlyList<string>? Warnings(ClusterView view) => view.Warnings is { Count: > 0 } warnings ? warnings : null;
 
     private static NodeDocument[] Nodes(ClusterView view) => Map(view.Nodes, node => new NodeDocument(node.Node.ToString(), node.Http, node.Rpc, node.Resp, node.Alive));
 

@@ -55,9 +55,10 @@ internal sealed class OperationRoutes(IGateway gateway, PrometheusExporter expor
 
     private Task Ready(HttpExchange exchange, bool verbose)
     {
-        // A failed probe always says why.
-        var ready = Readiness.Check(gateway.View, _stopping, out var report);
-        return exchange.Send(ready ? 200 : 503, Text, ready && !verbose ? "ok\n"u8 : Encoding.UTF8.GetBytes(report));
+        // A failed probe always says why, and a warning is never hidden.
+        var view = gateway.View;
+        var ready = Readiness.Check(view, _stopping, out var report);
+        return exchange.Send(ready ? 200 : 503, Text, ready && !verbose && view.Warnings is not { Count: > 0 } ? "ok\n"u8 : Encoding.UTF8.GetBytes(report));
     }
 
     private Task Scrape(HttpExchange exchange)

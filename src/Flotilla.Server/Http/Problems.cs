@@ -33,7 +33,7 @@ internal static class Problems
 
     public static ProblemKind TooLarge { get; } = new(413, "too_large", "Over the limit", "The key or the value is over the limit. Nothing was written.");
 
-    public static ProblemKind Overloaded { get; } = new(429, "overloaded", "Too much is waiting", "Too much is waiting here. Nothing was written; try again later.", RetryAfter: true);
+    public static ProblemKind Overloaded { get; } = new(429, "overloaded", "No more is taken at this moment", "Too much is waiting here. Nothing was written; try again later.", RetryAfter: true);
 
     public static ProblemKind Internal { get; } = new(500, "internal", "Something broke", "The request met a defect; the node's log says which. A write may or may not have happened.");
 

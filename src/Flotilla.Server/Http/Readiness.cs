@@ -5,11 +5,12 @@ namespace Flotilla.Server.Http;
 
 /// <summary>
 /// Whether the process can serve, check by check: on a node each replica hosted here is admitted and knows a leader; on a
-/// router the topology is known, and a leader of each shard in it.
+/// router the topology is known, and a leader of each shard in it. A node with a warning, such as a low disk, still serves
+/// reads and passes writes on: it is ready, and says what is amiss.
 /// </summary>
 internal static class Readiness
 {
-    /// <summary>Runs the checks. The report has one line for each, <c>[+]</c> or <c>[-]</c>, as Kubernetes writes them.</summary>
+    /// <summary>Runs the checks. The report has one line for each, <c>[+]</c> or <c>[-]</c>, as Kubernetes writes them, and <c>[!]</c> for each warning.</summary>
     public static bool Check(ClusterView view, bool stopping, out string report)
     {
         var text = new StringBuilder("[+]ping ok\n");
@@ -30,6 +31,11 @@ internal static class Readiness
                 Say(replica.Admitted, $"shard-{replica.Shard}-admitted", replica.SeatIsTaken ? "seat taken: another data directory holds this node's seat, so this replica takes no part; put the old directory back" : "this replica may not vote yet: all first replicas of a new shard must have been up together once");
                 Say(!replica.Leader.IsNone, $"shard-{replica.Shard}-leader", "no leader known");
             }
+        }
+
+        foreach (var warning in view.Warnings ?? [])
+        {
+            text.Append("[!]").Append(warning).Append('\n');
         }
 
         text.Append(ready ? "readyz check passed\n" : "readyz check failed\n");

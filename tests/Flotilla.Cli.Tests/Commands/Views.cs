@@ -22,6 +22,7 @@ public sealed class Views
         Assert.Equal("1\tactive\traft\tn1\t7\tn1 n2\t8192\t10\t120\tn1:20 n2:?", lines[5]);
         Assert.Equal("2\tactive\traft\t-\t3\tn1 n2\t8192\t7\t5\tn2:?", lines[6]);
         Assert.Contains("shard 2 has no leader", result.Err, StringComparison.Ordinal);
+        Assert.Equal(1, result.Err.Split("the disk of node n1 is nearly full").Length - 1);
     }
 
     [Fact]
@@ -61,8 +62,8 @@ public sealed class Views
         server.Status = new StatusDocument("n1", false, "abc", [
             new NodeDocument("n1", server.Address.ToString(), "127.0.0.1:50051", null, true),
             new NodeDocument("n2", $"127.0.0.1:{FakeServer.FreePort()}", "127.0.0.1:50052", null, false),
-        ], [Shard(1, "n2", 6), Shard(2, null, 3)], 0);
-        server.Raft = new RaftStatusDocument("n1", [Replica(1, "leader", 7, 120, 100, 10), Replica(2, "follower", 3, 5, 5, 7)]);
+        ], [Shard(1, "n2", 6), Shard(2, null, 3)], 0, ["the disk of node n1 is nearly full"]);
+        server.Raft = new RaftStatusDocument("n1", [Replica(1, "leader", 7, 120, 100, 10), Replica(2, "follower", 3, 5, 5, 7)], ["the disk of node n1 is nearly full"]);
         return server;
     }
 }

@@ -19,7 +19,7 @@ internal sealed class LoneLoop : IDisposable
     {
         _wal = Wal.Open(new FileDisk(_root), new WalOptions { SegmentBytes = 1 << 20 });
         _writer = new WalWriter(_wal, e => Failed.TrySetResult(e));
-        Loop = new ShardLoop(0, LoopLimits.Default, new LoopServices(_writer, static _ => { }, static _ => { }, () => IsDiskLow, e => Failed.TrySetResult(e)));
+        Loop = new ShardLoop(0, LoopLimits.Default, new LoopServices(_writer, static _ => { }, static _ => { }, () => IsDiskLow ? "the disk is low" : null, e => Failed.TrySetResult(e)));
         var shard = new ShardGenesis(new ShardId(1), new GroupId(1), voters, [.. Enumerable.Range(0, Slot.Count).Select(s => new Slot((ushort)s))]);
         Hosted = new HostedReplica(shard, new Replica(shard, voters[0], new Incarnation(1), new ReplicaOptions(), RaftRecovery.Empty, 1, NodeClock.Read()));
         Loop.Add(Hosted);
@@ -40,18 +40,18 @@ internal sealed class LoneLoop : IDisposable
         Loop.Start();
     }
 
-    public ValueTask<CommandResult> Put(string key)
+    public async Task<CommandResult> Put(string key)
     {
         var call = LocalCall.RentExecute(Command.Put(GatewayText.Bytes(key), GatewayText.Bytes("v")), NodeClock.Now.PlusMs(10_000));
         Assert.Equal(Posted.Taken, Loop.TrySubmit(Hosted, call));
-        return call.AsValueTask();
+        return (await call.AsValueTask()).Result;
     }
 
-    public ValueTask<CommandResult> Get(string key)
+    public async Task<CommandResult> Get(string key)
     {
         var call = LocalCall.RentGet(GatewayText.Bytes(key), stale: false, NodeClock.Now.PlusMs(10_000));
         Assert.Equal(Posted.Taken, Loop.TrySubmit(Hosted, call));
-        return call.AsValueTask();
+        return (await call.AsValueTask()).Result;
     }
 
     public Task<ScanPage> Scan()

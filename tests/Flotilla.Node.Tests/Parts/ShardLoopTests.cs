@@ -20,7 +20,7 @@ public sealed class ShardLoopTests
 
         // An acknowledgement of what was never given to the disk breaks an invariant of the replica.
         loop.Loop.Inbox.Post(LoopInput.ForPersisted(loop.Hosted, new PersistSequence(1_000_000)));
-        var never = Enumerable.Range(0, 50).Select(k => loop.Put($"never-{k}").AsTask()).ToArray();
+        var never = Enumerable.Range(0, 50).Select(k => loop.Put($"never-{k}")).ToArray();
         var neverRead = loop.Get("never");
         var neverScanned = loop.Scan();
         loop.Start();

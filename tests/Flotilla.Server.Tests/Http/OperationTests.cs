@@ -67,6 +67,21 @@ public sealed class OperationTests
     }
 
     [Fact]
+    public async Task A_warning_is_named_wherever_an_operator_looks_and_leaves_the_node_ready()
+    {
+        await using var door = await DoorFixture.StartAsync();
+        Assert.False((await door.GetAsync("/status")).Json.TryGetProperty("warnings", out _));
+        door.Gateway.View = Views.Node() with { Warnings = ["the disk of node n1 is nearly full"] };
+        var ready = await door.GetAsync("/readyz");
+        Assert.Equal(200, ready.Status);
+        Assert.Contains("\n[!]the disk of node n1 is nearly full\n", ready.Text, StringComparison.Ordinal);
+        foreach (var route in new[] { "/status", "/raft/status" })
+        {
+            Assert.Equal("the disk of node n1 is nearly full", (await door.GetAsync(route)).Json.GetProperty("warnings")[0].GetString());
+        }
+    }
+
+    [Fact]
     public async Task The_status_page_needs_nothing_but_this_server()
     {
         await using var door = await DoorFixture.StartAsync();

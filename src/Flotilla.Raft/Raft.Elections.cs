@@ -27,7 +27,7 @@ public sealed partial class Raft
         Role == Role.Leader || (!Leader.IsNone && _now.MsSince(_lastLeaderContact) < _options.ElectionTimeoutMs);
 
     private void RestartElectionTimer() =>
-        _electionDeadline = _now.PlusMs(_options.ElectionTimeoutMs + RandomMs(_options.ElectionTimeoutMs));
+        _electionDeadline = _now.PlusMs(_options.ElectionTimeoutMs + RandomMs(_options.ElectionTimeoutMs) + ReluctanceMs);
 
     /// <summary>
     /// A candidate asks again sooner than a follower loses patience: when one of three is dead, a split vote is never seen

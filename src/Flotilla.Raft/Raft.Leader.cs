@@ -74,7 +74,13 @@ public sealed partial class Raft
         }
 
         follower.Fetching = false;
-        if (entries.Count == 0 || entries[0].Index != follower.Next || !follower.MaySend(_options))
+        if (entries.Count == 0)
+        {
+            follower.FetchAgainAt = now.PlusMs(_options.HeartbeatMs);
+            return;
+        }
+
+        if (entries[0].Index != follower.Next || !follower.MaySend(_options))
         {
             return;
         }
@@ -178,6 +184,10 @@ public sealed partial class Raft
                 if (Log.TryRead(follower.Next, Log.LastIndex, _options.MaxAppendBytes, entries))
                 {
                     SendEntries(follower, entries);
+                }
+                else if (_now < follower.FetchAgainAt)
+                {
+                    break;
                 }
                 else
                 {

@@ -4,35 +4,51 @@ namespace Flotilla.Raft;
 
 /// <content>
 /// Leadership transfer (dissertation, 3.10): proposals stop, the target is brought up to the end of the log, and then told
-/// to start an election at once. If it does not lead in an election timeout, this leader goes on; unless its own disk
-/// stalls (hazard 5): then it hands over by itself, and steps down if that fails, since its heartbeats would keep the
-/// others from electing somebody whose disk works.
+/// to start an election at once. If it does not lead in an election timeout, the next one is asked if any voter will do;
+/// after the last one this leader goes on; unless its own disk stalls (hazard 5): then it hands over by itself, and steps
+/// down if that fails, since its heartbeats would keep the others from electing somebody whose disk works.
 /// </content>
 public sealed partial class Raft
 {
+    /// <summary>How many election timeouts longer a reluctant replica waits before it asks for votes.</summary>
+    private const int ReluctanceTimeouts = 4;
+
     private LeadershipTransfer? _transfer;
 
-    private sealed record LeadershipTransfer(NodeId Target, Instant Deadline, bool BecauseDiskStalls)
+    private sealed record LeadershipTransfer(NodeId Target, Instant Deadline, bool Anyone, bool BecauseDiskStalls, IReadOnlyList<NodeId> Tried)
     {
         public bool Told { get; set; }
     }
 
-    /// <summary>Hands leadership to <paramref name="target"/>. False if this replica does not lead, or already hands over, or the target is no other voter.</summary>
+    /// <summary>
+    /// This replica should rather not lead (its disk is nearly full, say): it declines to take over from a leader, and asks
+    /// for votes some election timeouts later than others would, so that it leads only where nobody else can. It votes and
+    /// acknowledges as ever. Takes effect with the next election timer.
+    /// </summary>
+    public bool Reluctant { get; set; }
+
+    private int ReluctanceMs => Reluctant ? ReluctanceTimeouts * _options.ElectionTimeoutMs : 0;
+
+    /// <summary>
+    /// Hands leadership to <paramref name="target"/>; to none: to the voter with the longest log among those that answer, and
+    /// if that one does not lead in an election timeout, to the next. False if this replica does not lead, or already hands
+    /// over, or the target is no other voter, or nobody answers.
+    /// </summary>
     public bool TransferLeadership(NodeId target, Instant now)
     {
         _now = now;
-        if (FollowerOf(target) is not { } follower || _transfer is not null)
+        if (Role != Role.Leader || _transfer is not null || (target.IsNone ? MostUpToDate([]) : FollowerOf(target)) is not { } follower)
         {
             return false;
         }
 
-        BeginTransfer(follower, becauseDiskStalls: false);
+        BeginTransfer(follower, anyone: target.IsNone, becauseDiskStalls: false, []);
         return true;
     }
 
-    private void BeginTransfer(Follower target, bool becauseDiskStalls)
+    private void BeginTransfer(Follower target, bool anyone, bool becauseDiskStalls, IReadOnlyList<NodeId> tried)
     {
-        _transfer = new LeadershipTransfer(target.Id, _now.PlusMs(_options.ElectionTimeoutMs), becauseDiskStalls);
+        _transfer = new LeadershipTransfer(target.Id, _now.PlusMs(_options.ElectionTimeoutMs), anyone, becauseDiskStalls, tried);
         MaybeFinishTransfer(target);
     }
 
@@ -52,28 +68,33 @@ public sealed partial class Raft
         if (_transfer is { } transfer && _now >= transfer.Deadline)
         {
             _transfer = null;
-            if (transfer.BecauseDiskStalls && DiskIsStalled)
+            IReadOnlyList<NodeId> tried = [.. transfer.Tried, transfer.Target];
+            if (transfer.Anyone && (!transfer.BecauseDiskStalls || DiskIsStalled) && MostUpToDate(tried) is { } next)
+            {
+                BeginTransfer(next, anyone: true, transfer.BecauseDiskStalls, tried);
+            }
+            else if (transfer.BecauseDiskStalls && DiskIsStalled)
             {
                 BecomeFollower(Term, default);
                 return false;
             }
         }
 
-        if (_transfer is null && DiskIsStalled && MostUpToDate() is { } heir)
+        if (_transfer is null && DiskIsStalled && MostUpToDate([]) is { } heir)
         {
-            BeginTransfer(heir, becauseDiskStalls: true);
+            BeginTransfer(heir, anyone: true, becauseDiskStalls: true, []);
         }
 
         return true;
     }
 
-    /// <summary>The follower with the longest log among those that answer.</summary>
-    private Follower? MostUpToDate()
+    /// <summary>The follower with the longest log among those that answer and were not tried.</summary>
+    private Follower? MostUpToDate(IReadOnlyList<NodeId> tried)
     {
         Follower? best = null;
         foreach (var follower in _followers)
         {
-            if (_now.MsSince(follower.LastHeard) < _options.ElectionTimeoutMs && (best is null || follower.Match > best.Match))
+            if (_now.MsSince(follower.LastHeard) < _options.ElectionTimeoutMs && !tried.Contains(follower.Id) && (best is null || follower.Match > best.Match))
             {
                 best = follower;
             }
@@ -84,7 +105,7 @@ public sealed partial class Raft
 
     private void OnTimeoutNow()
     {
-        if (Role == Role.Follower && !DiskIsStalled)
+        if (Role == Role.Follower && !DiskIsStalled && !Reluctant)
         {
             Campaign(transfer: true);
         }

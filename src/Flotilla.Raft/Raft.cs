@@ -214,7 +214,7 @@ public sealed partial class Raft
         {
             Leader = default;
             FailForwardedReads();
-            _electionDeadline = now.PlusMs(RandomMs(HintSpreadMs));
+            _electionDeadline = now.PlusMs(RandomMs(HintSpreadMs) + ReluctanceMs);
         }
     }
 

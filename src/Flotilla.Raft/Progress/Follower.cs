@@ -43,6 +43,9 @@ internal sealed class Follower(NodeId id, LogIndex next, Instant now)
     /// <summary>Entries for it are being read back from the disk.</summary>
     public bool Fetching { get; set; }
 
+    /// <summary>A fetch that brought nothing is not repeated sooner.</summary>
+    public Instant FetchAgainAt { get; set; } = now;
+
     /// <summary>It answered, whatever the answer, in this term.</summary>
     public void Heard(ulong round, Instant now)
     {

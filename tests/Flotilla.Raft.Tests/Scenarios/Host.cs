@@ -19,6 +19,8 @@ internal sealed class Host(NodeId id, IReadOnlyList<NodeId> voters, ScenarioWorl
 
     public bool DiskHeld { get; set; }
 
+    public bool DiskUnreadable { get; set; }
+
     public HardState HardState { get; set; }
 
     public IdentityState Identity { get; set; } = IdentityState.Empty;
@@ -141,7 +143,7 @@ internal sealed class Host(NodeId id, IReadOnlyList<NodeId> voters, ScenarioWorl
                 break;
             case Effect.Fetch fetch:
                 world.Say($"{Id} fetches {fetch.From}..{fetch.Through} for {fetch.To}");
-                Raft!.EntriesFetched(fetch.To, Disk.Where(e => e.Index >= fetch.From && e.Index <= fetch.Through).ToArray(), Now);
+                Raft!.EntriesFetched(fetch.To, Disk.Where(e => !DiskUnreadable && e.Index >= fetch.From && e.Index <= fetch.Through).ToArray(), Now);
                 break;
         }
     }

@@ -116,7 +116,7 @@ internal sealed class ScenarioWorld
                 At(words[1]).Pump();
                 break;
             case "release":
-                At(words[1]).DiskHeld = false;
+                At(words[1]).DiskHeld = At(words[1]).DiskUnreadable = false;
                 At(words[1]).Sync(ulong.MaxValue);
                 At(words[1]).Pump();
                 break;
@@ -132,8 +132,14 @@ internal sealed class ScenarioWorld
                 At(words[1]).Pump();
                 break;
             case "transfer":
-                Say(At(words[1]).Raft!.TransferLeadership(new NodeId(words[2]), At(words[1]).Now) ? "begun" : "refused");
+                Say(At(words[1]).Raft!.TransferLeadership(words.Length > 2 ? new NodeId(words[2]) : default, At(words[1]).Now) ? "begun" : "refused");
                 At(words[1]).Pump();
+                break;
+            case "reluctant":
+                At(words[1]).Raft!.Reluctant = true;
+                break;
+            case "unreadable":
+                At(words[1]).DiskUnreadable = true;
                 break;
             case "show":
                 Each(words, Show);

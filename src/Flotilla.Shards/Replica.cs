@@ -21,8 +21,8 @@ public readonly record struct RequestId(ulong Value);
 /// <para>The parts: <see cref="Raft"/> decides which entries are committed, <see cref="StateMachine"/> what they mean,
 /// <c>WaitingWrites</c> and <c>WaitingReads</c> who is answered what and when (the argument that every answer is definite
 /// or says that it is not stands there), <c>CommittedEntries</c> where entries come from.</para>
-/// <para>The wall clock is used for one thing: a leader stamps its entries with it, never below an earlier stamp. All that
-/// depends on time follows from the stamps, on every replica alike (hazard 8).</para>
+/// <para>The wall clock is used for one thing: a leader stamps its entries with it, never below an earlier stamp
+/// (<c>LogClock</c>). All that depends on time follows from the stamps, on every replica alike (hazard 8).</para>
 /// </remarks>
 public sealed class Replica
 {
@@ -34,6 +34,7 @@ public sealed class Replica
     private readonly WaitingWrites _writes;
     private readonly WaitingReads _reads;
     private readonly CommittedEntries _committed;
+    private readonly LogClock _logClock;
     private readonly List<CommandResult> _results = [];
 
     // The output that the shell holds is not touched before the next flush: answers that are made meanwhile go to the other.
@@ -42,7 +43,6 @@ public sealed class Replica
 
     private Instant _now;
     private bool _moreToApply;
-    private long _lastStampMs;
     private (LogIndex Index, Term Term, long StampMs) _lastProposed;
     private Instant _expiryDeadline = Instant.Never;
     private Instant _nextTimeEntry;
@@ -68,6 +68,7 @@ public sealed class Replica
         _writes = new WaitingWrites(options);
         _reads = new WaitingReads(options);
         _committed = new CommittedEntries(self);
+        _logClock = new LogClock(clock.Now);
         Raft = new Raft.Raft(self, incarnation, genesis.Voters, options.Raft, recovered, seed, clock.Now);
     }
 
@@ -105,6 +106,13 @@ public sealed class Replica
     /// <summary>A hash of all that was applied: equal on all replicas with the same <see cref="LastApplied"/>. Takes time linear in the data.</summary>
     public ulong StateDigest() => _machine.StateDigest();
 
+    /// <summary>This replica should rather not lead: see <see cref="Raft.Raft.Reluctant"/>.</summary>
+    public bool Reluctant
+    {
+        get => Raft.Reluctant;
+        set => Raft.Reluctant = value;
+    }
+
     /// <summary>Time has passed.</summary>
     public void Tick(ClockReading clock) => Raft.Tick(clock.Now);
 
@@ -131,7 +139,7 @@ public sealed class Replica
     /// <summary>The dead-leader hint.</summary>
     public void PeerGone(NodeId peer, ClockReading clock) => Raft.PeerGone(peer, clock.Now);
 
-    /// <summary>Hands leadership over.</summary>
+    /// <summary>Hands leadership over, to none for any voter: see <see cref="Raft.Raft.TransferLeadership"/>.</summary>
     public bool TransferLeadership(NodeId target, ClockReading clock) => Raft.TransferLeadership(target, clock.Now);
 
     /// <summary>A write. Answered by exactly one <see cref="ReplicaOutput.Replies"/>, at the latest at <paramref name="deadline"/>.</summary>
@@ -224,17 +232,14 @@ public sealed class Replica
 
     private void ProposeWrites(ClockReading clock)
     {
-        var stampMs = Stamp(clock);
+        var stampMs = _logClock.Stamp(clock);
         var last = _writes.Propose(Raft, stampMs, clock.Now, _output);
         if (last != LogIndex.Zero)
         {
             _lastProposed = (last, Raft.Term, stampMs);
-            _lastStampMs = stampMs;
+            _logClock.Saw(stampMs, clock.Now);
         }
     }
-
-    // Never below an earlier stamp, nor below the log time, which holds the stamps of earlier leaders.
-    private long Stamp(ClockReading clock) => Math.Max(Math.Max(_lastStampMs, _machine.LogTimeMs), clock.WallMs);
 
     private void CarryOut(IReadOnlyList<Effect> effects)
     {
@@ -285,6 +290,7 @@ public sealed class Replica
         if (_machine.LastApplied > before)
         {
             Raft.Applied(_machine.LastApplied);
+            _logClock.Saw(_machine.LogTimeMs, _now);
         }
     }
 
@@ -304,11 +310,11 @@ public sealed class Replica
             return false;
         }
 
-        var stampMs = Stamp(clock);
+        var stampMs = _logClock.Stamp(clock);
         if (stampMs < dueMs)
         {
             // The wall clock may be set meanwhile: then this is reckoned anew, at the latest after the horizon.
-            _expiryDeadline = Later(clock.Now.PlusMs(Math.Min(dueMs - clock.WallMs, ExpiryHorizonMs)), _nextTimeEntry);
+            _expiryDeadline = Later(Instant.Min(_logClock.When(dueMs, clock), clock.Now.PlusMs(ExpiryHorizonMs)), _nextTimeEntry);
             return false;
         }
 
@@ -326,7 +332,7 @@ public sealed class Replica
         }
 
         _lastProposed = (index, Raft.Term, stampMs);
-        _lastStampMs = stampMs;
+        _logClock.Saw(stampMs, clock.Now);
         return true;
     }
 }

@@ -14,12 +14,16 @@ public sealed class RaftLog
     private readonly List<(LogIndex First, Term Term)> _runs;
     private readonly List<Entry> _window = [];
     private int _head;
+    private readonly long _recoveredCost;
+    private LogIndex _recoveredLast;
     private long _windowBytes;
 
     internal RaftLog(RaftRecovery recovered)
     {
         _runs = [.. recovered.TermStarts];
         LastIndex = recovered.LastIndex;
+        _recoveredLast = LastIndex;
+        _recoveredCost = recovered.BytesAboveCommit;
     }
 
     /// <summary>The last entry's index, or 0.</summary>
@@ -125,6 +129,7 @@ public sealed class RaftLog
         if (from <= LastIndex)
         {
             LastIndex = from.Previous;
+            _recoveredLast = LogIndex.Min(_recoveredLast, LastIndex);
         }
     }
 
@@ -145,10 +150,13 @@ public sealed class RaftLog
         }
     }
 
-    /// <summary>The cost of the entries in memory above <paramref name="index"/>, in bytes.</summary>
+    /// <summary>
+    /// The cost of the entries above <paramref name="index"/>, in bytes; never less than it is. Of what was recovered from
+    /// the disk and was not known to be committed then, only the sum is known: it counts until all of it is at or below the index.
+    /// </summary>
     internal long CostAbove(LogIndex index)
     {
-        var cost = 0L;
+        var cost = index < _recoveredLast ? _recoveredCost : 0;
         for (var at = _window.Count - 1; at >= _head && _window[at].Index > index; at--)
         {
             cost += _window[at].Cost;

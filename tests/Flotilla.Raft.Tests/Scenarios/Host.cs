@@ -45,7 +45,8 @@ internal sealed class Host(NodeId id, IReadOnlyList<NodeId> voters, ScenarioWorl
         _synced = 0;
         AppliedIndex = default;
         Applied.Clear();
-        var recovery = new RaftRecovery(HardState, Identity, Disk.Count == 0 ? default : Disk[^1].Index, runs);
+        var uncommitted = Disk.Where(entry => entry.Index > HardState.Commit).Sum(entry => (long)entry.Cost);
+        var recovery = new RaftRecovery(HardState, Identity, Disk.Count == 0 ? default : Disk[^1].Index, runs, BytesAboveCommit: uncommitted);
         Raft = new Raft(Id, Incarnation, voters, Options, recovery, seed, Now);
     }
 

@@ -46,21 +46,34 @@ public sealed class PeerProtocolTests
     public async Task A_stranger_is_refused_with_a_reason()
     {
         await using var cluster = await TestCluster.StartAsync(1);
-        var failure = await Assert.ThrowsAsync<RpcException>(async () =>
-        {
-            await using var stream = await OpenAsync(cluster, 0);
-            var clusterId = cluster[0].Gateway.View.ClusterId;
-            stream.Write(PeerCodec.ToProto(new PeerFrame
-            {
-                ClusterId = clusterId,
-                Hello = new Hello(PeerFrame.ProtocolVersion, new NodeId("stranger"), new Incarnation(1), 1, clusterId, null, null, IsRouter: false),
-            }));
-            await stream.FlushAsync(TestContext.Current.CancellationToken);
-            Assert.False(await stream.WaitToReadAsync(TestContext.Current.CancellationToken));
-            throw new RpcException(stream.Status);
-        });
-        Assert.Contains("no member", failure.Message, StringComparison.Ordinal);
+        Assert.Contains("no member", await RefusalAsync(cluster, 0, new NodeId("stranger"), isRouter: false), StringComparison.Ordinal);
         Assert.True(cluster.Log.Has(2103, "stranger"));
+    }
+
+    [Fact, Trait("Hazard", "17")]
+    public async Task Nobody_takes_the_place_of_a_node_whose_process_lives()
+    {
+        await using var cluster = await TestCluster.StartAsync(3);
+        await Eventually.IsTrueAsync(() => cluster.Log.Lines.Count(l => l.Id.Id == 2100) == 6, "every pair is connected");
+        Assert.Contains("calls itself n1", await RefusalAsync(cluster, 1, TestCluster.Id(0), isRouter: true), StringComparison.Ordinal);
+        Assert.True(cluster.Log.Has(2103, "calls itself n1"), "the operator of the node that was asked is told");
+        Assert.Contains("another process speaks as n1 already", await RefusalAsync(cluster, 1, TestCluster.Id(0), isRouter: false), StringComparison.Ordinal);
+        Assert.True(cluster.Log.Has(2103, "another process speaks as n1 already"));
+
+        // The healthy streams stood all the while.
+        Assert.Equal(6, cluster.Log.Lines.Count(l => l.Id.Id == 2100));
+        Assert.DoesNotContain(cluster.Log.Lines, l => l.Id.Id == 2101);
+    }
+
+    [Fact, Trait("Hazard", "17")]
+    public async Task A_wiped_node_is_let_in_once_its_old_process_is_gone()
+    {
+        await using var cluster = await TestCluster.StartAsync(3, shards: 1);
+        await cluster.KillAsync(0);
+        Directory.Delete(cluster.OptionsOf(0).DataDir, recursive: true);
+        await cluster.StartNodeAsync(0);
+        await Eventually.IsTrueAsync(() => cluster[1].Gateway.View.Nodes.All(n => n.Alive) && cluster[2].Gateway.View.Nodes.All(n => n.Alive), "the wiped node dials its peers");
+        await Eventually.IsTrueAsync(() => cluster[0].Gateway.View.Local.All(r => r.SeatIsTaken), "and is told that its seat is taken");
     }
 
     [Fact]
@@ -75,6 +88,21 @@ public sealed class PeerProtocolTests
         Assert.NotEmpty(put.Version);
         var get = await channel.UnaryAsync("/flotilla.v1.KV/Get", new GetRequest { Key = Google.Protobuf.ByteString.CopyFromUtf8("g") }, GetResponse.Parser, cancellation: token);
         Assert.Equal("rpc", Encoding.UTF8.GetString(get.Value.Span));
+    }
+
+    /// <summary>Says Hello under a name, from a data directory of its own, and returns the words of the refusal.</summary>
+    private static async Task<string> RefusalAsync(TestCluster cluster, int node, NodeId name, bool isRouter)
+    {
+        await using var stream = await OpenAsync(cluster, node);
+        var clusterId = cluster[node].Gateway.View.ClusterId;
+        stream.Write(PeerCodec.ToProto(new PeerFrame
+        {
+            ClusterId = clusterId,
+            Hello = new Hello(PeerFrame.ProtocolVersion, name, isRouter ? default : new Incarnation(1), 1, clusterId, null, null, isRouter),
+        }));
+        await stream.FlushAsync(TestContext.Current.CancellationToken);
+        Assert.False(await stream.WaitToReadAsync(TestContext.Current.CancellationToken));
+        return stream.Status.Message ?? "";
     }
 
     private static Task<RpcDuplex> OpenAsync(TestCluster cluster, int node) =>

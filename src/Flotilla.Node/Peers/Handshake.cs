@@ -20,13 +20,13 @@ internal static class Handshake
         }
 
         var remote = Read(stream, self.ClusterId);
-        return remote.Node == expected
+        return remote.Node == expected && !remote.IsRouter
             ? remote
-            : throw new HandshakeException($"node {remote.Node} answers there, not {expected}: check the addresses in --initial-cluster");
+            : throw new HandshakeException($"{(remote.IsRouter ? "router" : "node")} {remote.Node} answers there, not node {expected}: check the addresses in --initial-cluster");
     }
 
-    /// <summary>The accepting side: waits for the other's Hello, and answers.</summary>
-    public static async Task<Hello> AcceptAsync(RpcDuplex stream, Hello self, IReadOnlySet<NodeId> members, CancellationToken cancellation)
+    /// <summary>The accepting side: waits for the other's Hello, and answers unless <paramref name="objection"/> says why not.</summary>
+    public static async Task<Hello> AcceptAsync(RpcDuplex stream, Hello self, IReadOnlySet<NodeId> members, Func<Hello, string?> objection, CancellationToken cancellation)
     {
         if (!await stream.WaitToReadAsync(cancellation))
         {
@@ -39,9 +39,16 @@ internal static class Handshake
             throw new HandshakeException($"it calls itself {remote.Node}, which is this node's own id: two processes may not share one");
         }
 
-        if (!remote.IsRouter && !members.Contains(remote.Node))
+        if (remote.IsRouter == members.Contains(remote.Node))
         {
-            throw new HandshakeException($"node {remote.Node} is no member of this cluster ({string.Join(", ", members)})");
+            throw new HandshakeException(remote.IsRouter
+                ? $"it is a router and calls itself {remote.Node}, which is a node of this cluster: its streams would take the place of that node's"
+                : $"node {remote.Node} is no member of this cluster ({string.Join(", ", members)})");
+        }
+
+        if (objection(remote) is { } reason)
+        {
+            throw new HandshakeException(reason);
         }
 
         await SayAsync(stream, self, cancellation);

@@ -1,4 +1,5 @@
 using Flotilla.Raft;
+using Flotilla.Wire.Peers;
 
 namespace Flotilla.Node.Peers;
 
@@ -27,9 +28,37 @@ internal sealed class PeerLink(NodeId peer, bool isRouter)
     /// <summary>What the dialler last said in the log, so that it does not repeat itself.</summary>
     public string? LastComplaint { get; set; }
 
-    /// <summary>Puts a newer stream in place; the older one is cut.</summary>
-    public void Install(PeerSession session) => Interlocked.Exchange(ref _session, session)?.Close();
+    /// <summary>
+    /// Why a stream that begins may not take the place of the one that stands, or null if it may. A restarted process may;
+    /// another data directory may not, while the process of the first one lives: were two to take each other's place in
+    /// turn, neither could take part.
+    /// </summary>
+    public string? Objection(Hello remote) => Objection(Session, remote);
+
+    /// <summary>Puts a newer stream in place, and the older one is cut; unless there is an <see cref="Objection(Hello)"/>.</summary>
+    public string? Install(PeerSession session)
+    {
+        while (true)
+        {
+            var seen = Session;
+            if (Objection(seen, session.Remote) is { } reason)
+            {
+                return reason;
+            }
+
+            if (Interlocked.CompareExchange(ref _session, session, seen) == seen)
+            {
+                seen?.Close();
+                return null;
+            }
+        }
+    }
 
     /// <summary>The stream has ended. False if a newer one stands already.</summary>
     public bool Remove(PeerSession session) => Interlocked.CompareExchange(ref _session, null, session) == session;
+
+    private static string? Objection(PeerSession? stands, Hello remote) =>
+        stands is null || stands.Remote.Incarnation == remote.Incarnation
+            ? null
+            : $"another process speaks as {remote.Node} already, from another data directory ({stands.Remote.Incarnation.Value:x16}; this one is {remote.Incarnation.Value:x16}): stop one of the two. The newer one is let in as soon as the older one is gone";
 }

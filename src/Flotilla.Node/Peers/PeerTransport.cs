@@ -89,12 +89,11 @@ internal sealed class PeerTransport : IAsyncDisposable
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token, call.Cancellation);
             limit.CancelAfter(_options.OpenTimeout);
             self = await _started.Task.WaitAsync(limit.Token);
-            remote = await Handshake.AcceptAsync(stream, self, _options.Members, limit.Token);
+            remote = await Handshake.AcceptAsync(stream, self, _options.Members, hello => LinkOf(hello.Node)?.Objection(hello), limit.Token);
         }
         catch (HandshakeException e)
         {
-            _log.RefusedPeer(call.Peer, e.Message);
-            return new RpcStatus(RpcCode.FailedPrecondition, e.Message);
+            return Refuse(e);
         }
         catch (OperationCanceledException)
         {
@@ -103,13 +102,27 @@ internal sealed class PeerTransport : IAsyncDisposable
 
         var link = LinkTo(remote.Node, remote.IsRouter, out _);
         link.Address ??= remote.Rpc;
-        await RunAsync(link, new PeerSession(stream, remote, self.ClusterId, _options.MaxQueueBytes, _events));
+        try
+        {
+            await RunAsync(link, new PeerSession(stream, remote, self.ClusterId, _options.MaxQueueBytes, _events));
+        }
+        catch (HandshakeException e)
+        {
+            return Refuse(e);
+        }
+
         if (remote.IsRouter && link.Session is null)
         {
             Forget(link);
         }
 
         return RpcStatus.Ok;
+
+        RpcStatus Refuse(HandshakeException e)
+        {
+            _log.RefusedPeer(call.Peer, e.Message);
+            return new RpcStatus(RpcCode.FailedPrecondition, e.Message);
+        }
     }
 
     /// <inheritdoc/>
@@ -224,9 +237,16 @@ internal sealed class PeerTransport : IAsyncDisposable
     }
 
     /// <summary>Runs a session to its end, then finds out whether the peer's process is gone.</summary>
+    /// <exception cref="HandshakeException">The stream of another data directory has taken the place meanwhile.</exception>
     private async Task RunAsync(PeerLink link, PeerSession session)
     {
-        link.Install(session);
+        if (link.Install(session) is { } reason)
+        {
+            session.Close();
+            await session.RunAsync();
+            throw new HandshakeException(reason);
+        }
+
         link.LastComplaint = null;
         _log.PeerUp(link.Peer, session.Remote.BootNumber);
         _events.OnUp(session);

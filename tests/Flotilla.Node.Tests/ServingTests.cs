@@ -1,3 +1,4 @@
+using System.Reflection;
 using Flotilla.Contracts;
 using Flotilla.Node.Tests.Clusters;
 using Flotilla.Raft;
@@ -130,6 +131,21 @@ public sealed class ServingTests
         Assert.All(view.Shards, s => Assert.Equal(3, s.Voters.Count));
         Assert.All(view.Shards, s => Assert.True(s.Term > Term.Zero));
         Assert.Equal(0, view.AgeMs);
+    }
+
+    [Fact]
+    public async Task Nodes_and_routers_say_in_their_metrics_what_was_built()
+    {
+        await using var cluster = await TestCluster.StartAsync(1);
+        await using var router = await RouterHost.StartAsync(
+            new RouterOptions { Listen = new HostPort("127.0.0.1", 0), Nodes = [cluster[0].Http] }, cluster.Log, TestContext.Current.CancellationToken);
+        var built = typeof(NodeHost).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion;
+        using var http = new HttpClient();
+        foreach (var address in new[] { cluster[0].Http, router.Http })
+        {
+            var metrics = await http.GetStringAsync(new Uri($"http://{address}/metrics"), TestContext.Current.CancellationToken);
+            Assert.Contains($"version=\"{built}\"", metrics.Split('\n').Single(l => l.StartsWith("flotilla_build_info{", StringComparison.Ordinal)), StringComparison.Ordinal);
+        }
     }
 
     [Fact]

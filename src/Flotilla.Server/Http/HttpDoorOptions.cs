@@ -1,3 +1,4 @@
+using System.Reflection;
 using Flotilla.Contracts;
 
 namespace Flotilla.Server.Http;
@@ -35,8 +36,8 @@ public sealed record HttpDoorOptions
     /// <summary>How long a body may stay below 240 bytes a second before the connection is closed; over 1 s. Default 5 s.</summary>
     public TimeSpan SlowBodyGrace { get; init; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>The program's version, for <c>/metrics</c>.</summary>
-    public string Version { get; init; } = "dev";
+    /// <summary>The program's version, for <c>/metrics</c>. Default what this assembly was built as, with the commit.</summary>
+    public string Version { get; init; } = typeof(HttpDoorOptions).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
 
     /// <summary>The longest JSON body: each byte of a value may be written as a six-byte escape, and the braces need room.</summary>
     internal long MaxJsonBytes => (6L * MaxValueBytes) + 4096;

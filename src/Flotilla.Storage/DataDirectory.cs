@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using Flotilla.Raft;
 using Flotilla.Storage.Disk;
 using Flotilla.Storage.Identity;
+using Flotilla.Storage.Snapshots;
 
 namespace Flotilla.Storage;
 
@@ -26,12 +27,13 @@ public sealed record DataDirectoryOptions
 }
 
 /// <summary>
-/// The data directory of a node, locked for this process: who the node is, and the folder of its log. Opening it raises the
-/// boot number durably. Layout: <c>identity.json</c>, <c>lock</c>, <c>pid</c>, <c>wal/</c>.
+/// The data directory of a node, locked for this process: who the node is, and the folders of its log and its snapshots.
+/// Opening it raises the boot number durably. Layout: <c>identity.json</c>, <c>lock</c>, <c>pid</c>, <c>wal/</c>, <c>snapshots/</c>.
 /// </summary>
 public sealed class DataDirectory : IDisposable
 {
     private const string WalFolder = "wal";
+    private const string SnapshotFolder = "snapshots";
     private const string LockName = "lock";
     private const string PidName = "pid";
 
@@ -42,12 +44,13 @@ public sealed class DataDirectory : IDisposable
     private readonly FileStream _lock;
     private readonly IDisk _disk;
 
-    private DataDirectory(string path, FileStream locked, IDisk disk, IDisk walDisk, NodeIdentity identity, IReadOnlyList<string> ignoredFlags)
+    private DataDirectory(string path, FileStream locked, IDisk disk, IDisk walDisk, IDisk snapshotDisk, NodeIdentity identity, IReadOnlyList<string> ignoredFlags)
     {
         Path = path;
         _lock = locked;
         _disk = disk;
         WalDisk = walDisk;
+        SnapshotDisk = snapshotDisk;
         Identity = identity;
         IgnoredFlags = ignoredFlags;
     }
@@ -75,6 +78,9 @@ public sealed class DataDirectory : IDisposable
 
     /// <summary>The folder of the log.</summary>
     public IDisk WalDisk { get; }
+
+    /// <summary>The folder of the snapshots.</summary>
+    public IDisk SnapshotDisk { get; }
 
     /// <summary>
     /// Locks and opens a data directory, or makes it. Throws <see cref="DataDirectoryException"/> with a message for the operator:
@@ -105,9 +111,10 @@ public sealed class DataDirectory : IDisposable
         try
         {
             var walDisk = new FileDisk(disk.PathOf(WalFolder));
+            var snapshotDisk = new FileDisk(disk.PathOf(SnapshotFolder));
             disk.SyncDirectory();
-            var identity = IdentityOf(disk, walDisk, path, options, out var ignoredFlags);
-            return new DataDirectory(path, locked, disk, walDisk, identity, ignoredFlags);
+            var identity = IdentityOf(disk, walDisk, snapshotDisk, path, options, out var ignoredFlags);
+            return new DataDirectory(path, locked, disk, walDisk, snapshotDisk, identity, ignoredFlags);
         }
         catch (IOException e)
         {
@@ -128,6 +135,12 @@ public sealed class DataDirectory : IDisposable
     public Wal OpenLog(WalOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
+        if (!Identity.HasLog && SnapshotDisk.List().Count > 0)
+        {
+            throw new DataDirectoryException(
+                $"{SnapshotDisk.PathOf("")} holds snapshots, but this node has had no log yet: they are another node's, or another directory's. Move them away.");
+        }
+
         var wal = Wal.Open(WalDisk, options with { Owner = Incarnation.Value, MustExist = Identity.HasLog });
         try
         {
@@ -143,6 +156,21 @@ public sealed class DataDirectory : IDisposable
         }
 
         return wal;
+    }
+
+    /// <summary>
+    /// Opens the snapshots, and brings them and the log together (<see cref="SnapshotRecovery.Settle"/>): a log that begins
+    /// behind what any snapshot holds is refused, with what to do.
+    /// </summary>
+    /// <exception cref="SnapshotMissingException">A snapshot is missing.</exception>
+    /// <exception cref="SnapshotCorruptException">A snapshot is damaged.</exception>
+    /// <exception cref="SnapshotFormatException">A snapshot is of a format version that this program does not know.</exception>
+    public SnapshotStore OpenSnapshots(Wal wal)
+    {
+        ArgumentNullException.ThrowIfNull(wal);
+        var snapshots = SnapshotStore.Open(SnapshotDisk);
+        _ = SnapshotRecovery.Settle(wal, snapshots);
+        return snapshots;
     }
 
     /// <summary>Keeps the cluster's id durably, once a node that waited to be adopted learns it. Only possible while none is known.</summary>
@@ -164,7 +192,7 @@ public sealed class DataDirectory : IDisposable
     /// The identity in a directory, checked, with its boot number raised durably; drawn anew in an empty one. Apart from the
     /// lock it is all that <see cref="Open"/> does, on any disk.
     /// </summary>
-    internal static NodeIdentity IdentityOf(IDisk disk, IDisk walDisk, string path, DataDirectoryOptions options, out IReadOnlyList<string> ignoredFlags)
+    internal static NodeIdentity IdentityOf(IDisk disk, IDisk walDisk, IDisk snapshotDisk, string path, DataDirectoryOptions options, out IReadOnlyList<string> ignoredFlags)
     {
         ignoredFlags = [];
         NodeIdentity identity;
@@ -175,10 +203,10 @@ public sealed class DataDirectory : IDisposable
             ignoredFlags = identity.Genesis.Differences(options.Genesis);
             identity = identity with { BootNumber = checked(identity.BootNumber + 1) };
         }
-        else if (walDisk.List().Count > 0)
+        else if (walDisk.List().Count + snapshotDisk.List().Count > 0)
         {
             throw new DataDirectoryException(
-                $"{path} holds a log but no {IdentityFile.Name}, so nobody can tell whose it is. Put the file back; or, to rebuild the node from its peers, "
+                $"{path} holds a {(walDisk.List().Count > 0 ? "log" : "snapshot")} but no {IdentityFile.Name}, so nobody can tell whose it is. Put the file back; or, to rebuild the node from its peers, "
                 + "move the whole directory away and start with an empty one.");
         }
         else

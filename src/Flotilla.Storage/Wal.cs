@@ -41,6 +41,7 @@ public sealed class Wal : IDisposable
             }
             else
             {
+                _index.Begun(_chain.End.Segment.Sequence);
                 Retire();
             }
         }
@@ -87,7 +88,7 @@ public sealed class Wal : IDisposable
         return new Wal(disk, options, WalRecovery.Run(disk, options));
     }
 
-    /// <summary>What was recovered of a group; <see cref="RaftRecovery.Empty"/> for one that was never here. Call it before the group's first <see cref="Append"/>.</summary>
+    /// <summary>What was recovered of a group; <see cref="RaftRecovery.Empty"/> for one that was never here. Call it before the group's first entry, release or reset: its configurations and uncommitted bytes are only known until then.</summary>
     public RaftRecovery Recovered(GroupId group) => _index.Recovered(group);
 
     /// <summary>The first entry of a group that <see cref="TryRead"/> can read: the next one to come if none is there. On any thread.</summary>
@@ -97,17 +98,21 @@ public sealed class Wal : IDisposable
     /// Encodes a persist effect into the batch to be written next. Payloads are copied. A persist that need not be synced
     /// (<see cref="Effect.Persist.MustSync"/> false) costs nothing here: it rides along with whatever is synced next.
     /// </summary>
-    /// <exception cref="ArgumentException">The entries have gaps, leave a gap behind the stored ones, or begin at or below what was released. Nothing was appended.</exception>
+    /// <exception cref="ArgumentException">
+    /// The entries have gaps, leave a gap behind the stored ones, or begin at or below what was released; or a reset goes back
+    /// behind what was released. Nothing was appended.
+    /// </exception>
     public void Append(GroupId group, Effect.Persist persist)
     {
         ArgumentNullException.ThrowIfNull(persist);
         ThrowIfUnusable();
-        if (persist.ResetTo is not null)
+        var log = _index.GetOrAdd(group);
+        CheckFits(log, persist.ResetTo, persist.Entries);
+        if (persist.ResetTo is { } to)
         {
-            throw new ArgumentException("The log does not carry out resets yet.", nameof(persist));
+            Reset(log, to);
         }
 
-        var log = _index.GetOrAdd(group);
         AppendEntries(log, persist.Entries);
         if (persist.HardState is { } hardState)
         {
@@ -121,7 +126,7 @@ public sealed class Wal : IDisposable
             MarkDirty(log);
         }
 
-        MustSync |= persist.MustSync;
+        MustSync |= persist.MustSync || persist.ResetTo is not null;
     }
 
     /// <summary>
@@ -175,9 +180,53 @@ public sealed class Wal : IDisposable
         }
 
         _batch.AddReleased(group, through);
-        _changes.Add(new PendingChange(log, through, 0, default, 0));
+        _changes.Add(new PendingChange(PendingKind.Release, log, through, default));
         log.Pending.Released = through;
         log.Pending.Last = LogIndex.Max(log.Pending.Last, through);
+    }
+
+    /// <summary>
+    /// About how many bytes of log a group keeps behind <paramref name="after"/> (0: all that is not released), durable ones
+    /// only: what a snapshot of everything would let go. Exact to about 16 KiB. On any thread.
+    /// </summary>
+    public long LogBytes(GroupId group, LogIndex after = default) => _index.BytesAfter(group, after);
+
+    /// <summary>
+    /// The groups whose entries hold back the oldest segment that is needed, ordered by id; none if that is the current one.
+    /// Segments can only go in order, so a group that writes nothing may pin all that the others have written since: release
+    /// its log up to <see cref="SegmentPin.Through"/> behind a snapshot, without keeping a tail, or <see cref="Rewrite"/> it. On any thread.
+    /// </summary>
+    public IReadOnlyList<SegmentPin> OldestPins() => _index.OldestPins();
+
+    /// <summary>
+    /// Appends all that a group keeps once more, so that older segments are not needed for it: for a group that pins them
+    /// (<see cref="OldestPins"/>) and can't be released, since its entries are not committed. It reads and holds them all, so
+    /// nothing is done, and the answer is false, if they take more than about <paramref name="maxBytes"/>.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">Something of the log waits for <see cref="Sync"/>.</exception>
+    /// <exception cref="WalCorruptException">An entry does not read back as it was written.</exception>
+    public bool Rewrite(GroupId group, long maxBytes)
+    {
+        ThrowIfUnusable();
+        if (_changes.Count > 0)
+        {
+            throw new InvalidOperationException("Entries are only rewritten while nothing is being appended.");
+        }
+
+        if (LogBytes(group) > maxBytes)
+        {
+            return false;
+        }
+
+        var log = _index.GetOrAdd(group);
+        var entries = new List<Entry>();
+        if (TryRead(group, log.FirstReadable, log.Last, int.MaxValue, entries))
+        {
+            AppendEntries(log, entries);
+            MustSync = true;
+        }
+
+        return true;
     }
 
     /// <summary>
@@ -223,17 +272,28 @@ public sealed class Wal : IDisposable
         _pool.Dispose();
     }
 
-    private void AppendEntries(GroupLog log, IReadOnlyList<Entry> entries)
+    private static void CheckFits(GroupLog log, LogBase? resetTo, IReadOnlyList<Entry> entries)
     {
+        var (last, released) = (log.Pending.Last, log.Pending.Released);
+        if (resetTo is { } to)
+        {
+            if (to.Index < released)
+            {
+                throw new ArgumentException($"Group {log.Id} can't be reset to {to}: it is released up to {released}.", nameof(resetTo));
+            }
+
+            last = released = to.Index;
+        }
+
         if (entries.Count == 0)
         {
             return;
         }
 
         var first = entries[0].Index;
-        if (first > log.Pending.Last.Next || first <= log.Pending.Released)
+        if (first > last.Next || first <= released)
         {
-            throw new ArgumentException($"Entries from {first} on don't fit group {log.Id}, whose log ends at {log.Pending.Last} and is released up to {log.Pending.Released}.", nameof(entries));
+            throw new ArgumentException($"Entries from {first} on don't fit group {log.Id}, whose log ends at {last} and is released up to {released}.", nameof(entries));
         }
 
         for (var i = 1; i < entries.Count; i++)
@@ -243,15 +303,24 @@ public sealed class Wal : IDisposable
                 throw new ArgumentException($"Entry {entries[i].Index} of group {log.Id} follows {entries[i - 1].Index}.", nameof(entries));
             }
         }
+    }
 
+    private void AppendEntries(GroupLog log, IReadOnlyList<Entry> entries)
+    {
         for (var done = 0; done < entries.Count;)
         {
             var count = _batch.AddEntries(log.Id, entries, done, out var offset);
-            _changes.Add(new PendingChange(log, entries[done].Index, count, entries[done].Term, offset));
+            _changes.Add(new PendingChange(PendingKind.Entries, log, entries[done].Index, entries[done].Term, count, offset, _batch.Length - offset));
             done += count;
+            log.Pending.Last = entries[done - 1].Index;
         }
+    }
 
-        log.Pending.Last = entries[^1].Index;
+    private void Reset(GroupLog log, LogBase to)
+    {
+        _batch.AddReset(log.Id, to);
+        _changes.Add(new PendingChange(PendingKind.Reset, log, to.Index, to.Term));
+        log.Pending.Released = log.Pending.Last = to.Index;
     }
 
     private void WriteBatch()
@@ -301,6 +370,7 @@ public sealed class Wal : IDisposable
         var oldest = _index.OldestLive(_chain.Segments) ?? _chain.NextSequence;
         head.AddOldest(oldest);
         _chain.Begin(head, roomBytes);
+        _index.Begun(_chain.End.Segment.Sequence);
         _oldest = Math.Max(_oldest, oldest);
         Retire();
     }

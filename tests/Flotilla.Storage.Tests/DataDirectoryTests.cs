@@ -178,7 +178,7 @@ public sealed class DataDirectoryTests : IDisposable
                 NodeIdentity? identity = null;
                 try
                 {
-                    identity = DataDirectory.IdentityOf(disk, new SimulatedDisk(), "data", Options(), out _);
+                    identity = DataDirectory.IdentityOf(disk, new SimulatedDisk(), new SimulatedDisk(), "data", Options(), out _);
                     disk.PowerOffAfter(long.MaxValue);
                 }
                 catch (PowerOffException)

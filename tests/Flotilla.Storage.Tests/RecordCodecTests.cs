@@ -37,10 +37,11 @@ public sealed class RecordCodecTests
         batch.AddLast(group, new LogIndex(12), new Term(6));
         batch.AddOldest(13);
         batch.AddContinues(14, 15);
+        batch.AddReset(group, new LogBase(new LogIndex(16), new Term(7)));
         var bytes = batch.Complete(BatchKind.Data, 77, 512, 99, out var checksum);
 
         Assert.True(BatchHeader.TryRead(bytes, out var header));
-        Assert.Equal(new BatchHeader(BatchKind.Data, 8, 77, 512, (uint)bytes.Length, 99, checksum), header);
+        Assert.Equal(new BatchHeader(BatchKind.Data, 9, 77, 512, (uint)bytes.Length, 99, checksum), header);
         var rest = bytes[BatchHeader.Bytes..];
         Assert.Equal(checksum, header.ComputeChecksum(rest, verify: true));
 
@@ -73,6 +74,8 @@ public sealed class RecordCodecTests
         Assert.Equal(13UL, oldest);
         Assert.True(Take(ref rest).TryReadContinues(out var sequence, out var generation));
         Assert.Equal((14UL, 15UL), (sequence, generation));
+        Assert.True(Take(ref rest).TryReadReset(out id, out var to));
+        Assert.Equal((group, new LogBase(new LogIndex(16), new Term(7))), (id, to));
         Assert.True(rest.IsEmpty);
     }
 

@@ -36,12 +36,14 @@ internal sealed class SmallLog
             var state = model[group];
             var term = 1 + ((ulong)batch / 5);
             var first = batch % 5 == 4 ? state.Last.Value : state.Last.Value + 1;
+            var resets = batch % 7 == 5;
             var persist = new Effect.Persist(
                 default,
                 batch % 3 == 0 ? new HardState(new Term(term), new NodeId("n" + batch), state.Last) : null,
                 batch % 4 == 1 ? new IdentityState(true, [new KnownPeer(new NodeId("p"), new Incarnation((ulong)batch), true)]) : null,
-                Workload.Entries(first, term, 1 + (batch % 3), 20 + batch),
-                true);
+                Workload.Entries(first + (resets ? 2UL : 0), term, 1 + (batch % 3), 20 + batch),
+                true,
+                resets ? new LogBase(new LogIndex(first + 1), new Term(term)) : null);
             wal.Append(group, persist);
             model.Apply(group, persist);
             if (release && batch % 4 == 3)

@@ -11,6 +11,7 @@ namespace Flotilla.Storage.Tests;
 [Trait("Hazard", "10")]
 [Trait("Hazard", "12")]
 [Trait("Hazard", "15")]
+[Trait("Hazard", "24")]
 public sealed class WalCrashTests
 {
     [Fact]
@@ -97,6 +98,12 @@ public sealed class WalCrashTests
             wal.Sync();
             durable = underWay;
             underWay = null;
+            if (random.Chance(0.05))
+            {
+                // Changes where entries lie, and nothing else.
+                Assert.True(wal.Rewrite(Workload.Groups[random.Below(Workload.Groups.Length)], long.MaxValue));
+            }
+
             if (random.Chance(0.1))
             {
                 Assert.Equal(durable.Describe(Workload.Groups), WalModel.Describe(wal, Workload.Groups));
@@ -132,6 +139,7 @@ public sealed class WalCrashTests
                     Assert.Equal(durable.Describe(Workload.Groups), found);
                 }
 
+                durable.CheckRecovered(wal);
                 underWay = null;
                 return wal;
             }

@@ -38,6 +38,12 @@ internal sealed class WalModel
     public void Apply(GroupId group, Effect.Persist persist)
     {
         var model = this[group];
+        if (persist.ResetTo is { } to)
+        {
+            model.Entries.Clear();
+            (model.Last, model.Released, model.BaseTerm) = (to.Index, to.Index, to.Term);
+        }
+
         if (persist.Entries.Count > 0)
         {
             var first = persist.Entries[0].Index;
@@ -67,6 +73,7 @@ internal sealed class WalModel
         }
 
         model.Released = through;
+        model.BaseTerm = model.Entries.TryGetValue(through.Value, out var released) ? released.Term : Term.Zero;
         model.Last = LogIndex.Max(model.Last, through);
         foreach (var gone in model.Entries.Keys.Where(i => i <= through.Value).ToArray())
         {
@@ -81,7 +88,7 @@ internal sealed class WalModel
         foreach (var group in groups.OrderBy(static g => g.Value))
         {
             var model = this[group];
-            Describe(text, group, model.HardState, model.Identity, model.Last, model.Entries.Values);
+            Describe(text, group, model.HardState, model.Identity, model.Released, model.Last, model.Entries.Values);
         }
 
         return text.ToString();
@@ -101,11 +108,34 @@ internal sealed class WalModel
             }
 
             Assert.Equal(recovered.TermStarts.OrderBy(static t => t.First).ThenBy(static t => t.Term), recovered.TermStarts);
-            Describe(text, group, recovered.HardState, recovered.Identity, recovered.LastIndex, entries);
+            if (recovered.Base.Term != Term.Zero)
+            {
+                Assert.True(recovered.TermStarts[0].First <= recovered.Base.Index, "the first term holds the base");
+                Assert.Equal(recovered.Base.Term, recovered.TermStarts[0].Term);
+            }
+
+            Assert.Equal(0, wal.LogBytes(group, recovered.LastIndex));
+            Assert.Equal(entries.Count > 0, wal.LogBytes(group) > 0);
+            Describe(text, group, recovered.HardState, recovered.Identity, recovered.Base.Index, recovered.LastIndex, entries);
         }
 
         return text.ToString();
     }
+
+    /// <summary>Checks what only a log that was just opened knows of its groups.</summary>
+    public void CheckRecovered(Wal wal)
+    {
+        foreach (var (group, model) in _groups)
+        {
+            var recovered = wal.Recovered(new GroupId(group));
+            Assert.True(recovered.Base.Term == model.BaseTerm || recovered.Base.Term == Term.Zero, $"{recovered.Base}, not {model.BaseTerm}");
+            Assert.Equal(model.Entries.Values.Where(e => e.Index > model.HardState.Commit).Sum(static e => (long)e.Cost), recovered.BytesAboveCommit);
+            Assert.Equal(Configurations(model.Entries.Values), Configurations(recovered.Configurations));
+        }
+    }
+
+    private static string Configurations(IEnumerable<Entry> entries) => string.Join(
+        '\n', entries.Where(static e => e.Kind == EntryKind.Configuration).Select(static e => $"{e.Index} {e.Term} {Convert.ToHexString(e.Payload.Span)}"));
 
     public static List<Entry> ReadAll(Wal wal, GroupId group)
     {
@@ -122,9 +152,9 @@ internal sealed class WalModel
         return entries;
     }
 
-    private static void Describe(StringBuilder text, GroupId group, in HardState hard, IdentityState identity, LogIndex last, IEnumerable<Entry> entries)
+    private static void Describe(StringBuilder text, GroupId group, in HardState hard, IdentityState identity, LogIndex released, LogIndex last, IEnumerable<Entry> entries)
     {
-        _ = text.Append(CultureInfo.InvariantCulture, $"{group} {hard} admitted={identity.Admitted} [{string.Join(' ', identity.Known)}] last={last}\n");
+        _ = text.Append(CultureInfo.InvariantCulture, $"{group} {hard} admitted={identity.Admitted} [{string.Join(' ', identity.Known)}] begin={released} last={last}\n");
         var expected = LogIndex.Zero;
         foreach (var entry in entries)
         {
@@ -148,6 +178,9 @@ internal sealed class GroupModel
 
     public LogIndex Released { get; set; }
 
+    /// <summary>The term at <see cref="Released"/>; 0 if the log can't know it.</summary>
+    public Term BaseTerm { get; set; }
+
     public GroupModel Copy() => new()
     {
         Entries = new SortedDictionary<ulong, Entry>(Entries),
@@ -155,5 +188,6 @@ internal sealed class GroupModel
         Identity = Identity,
         Last = Last,
         Released = Released,
+        BaseTerm = BaseTerm,
     };
 }

@@ -241,7 +241,7 @@ public sealed class WalTests
         var segment = new Segments.Segment(null!, default);
         for (ulong i = 1; i <= 100_000; i++)
         {
-            log.Publish(new LogIndex(i), 1, new Term(1), segment, 512 + ((long)i * 250));
+            log.Publish(new LogIndex(i), 1, new Term(1), segment, 512 + ((long)i * 250), 250);
         }
 
         Assert.InRange(log.RunCount, 1, 100_000 * 250 / Segments.GroupLog.RunBytes + 1);

@@ -15,7 +15,8 @@ internal static class Workload
             payload[i] = (byte)random.Next();
         }
 
-        return new Entry(new LogIndex(index), new Term(term), bytes == 0 ? EntryKind.NoOp : EntryKind.Command, payload);
+        var kind = bytes switch { 0 => EntryKind.NoOp, _ when bytes % 16 == 7 => EntryKind.Configuration, _ => EntryKind.Command };
+        return new Entry(new LogIndex(index), new Term(term), kind, payload);
     }
 
     public static Entry[] Entries(ulong first, ulong term, int count, int bytes)
@@ -76,10 +77,23 @@ internal static class Workload
             identity = new IdentityState(random.Chance(0.5), [.. Enumerable.Range(1, (int)random.Below(4)).Select(i => new KnownPeer(new NodeId($"peer{i}"), new Incarnation((ulong)i * 77), i % 2 == 0))]);
         }
 
+        LogBase? resetTo = null;
+        if (random.Chance(0.03))
+        {
+            // A snapshot was installed: from beyond the end, or over a suffix that conflicts.
+            var back = Math.Min(state.Last - state.Released, (ulong)random.Below(5));
+            var index = random.Chance(0.5) ? state.Last + (ulong)random.Below(20) : new LogIndex(state.Last.Value - back);
+            resetTo = new LogBase(index, index == LogIndex.Zero ? Term.Zero : new Term(Math.Max(1, term.Value)));
+            if (random.Chance(0.5))
+            {
+                return new Effect.Persist(default, hard, identity, entries, true, resetTo);
+            }
+        }
+
         if (random.Chance(0.8))
         {
-            var first = state.Last.Next.Value;
-            if (random.Chance(0.2))
+            var first = (resetTo?.Index ?? state.Last).Next.Value;
+            if (resetTo is null && random.Chance(0.2))
             {
                 // A new leader's entries replace a suffix.
                 first = Math.Max(state.Released.Value + 1, first - (ulong)random.Below((long)Math.Min(first, 12)));
@@ -101,10 +115,10 @@ internal static class Workload
         }
         else if (hard is null)
         {
-            hard = state.HardState with { Commit = state.Last };
-            return new Effect.Persist(default, hard, identity, entries, identity is not null);
+            hard = state.HardState with { Commit = LogIndex.Max(state.HardState.Commit, state.Last) };
+            return new Effect.Persist(default, hard, identity, entries, identity is not null || resetTo is not null, resetTo);
         }
 
-        return new Effect.Persist(default, hard, identity, entries, true);
+        return new Effect.Persist(default, hard, identity, entries, true, resetTo);
     }
 }

@@ -4,8 +4,21 @@ using Flotilla.Wire.Log;
 
 namespace Flotilla.Storage.Segments;
 
-/// <summary>Entries, or (<paramref name="Count"/> 0) a release, to be published once the batch is durable. <paramref name="Offset"/> counts from the start of the batch.</summary>
-internal readonly record struct PendingChange(GroupLog Log, LogIndex Index, int Count, Term Term, int Offset);
+/// <summary>What a <see cref="PendingChange"/> does.</summary>
+internal enum PendingKind
+{
+    /// <summary>Adds entries.</summary>
+    Entries,
+
+    /// <summary>Releases entries.</summary>
+    Release,
+
+    /// <summary>Forgets all entries.</summary>
+    Reset,
+}
+
+/// <summary>A change to be published once the batch is durable. For entries: how many, and where in the batch their record begins and how long it is.</summary>
+internal readonly record struct PendingChange(PendingKind Kind, GroupLog Log, LogIndex Index, Term Term, int Count = 0, int Offset = 0, int Bytes = 0);
 
 /// <summary>
 /// All groups of the log. One lock guards their durable state, which readers on any thread use while the appending thread
@@ -16,6 +29,7 @@ internal sealed class GroupIndex
     private readonly IDisk _disk;
     private readonly Lock _lock = new();
     private readonly Dictionary<GroupId, GroupLog> _groups;
+    private ulong _newest;
 
     internal GroupIndex(IDisk disk, Dictionary<GroupId, GroupLog> recovered)
     {
@@ -37,7 +51,7 @@ internal sealed class GroupIndex
         lock (_lock)
         {
             return _groups.TryGetValue(group, out var log)
-                ? new RaftRecovery(log.HardState, log.Identity, log.Last, [.. log.Terms])
+                ? new RaftRecovery(log.HardState, log.Identity, log.Last, [.. log.Terms], log.Base, log.Noted?.CostAbove(log.HardState.Commit) ?? 0, log.Noted?.Configurations)
                 : RaftRecovery.Empty;
         }
     }
@@ -110,13 +124,18 @@ internal sealed class GroupIndex
         {
             foreach (var change in changes)
             {
-                if (change.Count == 0)
+                change.Log.Noted = null;
+                switch (change.Kind)
                 {
-                    change.Log.Release(change.Index);
-                }
-                else
-                {
-                    change.Log.Publish(change.Index, change.Count, change.Term, segment, offset + change.Offset);
+                    case PendingKind.Release:
+                        change.Log.Release(change.Index);
+                        break;
+                    case PendingKind.Reset:
+                        change.Log.Reset(new LogBase(change.Index, change.Term));
+                        break;
+                    default:
+                        change.Log.Publish(change.Index, change.Count, change.Term, segment, offset + change.Offset, change.Bytes);
+                        break;
                 }
             }
 
@@ -128,6 +147,52 @@ internal sealed class GroupIndex
                 log.Pending.Identity = null;
                 log.Pending.IsListed = false;
             }
+        }
+    }
+
+    /// <summary>About how many bytes of log a group keeps behind an entry: see <see cref="Wal.LogBytes"/>.</summary>
+    public long BytesAfter(GroupId group, LogIndex after)
+    {
+        lock (_lock)
+        {
+            return _groups.TryGetValue(group, out var log) ? log.BytesAfter(after) : 0;
+        }
+    }
+
+    /// <summary>A segment is the current one from now on.</summary>
+    public void Begun(ulong sequence)
+    {
+        lock (_lock)
+        {
+            _newest = sequence;
+        }
+    }
+
+    /// <summary>Which groups hold back the oldest segment: see <see cref="Wal.OldestPins"/>.</summary>
+    public IReadOnlyList<SegmentPin> OldestPins()
+    {
+        lock (_lock)
+        {
+            var pins = new List<SegmentPin>();
+            var oldest = ulong.MaxValue;
+            foreach (var log in _groups.Values)
+            {
+                if (log.FirstRun is not { } run || run.Segment.Sequence > oldest || run.Segment.Sequence == _newest)
+                {
+                    continue;
+                }
+
+                if (run.Segment.Sequence < oldest)
+                {
+                    oldest = run.Segment.Sequence;
+                    pins.Clear();
+                }
+
+                pins.Add(new SegmentPin(log.Id, log.LastIn(run.Segment), (int)(_newest - oldest)));
+            }
+
+            pins.Sort(static (a, b) => a.Group.Value.CompareTo(b.Group.Value));
+            return pins;
         }
     }
 

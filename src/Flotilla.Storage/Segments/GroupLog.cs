@@ -15,6 +15,7 @@ internal sealed class GroupLog(GroupId id)
 
     private readonly List<Run> _runs = [];
     private readonly List<(LogIndex First, Term Term)> _terms = [];
+    private long _bytes;
 
     /// <summary>The group.</summary>
     public GroupId Id { get; } = id;
@@ -33,6 +34,15 @@ internal sealed class GroupLog(GroupId id)
 
     /// <summary>Entries up to here are no longer needed.</summary>
     public LogIndex Released { get; private set; }
+
+    /// <summary>What the log begins behind; its term is 0 where it is not known.</summary>
+    public LogBase Base => new(Released, Released > LogIndex.Zero && _terms.Count > 0 && _terms[0].First <= Released ? _terms[0].Term : Term.Zero);
+
+    /// <summary>What recovery noted of the entries it read; null for a group that was not recovered, or whose entries have changed since.</summary>
+    public RecoveredEntries? Noted { get; set; }
+
+    /// <summary>The first run, which lies in the oldest segment that the group needs; null if it needs none.</summary>
+    public Run? FirstRun => _runs.Count > 0 ? _runs[0] : null;
 
     /// <summary>How often entries were replaced or released: a reader that sees it change stops, lest it joins two histories.</summary>
     public int Changes { get; private set; }
@@ -60,14 +70,16 @@ internal sealed class GroupLog(GroupId id)
         }
     }
 
-    /// <summary>Adds entries that have become durable; those stored from <paramref name="first"/> on are replaced.</summary>
-    public void Publish(LogIndex first, int count, Term term, Segment segment, long offset)
+    /// <summary>
+    /// Adds entries that have become durable, in a record of <paramref name="bytes"/>; those stored from <paramref name="first"/> on are replaced.
+    /// </summary>
+    public void Publish(LogIndex first, int count, Term term, Segment segment, long offset, int bytes)
     {
         var last = first + (ulong)(count - 1);
         if (first <= Last)
         {
             Truncate(first);
-            Add(new Run(first, last, segment, offset));
+            Add(new Run(first, last, segment, offset, _bytes));
         }
         else if (_runs.Count > 0 && _runs[^1] is var run && run.Segment == segment && run.Last.Next == first && offset - run.Offset < RunBytes)
         {
@@ -75,9 +87,10 @@ internal sealed class GroupLog(GroupId id)
         }
         else
         {
-            Add(new Run(first, last, segment, offset));
+            Add(new Run(first, last, segment, offset, _bytes));
         }
 
+        _bytes += bytes;
         if (_terms.Count == 0 || _terms[^1].Term != term)
         {
             _terms.Add((first, term));
@@ -95,15 +108,7 @@ internal sealed class GroupLog(GroupId id)
         }
 
         Released = through;
-        Changes++;
-        var gone = 0;
-        while (gone < _runs.Count && _runs[gone].Last <= through)
-        {
-            _runs[gone].Segment.LiveRuns--;
-            gone++;
-        }
-
-        _runs.RemoveRange(0, gone);
+        DropRuns(through);
         if (through > Last)
         {
             BeginAt(through, Term.Zero);
@@ -117,6 +122,25 @@ internal sealed class GroupLog(GroupId id)
         }
     }
 
+    /// <summary>All entries are forgotten, and the log begins behind <paramref name="to"/>.</summary>
+    public void Reset(LogBase to)
+    {
+        DropRuns(Last);
+        Released = to.Index;
+        BeginAt(to.Index, to.Term);
+    }
+
+    /// <summary>About how many bytes the records take that hold entries behind <paramref name="after"/>: exact to a run.</summary>
+    public long BytesAfter(LogIndex after)
+    {
+        after = LogIndex.Max(after, Released);
+        var at = FirstRunReaching(after.Next);
+        return at == _runs.Count ? 0 : _bytes - BytesUpTo(at, after);
+    }
+
+    /// <summary>The last entry that lies in <paramref name="segment"/>, which must be that of the first run.</summary>
+    public LogIndex LastIn(Segment segment) => _runs.FindLast(r => r.Segment == segment).Last;
+
     /// <summary>The run that holds an entry.</summary>
     public bool TryFind(LogIndex index, out Run run)
     {
@@ -126,6 +150,18 @@ internal sealed class GroupLog(GroupId id)
             return false;
         }
 
+        var at = FirstRunReaching(index);
+        if (at == _runs.Count || _runs[at].First > index)
+        {
+            return false;
+        }
+
+        run = _runs[at];
+        return true;
+    }
+
+    private int FirstRunReaching(LogIndex index)
+    {
         var runs = CollectionsMarshal.AsSpan(_runs);
         int low = 0, high = runs.Length - 1;
         while (low <= high)
@@ -141,13 +177,34 @@ internal sealed class GroupLog(GroupId id)
             }
         }
 
-        if (low == runs.Length || runs[low].First > index)
+        return low;
+    }
+
+    // Within a run the bytes are shared out evenly over its entries.
+    private long BytesUpTo(int at, LogIndex through)
+    {
+        var run = _runs[at];
+        if (through < run.First)
         {
-            return false;
+            return run.BytesBefore;
         }
 
-        run = runs[low];
-        return true;
+        var end = at + 1 < _runs.Count ? _runs[at + 1].BytesBefore : _bytes;
+        var part = (double)(through - run.First + 1) / (run.Last - run.First + 1);
+        return run.BytesBefore + (long)((end - run.BytesBefore) * part);
+    }
+
+    private void DropRuns(LogIndex through)
+    {
+        Changes++;
+        var gone = 0;
+        while (gone < _runs.Count && _runs[gone].Last <= through)
+        {
+            _runs[gone].Segment.LiveRuns--;
+            gone++;
+        }
+
+        _runs.RemoveRange(0, gone);
     }
 
     private void Add(in Run run)
@@ -160,14 +217,18 @@ internal sealed class GroupLog(GroupId id)
     private void Truncate(LogIndex first)
     {
         Changes++;
-        while (_runs.Count > 0 && _runs[^1].First >= first)
+
+        // A run of which only released entries would be left goes too, lest it pin its segment.
+        while (_runs.Count > 0 && (_runs[^1].First >= first || first.Previous <= Released))
         {
             _runs[^1].Segment.LiveRuns--;
+            _bytes = _runs[^1].BytesBefore;
             _runs.RemoveAt(_runs.Count - 1);
         }
 
         if (_runs.Count > 0 && _runs[^1].Last >= first)
         {
+            _bytes = BytesUpTo(_runs.Count - 1, first.Previous);
             _runs[^1] = _runs[^1] with { Last = first.Previous };
         }
 

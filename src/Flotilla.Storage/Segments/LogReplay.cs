@@ -60,10 +60,11 @@ internal sealed class LogReplay
         switch (reader.Kind)
         {
             case RecordKind.Entries when kind == BatchKind.Data:
-                return ApplyEntries(segment, at, reader);
+                return ApplyEntries(segment, at, reader, record.Length);
 
             case RecordKind.HardState when reader.TryReadHardState(out var group, out var state):
                 Group(group).HardState = state;
+                Noted(group).Commit(state.Commit);
                 return null;
 
             case RecordKind.Identity when reader.TryReadIdentity(out var group, out var identity):
@@ -72,7 +73,11 @@ internal sealed class LogReplay
 
             case RecordKind.Released when reader.TryReadReleased(out var group, out var through):
                 Group(group).Release(through);
+                Noted(group).Release(through);
                 return null;
+
+            case RecordKind.Reset when kind == BatchKind.Data && reader.TryReadReset(out var group, out var to):
+                return ApplyReset(Group(group), to);
 
             case RecordKind.Last when kind == BatchKind.Head && reader.TryReadLast(out var group, out var index, out var term):
                 return ApplyLast(Group(group), index, term);
@@ -90,21 +95,11 @@ internal sealed class LogReplay
         }
     }
 
-    private string? ApplyEntries(Segment segment, long at, RecordReader reader)
+    private string? ApplyEntries(Segment segment, long at, RecordReader reader, int bytes)
     {
         if (!reader.TryReadEntriesHead(out var id, out var first, out var term, out var count))
         {
             return "a record of entries has a malformed head";
-        }
-
-        var cursor = reader.Entries;
-        while (cursor.TryNext())
-        {
-        }
-
-        if (cursor.Left > 0)
-        {
-            return "a record of entries is shorter than its entries";
         }
 
         var group = Group(id);
@@ -113,7 +108,32 @@ internal sealed class LogReplay
             return $"entries {first} to {first + (ulong)(count - 1)} of group {id} don't continue its log, which ends at {group.Last} and is released up to {group.Released}";
         }
 
-        group.Publish(first, count, term, segment, at);
+        var cursor = reader.Entries;
+        var noted = Noted(id);
+        noted.Truncate(first);
+        for (var index = first; cursor.TryNext(); index = index.Next)
+        {
+            noted.Add(index, term, cursor.Kind, cursor.Payload);
+        }
+
+        if (cursor.Left > 0)
+        {
+            return "a record of entries is shorter than its entries";
+        }
+
+        group.Publish(first, count, term, segment, at, bytes);
+        return null;
+    }
+
+    private string? ApplyReset(GroupLog group, LogBase to)
+    {
+        if (to.Index < group.Released)
+        {
+            return $"the log of group {group.Id} is reset to {to}, but was released up to {group.Released}";
+        }
+
+        group.Reset(to);
+        Noted(group.Id).Reset();
         return null;
     }
 
@@ -130,11 +150,13 @@ internal sealed class LogReplay
             : $"the log of group {group.Id} ends at {group.Last}/{group.LastTerm}, but this segment was begun when it ended at {index}/{term}";
     }
 
+    private RecoveredEntries Noted(GroupId id) => Group(id).Noted!;
+
     private GroupLog Group(GroupId id)
     {
         if (!_groups.TryGetValue(id, out var group))
         {
-            group = new GroupLog(id);
+            group = new GroupLog(id) { Noted = new RecoveredEntries() };
             _groups.Add(id, group);
         }
 

@@ -48,5 +48,8 @@ internal sealed class Segment(SegmentFile file, SegmentHeader header)
     public void Unpin() => Interlocked.Decrement(ref _pins);
 }
 
-/// <summary>Consecutive entries of one group that lie in one segment, from the record at <paramref name="Offset"/> on, in order; other groups' records may lie between.</summary>
-internal readonly record struct Run(LogIndex First, LogIndex Last, Segment Segment, long Offset);
+/// <summary>
+/// Consecutive entries of one group that lie in one segment, from the record at <paramref name="Offset"/> on, in order; other
+/// groups' records may lie between. <paramref name="BytesBefore"/> counts the bytes of the group's records before it.
+/// </summary>
+internal readonly record struct Run(LogIndex First, LogIndex Last, Segment Segment, long Offset, long BytesBefore);

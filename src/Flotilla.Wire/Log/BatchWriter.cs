@@ -119,6 +119,9 @@ public sealed class BatchWriter
     /// <summary>Adds "entries up to <paramref name="through"/> are no longer needed".</summary>
     public void AddReleased(GroupId group, LogIndex through) => AddNumbers(RecordKind.Released, group.Value, through.Value);
 
+    /// <summary>Adds "all entries are forgotten; the log begins behind <paramref name="to"/>".</summary>
+    public void AddReset(GroupId group, LogBase to) => AddNumbers(RecordKind.Reset, group.Value, to.Index.Value, to.Term.Value);
+
     /// <summary>Adds the last entry of a group, as it was when the segment began.</summary>
     public void AddLast(GroupId group, LogIndex index, Term term) => AddNumbers(RecordKind.Last, group.Value, index.Value, term.Value);
 

@@ -28,6 +28,9 @@ public enum RecordKind : byte
 
     /// <summary>The segment that follows. Stands in seal batches only.</summary>
     Continues = 8,
+
+    /// <summary>The log of one group is forgotten and begins anew behind an index.</summary>
+    Reset = 9,
 }
 
 /// <summary>

@@ -116,6 +116,15 @@ public readonly ref struct RecordReader
         return ok;
     }
 
+    /// <summary>"All entries are forgotten; the log begins behind this."</summary>
+    public bool TryReadReset(out GroupId group, out LogBase to)
+    {
+        var ok = Kind == RecordKind.Reset && _record.Length >= 40;
+        group = ok ? new GroupId(UInt64(16)) : default;
+        to = ok ? new LogBase(new LogIndex(UInt64(24)), new Term(UInt64(32))) : default;
+        return ok;
+    }
+
     /// <summary>The last entry of a group when the segment began.</summary>
     public bool TryReadLast(out GroupId group, out LogIndex index, out Term term)
     {

@@ -56,6 +56,25 @@ public abstract record Effect
     /// </summary>
     public sealed record Fetch(NodeId To, LogIndex From, LogIndex Through, int MaxBytes) : Effect;
 
+    /// <summary>A snapshot holds the entries up to <paramref name="Through"/>: the disk may forget them.</summary>
+    public sealed record Release(LogIndex Through) : Effect;
+
+    /// <summary>
+    /// Read up to <paramref name="MaxBytes"/> of a snapshot's file at <paramref name="Offset"/> for <paramref name="To"/>, and report
+    /// <see cref="Raft.SnapshotRead"/>. At most one read per peer is under way.
+    /// </summary>
+    public sealed record ReadSnapshot(NodeId To, SnapshotMeta Snapshot, long Offset, int MaxBytes) : Effect;
+
+    /// <summary>
+    /// Store a piece of a snapshot that the leader sends, and report <see cref="Raft.SnapshotStored"/>. A piece of another snapshot
+    /// abandons the one before. After the last piece: verify the whole file, make it durable, load it, and report
+    /// <see cref="Raft.SnapshotInstalled"/> instead. At most one store is under way.
+    /// </summary>
+    public sealed record StoreSnapshot(SnapshotMeta Snapshot, long Offset, ReadOnlyMemory<byte> Data, uint Crc) : Effect;
+
+    /// <summary>Nobody needs this snapshot, or what was received of it, any more: delete it.</summary>
+    public sealed record DropSnapshot(SnapshotMeta Snapshot) : Effect;
+
     /// <summary>Role, term or known leader changed. <paramref name="Leader"/> is none while unknown.</summary>
     public sealed record RoleChanged(Role Role, Term Term, NodeId Leader) : Effect;
 }

@@ -41,6 +41,21 @@ public sealed record AppendEntries(Term Term, LogIndex PrevLogIndex, Term PrevLo
 /// <param name="Round">The round of the message answered.</param>
 public sealed record AppendEntriesReply(Term Term, bool Success, LogIndex MatchIndex, LogIndex ConflictIndex, Term ConflictTerm, LogIndex RejectedIndex, ulong Round) : Message(Term);
 
+/// <summary>A piece of a snapshot for a follower that needs entries which the leader no longer has (Raft paper, section 7, figure 13).</summary>
+/// <param name="Term">The leader's term.</param>
+/// <param name="Snapshot">Which file this is a piece of.</param>
+/// <param name="Offset">Where in the file; equal to its length when the leader only asks how far the follower is.</param>
+/// <param name="Data">The bytes.</param>
+/// <param name="Crc">The CRC32C of the bytes.</param>
+public sealed record InstallSnapshot(Term Term, SnapshotMeta Snapshot, long Offset, ReadOnlyMemory<byte> Data, uint Crc) : Message(Term);
+
+/// <summary>Answers <see cref="InstallSnapshot"/>.</summary>
+/// <param name="Term">The follower's term.</param>
+/// <param name="Id">The file that is spoken of.</param>
+/// <param name="NextOffset">What the follower wants next; the file's length once it has all of it.</param>
+/// <param name="MatchIndex">Everything up to here equals the leader's log and is durable at the follower: at least the snapshot's index once it is installed, 0 before.</param>
+public sealed record InstallSnapshotReply(Term Term, ulong Id, long NextOffset, LogIndex MatchIndex) : Message(Term);
+
 /// <summary>The leader asks its successor to start an election at once (dissertation, section 3.10).</summary>
 public sealed record TimeoutNow(Term Term) : Message(Term);
 

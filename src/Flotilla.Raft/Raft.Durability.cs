@@ -26,7 +26,7 @@ public sealed partial class Raft
 
     /// <summary>The persist that carries this replica's newest term, vote and identity, or 0 if they are durable: what every promise waits for.</summary>
     private PersistSequence Vow =>
-        new(_hardStateDirty || _identityDirty ? _sequence + 1 : _vowSequence > _durableSequence ? _vowSequence : 0);
+        new(_hardStateDirty || _identityDirty || _resetTo is not null ? _sequence + 1 : _vowSequence > _durableSequence ? _vowSequence : 0);
 
     private Instant CommitHintDeadline => _commitHintDue ? _now : _commitHintAt;
 
@@ -98,7 +98,7 @@ public sealed partial class Raft
 
     private void EmitPersist(List<Effect> into)
     {
-        if (!_hardStateDirty && !_identityDirty && _unpersisted.Count == 0)
+        if (!_hardStateDirty && !_identityDirty && _resetTo is null && _unpersisted.Count == 0)
         {
             if (_commitHintDue)
             {
@@ -111,17 +111,18 @@ public sealed partial class Raft
 
         _commitHintDue = false;
         _sequence++;
-        var hardState = _hardStateDirty || CommitIndex > _persistedCommit ? TakeHardState() : (HardState?)null;
+        var hardState = _hardStateDirty || _resetTo is not null || CommitIndex > _persistedCommit ? TakeHardState() : (HardState?)null;
         var identity = _identityDirty ? _admission.State : null;
-        if (_hardStateDirty || _identityDirty)
+        if (_hardStateDirty || _identityDirty || _resetTo is not null)
         {
             _vowSequence = _sequence;
         }
 
         _hardStateDirty = _identityDirty = false;
-        into.Add(new Effect.Persist(new(_sequence), hardState, identity, _unpersisted, MustSync: true));
+        into.Add(new Effect.Persist(new(_sequence), hardState, identity, _unpersisted, MustSync: true, _resetTo));
         _underWay.Add(new(_sequence, Log.LastIndex, _now));
         _unpersisted = [];
+        _resetTo = null;
     }
 
     private HardState TakeHardState()

@@ -5,32 +5,47 @@ public sealed partial class Raft
 {
     private void OnAppendEntries(NodeId from, AppendEntries request)
     {
-        Invariant.Require(Role != Role.Leader, "a term has one leader (Election Safety)");
-        if (Role != Role.Follower || Leader != from)
-        {
-            BecomeFollower(Term, from);
-        }
-
-        _lastLeaderContact = _now;
-        RestartElectionTimer();
+        HearLeader(from);
         if (!IsWellFormed(request))
         {
             return;
         }
 
-        if (Log.TermAt(request.PrevLogIndex) != request.PrevLogTerm)
+        var previous = request.PrevLogIndex;
+        var entries = request.Entries;
+        if (previous < Log.Base.Index)
+        {
+            // What lies at or below the base is committed, so the leader's log is the same there; only what follows is looked at.
+            var known = (int)Math.Min(Log.Base.Index - previous, (ulong)entries.Count);
+            entries = [.. entries.Skip(known)];
+            previous = Log.Base.Index;
+        }
+        else if (Log.TermAt(previous) != request.PrevLogTerm)
         {
             Refuse(from, request);
             return;
         }
 
-        StoreEntries(request.Entries);
-        var verified = request.PrevLogIndex + (ulong)request.Entries.Count;
+        StoreEntries(entries);
+        var verified = previous + (ulong)entries.Count;
         CommitIndex = LogIndex.Max(CommitIndex, LogIndex.Min(request.LeaderCommit, verified));
 
         // A heartbeat is answered at once, for what is durable already: a read round must not wait for a write's sync.
-        var match = request.Entries.Count > 0 ? verified : LogIndex.Min(verified, _durableIndex);
+        var match = entries.Count > 0 ? verified : LogIndex.Min(verified, _durableIndex);
         Send(from, new AppendEntriesReply(Term, true, match, default, default, default, request.Round), DurableThrough(match));
+    }
+
+    /// <summary>The leader of this term speaks.</summary>
+    private void HearLeader(NodeId leader)
+    {
+        Invariant.Require(Role != Role.Leader, "a term has one leader (Election Safety)");
+        if (Role != Role.Follower || Leader != leader)
+        {
+            BecomeFollower(Term, leader);
+        }
+
+        _lastLeaderContact = _now;
+        RestartElectionTimer();
     }
 
     /// <summary>Steps 3 and 4 of figure 2: only an entry that conflicts removes what follows it; a late or repeated message removes nothing.</summary>

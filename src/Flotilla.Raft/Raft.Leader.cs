@@ -21,7 +21,7 @@ public sealed partial class Raft
     {
         get
         {
-            var next = Instant.Min(_heartbeatAt, _checkQuorumAt);
+            var next = Instant.Min(Instant.Min(_heartbeatAt, _checkQuorumAt), SnapshotDeadline);
             if (_others.Length > 0 && _underWay.Count > 0 && !DiskIsStalled)
             {
                 next = Instant.Min(next, DiskOwesSince.PlusMs(_options.DiskStallMs + 1));
@@ -121,6 +121,7 @@ public sealed partial class Raft
     {
         _followers.Clear();
         _transfer = null;
+        DropUnusedSnapshots();
         FailLeaderReads();
     }
 
@@ -144,6 +145,7 @@ public sealed partial class Raft
         if (_now >= _heartbeatAt)
         {
             _heartbeatAt = _now.PlusMs(_options.HeartbeatMs);
+            Compact();
             foreach (var follower in _followers)
             {
                 if (_now.MsSince(follower.LastSent) >= _options.HeartbeatMs / 2.0)
@@ -178,7 +180,7 @@ public sealed partial class Raft
     {
         foreach (var follower in _followers)
         {
-            while (follower.Next <= Log.LastIndex && !follower.Fetching && follower.MaySend(_options))
+            while (follower.Next <= Log.LastIndex && follower.Next > Log.Base.Index && !follower.Fetching && follower.MaySend(_options))
             {
                 var entries = new List<Entry>();
                 if (Log.TryRead(follower.Next, Log.LastIndex, _options.MaxAppendBytes, entries))
@@ -215,8 +217,11 @@ public sealed partial class Raft
     private void SendHeartbeat(Follower follower)
     {
         follower.LastSent = _now;
-        var previous = follower.Next.Previous;
-        Send(follower.Id, new AppendEntries(Term, previous, Log.TermAt(previous)!.Value, [], CommitIndex, _round), default);
+
+        // Where the log no longer reaches back, a heartbeat claims nothing: everybody's log agrees at index 0.
+        var previous = follower.Next > Log.Base.Index ? follower.Next.Previous : LogIndex.Zero;
+        var term = previous == LogIndex.Zero ? Term.Zero : Log.TermAt(previous)!.Value;
+        Send(follower.Id, new AppendEntries(Term, previous, term, [], CommitIndex, _round), default);
     }
 
     private void OnAppendEntriesReply(NodeId from, AppendEntriesReply reply)
@@ -230,9 +235,13 @@ public sealed partial class Raft
         if (reply.Success)
         {
             Invariant.Require(reply.MatchIndex <= Log.LastIndex, "a follower acknowledges only what its leader sent");
-            follower.Acknowledged(reply.MatchIndex);
-            MaybeCommit();
-            MaybeFinishTransfer(follower);
+            if (follower.Flow != Flow.Snapshot || reply.MatchIndex >= Log.Base.Index)
+            {
+                follower.Acknowledged(reply.MatchIndex);
+                DropUnusedSnapshots();
+                MaybeCommit();
+                MaybeFinishTransfer(follower);
+            }
         }
         else
         {

@@ -17,7 +17,7 @@ namespace Flotilla.Raft;
 /// (<see cref="Effect.Send"/> names the persist it waits for), a vote goes only to a log at least as new, and only
 /// entries of the leader's own term are committed by counting (5.4.2).</para>
 /// <para>The parts: <c>Raft.Durability.cs</c> what waits for the disk; <c>Raft.Elections.cs</c>; <c>Raft.Leader.cs</c> and
-/// <c>Raft.Follower.cs</c> replication from both sides; <c>Raft.Reads.cs</c>; <c>Raft.Transfer.cs</c>; <c>Identity/</c> who may vote.</para>
+/// <c>Raft.Follower.cs</c> replication from both sides; <c>Raft.Snapshots.cs</c>; <c>Raft.Reads.cs</c>; <c>Raft.Transfer.cs</c>; <c>Identity/</c> who may vote.</para>
 /// </remarks>
 public sealed partial class Raft
 {
@@ -57,9 +57,10 @@ public sealed partial class Raft
         Log = new RaftLog(recovered);
         Term = recovered.HardState.Term;
         _votedFor = recovered.HardState.VotedFor;
-        CommitIndex = LogIndex.Min(recovered.HardState.Commit, Log.LastIndex);
+        CommitIndex = LogIndex.Max(LogIndex.Min(recovered.HardState.Commit, Log.LastIndex), Log.Base.Index);
         _persistedCommit = CommitIndex;
         _durableIndex = Log.LastIndex;
+        RecoverSnapshot(recovered);
         _admission = new Admission(self, incarnation, _others, recovered.Identity);
         _leadsFirst = IsEmpty && voters[0] == self;
         _announced = (Role.Follower, Term, default);
@@ -160,7 +161,7 @@ public sealed partial class Raft
 
         // A replica that may have forgotten its vote takes no part; and only the stored incarnation of a peer counts,
         // once it is stored durably. Peers ask again, so nothing is lost but a little time.
-        if (!Admitted || !known || (message is RequestVoteReply { PreVote: false } or AppendEntriesReply && !IsStoredDurably(from)))
+        if (!Admitted || !known || (message is RequestVoteReply { PreVote: false } or AppendEntriesReply or InstallSnapshotReply && !IsStoredDurably(from)))
         {
             return;
         }
@@ -189,6 +190,12 @@ public sealed partial class Raft
                 break;
             case AppendEntriesReply reply:
                 OnAppendEntriesReply(from, reply);
+                break;
+            case InstallSnapshot request:
+                OnInstallSnapshot(from, request);
+                break;
+            case InstallSnapshotReply reply:
+                OnInstallSnapshotReply(from, reply);
                 break;
             case TimeoutNow:
                 OnTimeoutNow();
@@ -229,6 +236,7 @@ public sealed partial class Raft
         {
             StartReadRound();
             SendAppends();
+            SendSnapshots();
         }
         else
         {
@@ -267,7 +275,7 @@ public sealed partial class Raft
                 // Dissertation, 4.2.3: a server that hears from a live leader lets nobody raise its term.
                 return false;
             default:
-                BecomeFollower(message.Term, message is AppendEntries ? from : default);
+                BecomeFollower(message.Term, message is AppendEntries or InstallSnapshot ? from : default);
                 return true;
         }
     }
@@ -279,6 +287,9 @@ public sealed partial class Raft
         {
             case AppendEntries append:
                 Send(from, new AppendEntriesReply(Term, false, default, default, default, append.PrevLogIndex, append.Round), Vow);
+                break;
+            case InstallSnapshot install:
+                Send(from, new InstallSnapshotReply(Term, install.Snapshot.Id, install.Offset, default), Vow);
                 break;
             case RequestVote request:
                 Send(from, new RequestVoteReply(Term, request.PreVote, false, _admission.Known), Vow);

@@ -6,17 +6,24 @@ namespace Flotilla.Raft;
 /// still needs them, so that memory is bounded by bytes and not by the length of the log (hazard 62).
 /// </summary>
 /// <remarks>
-/// Invariants: runs are ordered and their terms grow; the entries in memory are consecutive and end at
-/// <see cref="LastIndex"/>. Not thread-safe.
+/// Invariants: the log holds the entries in (<see cref="Base"/>, <see cref="LastIndex"/>]; what lies at or below the base is
+/// in a snapshot. Runs are ordered and their terms grow; the first may begin at or below the base. The entries in memory are
+/// consecutive and end at <see cref="LastIndex"/>. Not thread-safe.
 /// </remarks>
 public sealed class RaftLog
 {
+    /// <summary>How far apart the places are at which the bytes of the log are known.</summary>
+    private const long MarkBytes = 1 << 20;
+
     private readonly List<(LogIndex First, Term Term)> _runs;
+    private readonly List<(LogIndex Index, long Bytes)> _marks = []; // (i, b): b bytes were appended through i
     private readonly List<Entry> _window = [];
     private int _head;
     private readonly long _recoveredCost;
     private LogIndex _recoveredLast;
     private long _windowBytes;
+    private long _appendedBytes;
+    private long _markedBytes;
 
     internal RaftLog(RaftRecovery recovered)
     {
@@ -24,13 +31,24 @@ public sealed class RaftLog
         LastIndex = recovered.LastIndex;
         _recoveredLast = LastIndex;
         _recoveredCost = recovered.BytesAboveCommit;
+        Base = recovered.Base;
+        if (Base.Index > LogIndex.Zero && Base.Term == Term.Zero)
+        {
+            // The log does not know the term of what it begins behind; then that is the snapshot's last entry.
+            var term = _runs.Count > 0 && _runs[0].First <= Base.Index ? _runs[0].Term
+                : recovered.Snapshot is { } snapshot && snapshot.Index == Base.Index ? snapshot.Term : Term.Zero;
+            Base = Base with { Term = term };
+        }
     }
+
+    /// <summary>What the log begins behind; 0/0 until something was compacted away.</summary>
+    public LogBase Base { get; private set; }
 
     /// <summary>The last entry's index, or 0.</summary>
     public LogIndex LastIndex { get; private set; }
 
-    /// <summary>The last entry's term, or 0.</summary>
-    public Term LastTerm => _runs.Count == 0 ? Term.Zero : _runs[^1].Term;
+    /// <summary>The last entry's term, or that of <see cref="Base"/>.</summary>
+    public Term LastTerm => _runs.Count == 0 ? Base.Term : _runs[^1].Term;
 
     /// <summary>The first entry still in memory; <c>LastIndex.Next</c> if none is.</summary>
     public LogIndex FirstInMemory => new(LastIndex.Value + 1 - (ulong)(_window.Count - _head));
@@ -38,17 +56,11 @@ public sealed class RaftLog
     /// <summary>The cost of the entries in memory, in bytes.</summary>
     public long BytesInMemory => _windowBytes;
 
-    /// <summary>The term of the entry at <paramref name="index"/> (0 for index 0); null beyond the end.</summary>
-    public Term? TermAt(LogIndex index)
-    {
-        if (index > LastIndex)
-        {
-            return null;
-        }
-
-        var run = RunOf(index);
-        return run < 0 ? Term.Zero : _runs[run].Term;
-    }
+    /// <summary>The term of the entry at <paramref name="index"/> (0 for index 0); null beyond the end and below <see cref="Base"/>.</summary>
+    public Term? TermAt(LogIndex index) =>
+        index > LastIndex || index < Base.Index ? null
+        : index == Base.Index ? Base.Term
+        : _runs[RunOf(index)].Term;
 
     /// <summary>
     /// Appends to <paramref name="into"/> the entries from <paramref name="from"/> through <paramref name="through"/> that
@@ -79,8 +91,8 @@ public sealed class RaftLog
         return true;
     }
 
-    /// <summary>The first index of the run of equal terms that holds <paramref name="index"/>, which must be in the log and above 0.</summary>
-    internal LogIndex FirstOfTermAt(LogIndex index) => _runs[RunOf(index)].First;
+    /// <summary>The first index, in this log, of the run of equal terms that holds <paramref name="index"/>, which must be above the base.</summary>
+    internal LogIndex FirstOfTermAt(LogIndex index) => LogIndex.Max(_runs[RunOf(index)].First, Base.Index.Next);
 
     /// <summary>The last index at or below <paramref name="limit"/> whose term is at most <paramref name="term"/>, or 0.</summary>
     internal LogIndex LastAtOrBelow(Term term, LogIndex limit)
@@ -110,6 +122,64 @@ public sealed class RaftLog
         _window.Add(entry);
         _windowBytes += entry.Cost;
         LastIndex = entry.Index;
+        _appendedBytes += entry.Cost;
+        if (_appendedBytes - _markedBytes >= MarkBytes)
+        {
+            _markedBytes = _appendedBytes;
+            _marks.Add((LastIndex, _appendedBytes));
+        }
+    }
+
+    /// <summary>
+    /// The highest known index behind which at least <paramref name="bytes"/> of entries were appended; such indexes are known
+    /// about every mebibyte. The base if the log is shorter; the last index for no bytes at all.
+    /// </summary>
+    internal LogIndex BeforeLast(long bytes)
+    {
+        if (bytes <= 0)
+        {
+            return LastIndex;
+        }
+
+        var before = Base.Index;
+        foreach (var (index, appended) in _marks)
+        {
+            if (_appendedBytes - appended < bytes)
+            {
+                break;
+            }
+
+            before = index;
+        }
+
+        return before;
+    }
+
+    /// <summary>Forgets the entries up to <paramref name="through"/>, which a snapshot holds.</summary>
+    internal void CompactThrough(LogIndex through)
+    {
+        Invariant.Require(through >= Base.Index && through <= LastIndex, "a log is compacted within itself");
+        Base = new LogBase(through, TermAt(through)!.Value);
+        Evict(through, 0);
+        while (_runs.Count > 0 && (_runs.Count > 1 ? _runs[1].First.Previous : LastIndex) <= through)
+        {
+            _runs.RemoveAt(0);
+        }
+
+        _marks.RemoveAll(mark => mark.Index <= through);
+    }
+
+    /// <summary>Forgets everything: the log goes on behind <paramref name="base"/>, the last entry of a snapshot.</summary>
+    internal void ResetTo(LogBase @base)
+    {
+        Base = @base;
+        LastIndex = @base.Index;
+        _recoveredLast = LogIndex.Zero;
+        _runs.Clear();
+        _marks.Clear();
+        _window.Clear();
+        _head = 0;
+        _windowBytes = 0;
     }
 
     /// <summary>Drops every entry from <paramref name="from"/> on.</summary>
@@ -130,6 +200,7 @@ public sealed class RaftLog
         {
             LastIndex = from.Previous;
             _recoveredLast = LogIndex.Min(_recoveredLast, LastIndex);
+            _marks.RemoveAll(mark => mark.Index >= from);
         }
     }
 

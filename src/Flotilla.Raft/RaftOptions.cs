@@ -27,6 +27,27 @@ public sealed record RaftOptions
     /// <summary>Bytes of applied, durable entries kept in memory for followers; older ones are read back from disk (hazard 62). Default 8 MiB.</summary>
     public int LogCacheBytes { get; init; } = 8 << 20;
 
+    /// <summary>
+    /// Bytes of log kept behind a snapshot, so that a follower which is only a little behind is served from the log. Default 16 MiB.
+    /// </summary>
+    public int LogTailBytes { get; init; } = 16 << 20;
+
+    /// <summary>
+    /// A follower that answers and is not further behind than this keeps the log from being truncated in front of it. Default 256 MiB.
+    /// </summary>
+    public long MaxLagBytes { get; init; } = 256L << 20;
+
+    /// <summary>Bytes of a snapshot in one InstallSnapshot. Default 256 KiB.</summary>
+    public int SnapshotChunkBytes { get; init; } = 256 << 10;
+
+    /// <summary>
+    /// How fast one follower is sent a snapshot, at most, so that others' traffic keeps its latency. Bytes a second, default 32 MiB.
+    /// </summary>
+    public int SnapshotBytesPerSecond { get; init; } = 32 << 20;
+
+    /// <summary>A snapshot's receiver that does not answer for this long is given up until it is heard of again. Milliseconds, default 10,000.</summary>
+    public int SnapshotTimeoutMs { get; init; } = 10_000;
+
     /// <summary>A read that got no read index after this long fails. Milliseconds, default 1000.</summary>
     public int ReadTimeoutMs { get; init; } = 1000;
 }
@@ -42,6 +63,7 @@ public sealed record RaftOptions
 /// <param name="Base">What is released or reset to: the log holds the entries in (<c>Base.Index</c>, <paramref name="LastIndex"/>]. Its term is 0 if the log doesn't know it; then the snapshot does.</param>
 /// <param name="BytesAboveCommit">The <see cref="Entry.Cost"/> of the recovered entries above <c>HardState.Commit</c>, in bytes (hazard 63).</param>
 /// <param name="Configurations">All recovered entries of kind <see cref="EntryKind.Configuration"/>, in order; replaced and released ones are left out.</param>
+/// <param name="Snapshot">The newest snapshot on the disk, or null. Not below <paramref name="Base"/>.</param>
 public sealed record RaftRecovery(
     HardState HardState,
     IdentityState Identity,
@@ -49,7 +71,8 @@ public sealed record RaftRecovery(
     IReadOnlyList<(LogIndex First, Term Term)> TermStarts,
     LogBase Base = default,
     long BytesAboveCommit = 0,
-    IReadOnlyList<Entry>? Configurations = null)
+    IReadOnlyList<Entry>? Configurations = null,
+    SnapshotMeta? Snapshot = null)
 {
     /// <summary>The recovery of an empty directory.</summary>
     public static RaftRecovery Empty { get; } = new(default, IdentityState.Empty, default, []);

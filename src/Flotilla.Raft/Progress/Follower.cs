@@ -8,6 +8,9 @@ internal enum Flow
 
     /// <summary>The logs agree up to the match index: messages are pipelined in a window.</summary>
     Replicate = 1,
+
+    /// <summary>The log no longer holds what it lacks: it is being sent a snapshot.</summary>
+    Snapshot = 2,
 }
 
 /// <summary>
@@ -46,6 +49,26 @@ internal sealed class Follower(NodeId id, LogIndex next, Instant now)
     /// <summary>A fetch that brought nothing is not repeated sooner.</summary>
     public Instant FetchAgainAt { get; set; } = now;
 
+    /// <summary>The snapshot that is being sent; null but in <see cref="Flow.Snapshot"/>.</summary>
+    public SnapshotTransfer? Transfer { get; private set; }
+
+    /// <summary>Begins to send a snapshot.</summary>
+    public void BeginSnapshot(SnapshotMeta snapshot, Instant now)
+    {
+        Flow = Flow.Snapshot;
+        Transfer = new SnapshotTransfer(snapshot, now);
+        _inflight.Clear();
+        _inflightBytes = 0;
+    }
+
+    /// <summary>Gives up sending a snapshot.</summary>
+    public void EndSnapshot()
+    {
+        Transfer = null;
+        Flow = Flow.Probe;
+        ProbeSent = false;
+    }
+
     /// <summary>It answered, whatever the answer, in this term.</summary>
     public void Heard(ulong round, Instant now)
     {
@@ -53,9 +76,12 @@ internal sealed class Follower(NodeId id, LogIndex next, Instant now)
         Round = Math.Max(Round, round);
     }
 
-    public bool MaySend(RaftOptions options) => Flow == Flow.Probe
-        ? !ProbeSent
-        : _inflight.Count < options.MaxInflightAppends && _inflightBytes < options.MaxInflightBytes;
+    public bool MaySend(RaftOptions options) => Flow switch
+    {
+        Flow.Probe => !ProbeSent,
+        Flow.Replicate => _inflight.Count < options.MaxInflightAppends && _inflightBytes < options.MaxInflightBytes,
+        _ => false,
+    };
 
     /// <summary>Entries through <paramref name="last"/> are on their way.</summary>
     public void Sent(LogIndex last, int bytes)
@@ -81,9 +107,10 @@ internal sealed class Follower(NodeId id, LogIndex next, Instant now)
             _inflightBytes -= _inflight.Dequeue().Bytes;
         }
 
-        if (Flow == Flow.Probe)
+        if (Flow != Flow.Replicate)
         {
             Flow = Flow.Replicate;
+            Transfer = null;
             Next = Match.Next;
         }
 
@@ -94,7 +121,7 @@ internal sealed class Follower(NodeId id, LogIndex next, Instant now)
     public bool Rejected(LogIndex rejected, LogIndex hint)
     {
         var stale = Flow == Flow.Replicate ? rejected <= Match : rejected != Next.Previous;
-        if (stale)
+        if (stale || Flow == Flow.Snapshot)
         {
             return false;
         }

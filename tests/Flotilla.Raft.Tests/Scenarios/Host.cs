@@ -27,6 +27,14 @@ internal sealed class Host(NodeId id, IReadOnlyList<NodeId> voters, ScenarioWorl
 
     public List<Entry> Disk { get; } = [];
 
+    public LogBase DiskBase { get; private set; }
+
+    /// <summary>The newest snapshot on the disk.</summary>
+    public SnapshotMeta? Snapshot { get; private set; }
+
+    /// <summary>The snapshot does not verify at whoever receives it.</summary>
+    public bool SnapshotDamaged { get; set; }
+
     public List<string> Applied { get; } = [];
 
     public LogIndex AppliedIndex { get; private set; }
@@ -45,8 +53,13 @@ internal sealed class Host(NodeId id, IReadOnlyList<NodeId> voters, ScenarioWorl
         _synced = 0;
         AppliedIndex = default;
         Applied.Clear();
+        if (Snapshot is { } snapshot)
+        {
+            Load(snapshot);
+        }
+
         var uncommitted = Disk.Where(entry => entry.Index > HardState.Commit).Sum(entry => (long)entry.Cost);
-        var recovery = new RaftRecovery(HardState, Identity, Disk.Count == 0 ? default : Disk[^1].Index, runs, BytesAboveCommit: uncommitted);
+        var recovery = new RaftRecovery(HardState, Identity, Disk.Count == 0 ? DiskBase.Index : Disk[^1].Index, runs, DiskBase, uncommitted, Snapshot: Snapshot);
         Raft = new Raft(Id, Incarnation, voters, Options, recovery, seed, Now);
     }
 
@@ -59,9 +72,19 @@ internal sealed class Host(NodeId id, IReadOnlyList<NodeId> voters, ScenarioWorl
         DiskHeld = false;
     }
 
+    /// <summary>Takes a snapshot of what is applied; it is durable at once.</summary>
+    public void TakeSnapshot(long bytes)
+    {
+        Snapshot = world.AddSnapshot(AppliedIndex, Raft!.Log.TermAt(AppliedIndex)!.Value, bytes, Applied);
+        SnapshotDamaged = false;
+        Raft.SnapshotTaken(Snapshot, Now);
+    }
+
     public void Wipe(Incarnation incarnation)
     {
         Disk.Clear();
+        DiskBase = default;
+        Snapshot = null;
         HardState = default;
         Identity = IdentityState.Empty;
         Incarnation = incarnation;
@@ -142,11 +165,55 @@ internal sealed class Host(NodeId id, IReadOnlyList<NodeId> voters, ScenarioWorl
             case Effect.RoleChanged role:
                 world.Say($"{Id} is {role.Role} in {role.Term}, leader {role.Leader}");
                 break;
+            case Effect.Release release:
+                world.Say($"{Id} releases its log up to {release.Through}");
+                Disk.RemoveAll(e => e.Index <= release.Through);
+                DiskBase = new LogBase(release.Through, Raft!.Log.TermAt(release.Through)!.Value);
+                break;
+            case Effect.ReadSnapshot read:
+                var length = (int)Math.Min(read.MaxBytes, read.Snapshot.Bytes - read.Offset);
+                Raft!.SnapshotRead(read.To, read.Snapshot.Id, read.Offset, new byte[length], SnapshotDamaged ? 1u : 0, Now);
+                break;
+            case Effect.StoreSnapshot store:
+                Receive(store);
+                break;
+            case Effect.DropSnapshot drop:
+                world.Say($"{Id} drops snapshot {drop.Snapshot}");
+                break;
             case Effect.Fetch fetch:
                 world.Say($"{Id} fetches {fetch.From}..{fetch.Through} for {fetch.To}");
                 Raft!.EntriesFetched(fetch.To, Disk.Where(e => !DiskUnreadable && e.Index >= fetch.From && e.Index <= fetch.Through).ToArray(), Now);
                 break;
         }
+    }
+
+    private void Receive(Effect.StoreSnapshot store)
+    {
+        var (snapshot, next) = (store.Snapshot, store.Offset + store.Data.Length);
+        if (next < snapshot.Bytes)
+        {
+            Raft!.SnapshotStored(snapshot.Id, next, Now);
+        }
+        else if (store.Crc != 0)
+        {
+            world.Say($"{Id} can't verify snapshot {snapshot}");
+            Raft!.SnapshotStored(snapshot.Id, 0, Now);
+        }
+        else
+        {
+            Raft!.SnapshotStored(snapshot.Id, next, Now);
+            Snapshot = snapshot;
+            Load(snapshot);
+            world.Say($"{Id} installs snapshot {snapshot}");
+            Raft.SnapshotInstalled(snapshot, Now);
+        }
+    }
+
+    private void Load(SnapshotMeta snapshot)
+    {
+        Applied.Clear();
+        Applied.AddRange(world.StateOf(snapshot));
+        AppliedIndex = snapshot.Index;
     }
 
     private void Apply(LogIndex commit)
@@ -169,6 +236,12 @@ internal sealed class Host(NodeId id, IReadOnlyList<NodeId> voters, ScenarioWorl
     {
         HardState = persist.HardState ?? HardState;
         Identity = persist.Identity ?? Identity;
+        if (persist.ResetTo is { } reset)
+        {
+            Disk.Clear();
+            DiskBase = reset;
+        }
+
         if (persist.Entries.Count > 0)
         {
             Disk.RemoveAll(entry => entry.Index >= persist.Entries[0].Index);

@@ -13,6 +13,7 @@ internal sealed class ScenarioWorld
     private readonly List<(NodeId From, Incarnation Incarnation, NodeId To, Message Message)> _network = [];
     private readonly HashSet<(NodeId From, NodeId To)> _cuts = [];
     private readonly Dictionary<LogIndex, Entry> _applied = [];
+    private readonly Dictionary<ulong, string[]> _snapshots = [];
     private readonly StringBuilder _said = new();
     private RaftOptions _options = new();
     private ulong _seed = 1;
@@ -64,6 +65,16 @@ internal sealed class ScenarioWorld
 
         _applied[entry.Index] = entry;
     }
+
+    /// <summary>Draws an id for a snapshot of what was applied.</summary>
+    public SnapshotMeta AddSnapshot(LogIndex index, Term term, long bytes, IEnumerable<string> applied)
+    {
+        var snapshot = new SnapshotMeta(index, term, (ulong)_snapshots.Count + 1, bytes);
+        _snapshots[snapshot.Id] = [.. applied];
+        return snapshot;
+    }
+
+    public IReadOnlyList<string> StateOf(SnapshotMeta snapshot) => _snapshots[snapshot.Id];
 
     private void Carry(string[] words)
     {
@@ -135,6 +146,13 @@ internal sealed class ScenarioWorld
                 Say(At(words[1]).Raft!.TransferLeadership(words.Length > 2 ? new NodeId(words[2]) : default, At(words[1]).Now) ? "begun" : "refused");
                 At(words[1]).Pump();
                 break;
+            case "snapshot":
+                At(words[1]).TakeSnapshot(words.Length > 2 ? (long)Number(words[2]) : 100);
+                At(words[1]).Pump();
+                break;
+            case "damage":
+                At(words[1]).SnapshotDamaged = true;
+                break;
             case "reluctant":
                 At(words[1]).Raft!.Reluctant = true;
                 break;
@@ -159,6 +177,9 @@ internal sealed class ScenarioWorld
                 "max-append-bytes" => _options with { MaxAppendBytes = value },
                 "max-inflight" => _options with { MaxInflightAppends = value },
                 "max-uncommitted-bytes" => _options with { MaxUncommittedBytes = value },
+                "log-tail-bytes" => _options with { LogTailBytes = value },
+                "snapshot-chunk-bytes" => _options with { SnapshotChunkBytes = value },
+                "snapshot-bytes-per-second" => _options with { SnapshotBytesPerSecond = value },
                 "log-cache-bytes" => _options with { LogCacheBytes = value },
                 "seed" => Seeded((ulong)value),
                 _ => throw new InvalidOperationException($"no such option: {name}"),
@@ -282,12 +303,12 @@ internal sealed class ScenarioWorld
         }
 
         var terms = new List<string>();
-        for (var index = new LogIndex(1); index <= raft.Log.LastIndex; index = index.Next)
+        for (var index = raft.Log.Base.Index.Next; index <= raft.Log.LastIndex; index = index.Next)
         {
             terms.Add(raft.Log.TermAt(index)!.Value.Value.ToString(CultureInfo.InvariantCulture));
         }
 
-        Say($"{host.Id} {raft.Role} {raft.Term} leader={raft.Leader} commit={raft.CommitIndex} log=[{string.Join(' ', terms)}]{(raft.Admitted ? "" : " not admitted")}{(raft.SeatIsTaken ? " seat taken" : "")}");
+        Say($"{host.Id} {raft.Role} {raft.Term} leader={raft.Leader} commit={raft.CommitIndex} log=[{(raft.Log.Base.Index > LogIndex.Zero ? $"..{raft.Log.Base.Index}/{raft.Log.Base.Term} " : "")}{string.Join(' ', terms)}]{(raft.SnapshotIsSuspect ? " snapshot suspect" : "")}{(raft.Admitted ? "" : " not admitted")}{(raft.SeatIsTaken ? " seat taken" : "")}");
     }
 
     private void Each(string[] words, Action<Host> action)

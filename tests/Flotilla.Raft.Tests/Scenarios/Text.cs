@@ -13,6 +13,8 @@ internal static class Text
         AppendEntries m => $"AppendEntries {m.Term} prev={m.PrevLogIndex}/{m.PrevLogTerm} [{Of(m.Entries)}] commit={m.LeaderCommit} round={m.Round}",
         AppendEntriesReply { Success: true } m => $"AppendEntriesReply {m.Term} match={m.MatchIndex} round={m.Round}",
         AppendEntriesReply m => $"AppendEntriesReply {m.Term} refused={m.RejectedIndex} try={m.ConflictIndex}/{m.ConflictTerm} round={m.Round}",
+        InstallSnapshot m => $"InstallSnapshot {m.Term} {m.Snapshot} bytes {m.Offset}+{m.Data.Length} of {m.Snapshot.Bytes}",
+        InstallSnapshotReply m => $"InstallSnapshotReply {m.Term} next={m.NextOffset} match={m.MatchIndex}",
         TimeoutNow m => $"TimeoutNow {m.Term}",
         ReadIndexRequest m => $"ReadIndex {m.Term}",
         ReadIndexReply m => $"ReadIndexReply {m.Term} {(m.Ok ? $"index={m.Index}" : "refused")}",
@@ -51,6 +53,11 @@ internal static class Text
         if (persist.Identity is { } identity)
         {
             parts.Add($"{(identity.Admitted ? "admitted" : "not admitted")} knows {string.Join(' ', identity.Known.Select(k => $"{k.Peer}={k.Incarnation}{(k.ToldEmpty ? "(told empty)" : "")}"))}");
+        }
+
+        if (persist.ResetTo is { } reset)
+        {
+            parts.Add($"reset to {reset}");
         }
 
         if (persist.Entries.Count > 0)

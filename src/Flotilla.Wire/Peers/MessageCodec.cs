@@ -29,6 +29,12 @@ internal static class MessageCodec
                     Round = m.Round,
                 };
                 break;
+            case InstallSnapshot m:
+                proto.InstallSnapshot = ToProto(m);
+                break;
+            case InstallSnapshotReply m:
+                proto.InstallSnapshotReply = new Pb.InstallSnapshotReply { Id = m.Id, NextOffset = (ulong)m.NextOffset, MatchIndex = m.MatchIndex.Value };
+                break;
             case RequestVote m:
                 proto.RequestVote = new Pb.RequestVote { PreVote = m.PreVote, LastLogIndex = m.LastLogIndex.Value, LastLogTerm = m.LastLogTerm.Value, Transfer = m.Transfer };
                 break;
@@ -65,6 +71,9 @@ internal static class MessageCodec
         {
             Pb.Envelope.MessageOneofCase.AppendEntries => FromProto(term, proto.AppendEntries),
             Pb.Envelope.MessageOneofCase.AppendEntriesReply => FromProto(term, proto.AppendEntriesReply),
+            Pb.Envelope.MessageOneofCase.InstallSnapshot => FromProto(term, proto.InstallSnapshot),
+            Pb.Envelope.MessageOneofCase.InstallSnapshotReply =>
+                new InstallSnapshotReply(term, proto.InstallSnapshotReply.Id, Check.NonNegative(proto.InstallSnapshotReply.NextOffset), new(proto.InstallSnapshotReply.MatchIndex)),
             Pb.Envelope.MessageOneofCase.RequestVote => new RequestVote(term, proto.RequestVote.PreVote, new(proto.RequestVote.LastLogIndex), new(proto.RequestVote.LastLogTerm), proto.RequestVote.Transfer),
             Pb.Envelope.MessageOneofCase.RequestVoteReply => FromProto(term, proto.RequestVoteReply),
             Pb.Envelope.MessageOneofCase.TimeoutNow => new TimeoutNow(term),
@@ -126,6 +135,26 @@ internal static class MessageCodec
 
     private static AppendEntriesReply FromProto(Term term, Pb.AppendEntriesReply proto) =>
         new(term, proto.Success, new(proto.MatchIndex), new(proto.ConflictIndex), new(proto.ConflictTerm), new(proto.RejectedIndex), proto.Round);
+
+    private static Pb.InstallSnapshot ToProto(InstallSnapshot message) => new()
+    {
+        Index = message.Snapshot.Index.Value,
+        LastTerm = message.Snapshot.Term.Value,
+        Id = message.Snapshot.Id,
+        TotalBytes = (ulong)message.Snapshot.Bytes,
+        Offset = (ulong)message.Offset,
+        Data = Check.Wrap(message.Data),
+        Crc = message.Crc,
+    };
+
+    private static InstallSnapshot FromProto(Term term, Pb.InstallSnapshot proto)
+    {
+        var bytes = Check.NonNegative(proto.TotalBytes);
+        Check.That(proto.Index > 0 && proto.LastTerm > 0 && proto.LastTerm <= term.Value, "a snapshot's last entry cannot be");
+        Check.That(proto.Offset <= proto.TotalBytes && (ulong)proto.Data.Length <= proto.TotalBytes - proto.Offset, "a piece of a snapshot lies behind its end");
+        var snapshot = new SnapshotMeta(new(proto.Index), new(proto.LastTerm), proto.Id, bytes);
+        return new InstallSnapshot(term, snapshot, (long)proto.Offset, proto.Data.Memory, proto.Crc);
+    }
 
     private static Pb.RequestVoteReply ToProto(RequestVoteReply message)
     {

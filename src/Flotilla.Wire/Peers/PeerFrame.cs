@@ -58,6 +58,9 @@ public sealed class PeerFrame
                 }
 
                 break;
+            case InstallSnapshot piece:
+                bytes += piece.Data.Length;
+                break;
             case RequestVoteReply vote:
                 bytes += vote.Known.Count * 48;
                 break;

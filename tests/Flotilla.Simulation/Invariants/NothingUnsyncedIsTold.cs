@@ -16,7 +16,7 @@ public sealed class NothingUnsyncedIsTold : Invariant
             throw Broken($"{hosted.Name} acknowledges {reply.MatchIndex}, but its disk holds {hosted.DurableLog.Last}");
         }
 
-        if (message is AppendEntriesReply or RequestVote { PreVote: false } or RequestVoteReply { PreVote: false, Granted: true } && message.Term > hosted.DurableState.Term)
+        if (message is AppendEntriesReply or InstallSnapshotReply or RequestVote { PreVote: false } or RequestVoteReply { PreVote: false, Granted: true } && message.Term > hosted.DurableState.Term)
         {
             throw Broken($"{hosted.Name} speaks of {message.Term}, but its disk says {hosted.DurableState}");
         }

@@ -1,5 +1,5 @@
 using System.Buffers.Binary;
-using Version = Flotilla.Data.Version;
+using Flotilla.Raft;
 
 namespace Flotilla.Shards;
 
@@ -9,9 +9,9 @@ namespace Flotilla.Shards;
 /// </summary>
 /// <remarks>
 /// <code>
-/// payload  = format:u8 (1)  stamp:i64 little-endian, milliseconds since the Unix epoch, not negative
+/// payload  = format:u8 (1 or 2)  stamp:i64 little-endian, milliseconds since the Unix epoch, not negative
 ///            count:varint   count × command
-/// command  = kind:u8 (CommandKind)   key:bytes (not empty)   then by kind
+/// command  = kind:u8 (CommandKind)   [once]   [key:bytes (not empty)]   then by kind
 ///   Put, PutIfAbsent     ttl:varint (ms, below 2^63; 0 = never)   value:bytes
 ///   Delete               -
 ///   CompareAndSwap       version   ttl:varint   value:bytes
@@ -20,20 +20,33 @@ namespace Flotilla.Shards;
 /// version  = slotEpoch:varint (below 2^32)  modeEpoch:varint (below 2^32)  counter:varint  sub:varint
 /// bytes    = length:varint  length × u8
 /// varint   = unsigned LEB128 of at most 64 bits, in its shortest form
+///
+/// Format 2 adds:
+/// kind     : 0x80 set: in a session; 0x40: by key (not both); 0x20: a retry (in a session only)
+/// once     = 0x80: session  mark:varint  ahead:varint (sequence − mark)
+///          | 0x40: idempotencyKey:bytes (1 to 255)  life:varint (ms)  maxBytes:varint
+///   OpenSession          no key   idle:varint (ms)  window:varint  maxSessions:varint  maxResults:varint   all 1 or more
+///   CloseSession         no key   session
+/// session  = index:varint  place:varint (below 2^32)
 /// </code>
-/// Nothing follows the last command. A count of 0 is a time entry: it only moves the log time. One batch has exactly one
-/// encoding. The decoder accepts nothing else: what doesn't fit was written by a broken or a newer program, and applying
-/// a guess would let replicas diverge.
+/// Nothing follows the last command. A count of 0 is a time entry: it only moves the log time. Plain commands look the
+/// same in both formats. One batch has exactly one encoding in each. The decoder accepts nothing else: what doesn't fit was
+/// written by a broken or a newer program, and applying a guess would let replicas diverge.
 /// </remarks>
 public static class CommandCodec
 {
-    /// <summary>The format that <see cref="Encode"/> writes, and the only one so far.</summary>
-    public const byte Format = 1;
+    /// <summary>The format that <see cref="Encode"/> writes. <see cref="Decode"/> reads all from 1 on, since logs on disk hold them.</summary>
+    public const byte Format = 2;
 
     /// <summary>No header is longer than this, in bytes: format, stamp and the largest count.</summary>
     public const int MaxHeaderBytes = 1 + sizeof(long) + 5;
 
-    private const int MinCommandBytes = 3; // kind, key length 1, one byte of key
+    private const int MinCommandBytes = 3; // A delete of a key of one byte; the closing of session 1.0.
+
+    private const byte InSession = 0x80;
+    private const byte ByKey = 0x40;
+    private const byte Retry = 0x20;
+    private const byte KindBits = 0x1F;
 
     /// <summary>Encodes a batch into a buffer of its own, which must never change: it becomes an entry's payload.</summary>
     /// <param name="stampMs">The entry's stamp, not negative.</param>
@@ -41,7 +54,7 @@ public static class CommandCodec
     public static byte[] Encode(long stampMs, ReadOnlySpan<Command> commands)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(stampMs);
-        var size = 1 + sizeof(long) + VarintSize((uint)commands.Length);
+        var size = 1 + sizeof(long) + Encoded.VarintSize((uint)commands.Length);
         foreach (ref readonly var command in commands)
         {
             size = checked(size + SizeOf(in command));
@@ -50,7 +63,7 @@ public static class CommandCodec
         var payload = new byte[size];
         payload[0] = Format;
         BinaryPrimitives.WriteInt64LittleEndian(payload.AsSpan(1), stampMs);
-        var at = WriteVarint(payload, 1 + sizeof(long), (uint)commands.Length);
+        var at = Encoded.WriteVarint(payload, 1 + sizeof(long), (uint)commands.Length);
         foreach (ref readonly var command in commands)
         {
             at = Write(payload, at, in command);
@@ -59,23 +72,22 @@ public static class CommandCodec
         return at == size ? payload : throw new InvalidOperationException($"A batch took {at} bytes where {size} were reckoned.");
     }
 
-    /// <summary>How many bytes a command takes in a batch. Its key must not be empty and its time to live not negative.</summary>
+    /// <summary>How many bytes a command takes in a batch. It must keep the rules: a key that is not empty, a time to live not negative, valid terms.</summary>
     public static int SizeOf(in Command command)
     {
-        if (command.Key.IsEmpty || command.TtlMs < 0)
+        if (CommandRules.Fault(in command) is { } fault)
         {
-            throw new ArgumentOutOfRangeException(nameof(command), "A key must not be empty and a time to live not negative.");
+            throw new ArgumentOutOfRangeException(nameof(command), fault);
         }
 
-        var size = checked(1 + BytesSize(command.Key.Length));
+        var size = checked(1 + SizeOf(command.Once) + (command.Key.IsEmpty ? 0 : Encoded.BytesSize(command.Key.Length)));
         return command.Kind switch
         {
-            CommandKind.Put or CommandKind.PutIfAbsent => checked(size + VarintSize((ulong)command.TtlMs) + BytesSize(command.Value.Length)),
-            CommandKind.Delete => size,
-            CommandKind.CompareAndSwap => checked(size + VersionSize(command.Expected) + VarintSize((ulong)command.TtlMs) + BytesSize(command.Value.Length)),
-            CommandKind.Increment => size + VarintSize(ZigZag(command.Delta)),
-            CommandKind.CompareAndDelete => size + VersionSize(command.Expected),
-            _ => throw new ArgumentOutOfRangeException(nameof(command), $"There is no command kind {(byte)command.Kind}."),
+            CommandKind.Put or CommandKind.PutIfAbsent => checked(size + Encoded.VarintSize((ulong)command.TtlMs) + Encoded.BytesSize(command.Value.Length)),
+            CommandKind.CompareAndSwap => checked(size + Encoded.VersionSize(command.Expected) + Encoded.VarintSize((ulong)command.TtlMs) + Encoded.BytesSize(command.Value.Length)),
+            CommandKind.Increment => size + Encoded.VarintSize(Encoded.ZigZag(command.Delta)),
+            CommandKind.CompareAndDelete => size + Encoded.VersionSize(command.Expected),
+            _ => size,
         };
     }
 
@@ -88,11 +100,11 @@ public static class CommandCodec
     {
         ArgumentNullException.ThrowIfNull(into);
         into.Clear();
-        var reader = new Reader(payload);
+        var reader = new EncodedReader<MalformedPayloadException>(payload);
         var format = reader.Byte();
-        if (format != Format)
+        if (format is 0 or > Format)
         {
-            throw new MalformedPayloadException($"the format is {format}, and this program knows {Format} only", 0);
+            throw new MalformedPayloadException($"the format is {format}, and this program knows 1 to {Format}", 0);
         }
 
         var stampMs = reader.Int64();
@@ -105,161 +117,166 @@ public static class CommandCodec
         into.EnsureCapacity((int)count);
         for (var i = 0; i < (int)count; i++)
         {
-            into.Add(reader.Command());
+            into.Add(ReadCommand(ref reader, format));
         }
 
-        return reader.Remaining == 0 ? stampMs : throw new MalformedPayloadException($"{reader.Remaining} bytes follow the last command", reader.At);
+        reader.Require(reader.Remaining == 0, "bytes follow the last command");
+        return stampMs;
     }
+
+    private static int SizeOf(Once? once) => once switch
+    {
+        null => 0,
+        Once.InSession s => SizeOf(s.Session) + Encoded.VarintSize(s.Mark) + Encoded.VarintSize(s.Sequence - s.Mark),
+        Once.ByKey k => Encoded.BytesSize(k.Key.Length) + Encoded.VarintSize((ulong)k.Terms.LifeMs) + Encoded.VarintSize((ulong)k.Terms.MaxBytes),
+        Once.Opening o => Encoded.VarintSize((ulong)o.Terms.IdleMs) + Encoded.VarintSize((uint)o.Terms.Window)
+            + Encoded.VarintSize((uint)o.Terms.MaxSessions) + Encoded.VarintSize((uint)o.Terms.MaxResults),
+        Once.Closing c => SizeOf(c.Session),
+        _ => throw new InvalidOperationException($"{once.GetType().Name} is not encoded."),
+    };
+
+    private static int SizeOf(SessionId session) => Encoded.VarintSize(session.Index.Value) + Encoded.VarintSize(session.Place);
 
     private static int Write(Span<byte> to, int at, in Command command)
     {
-        to[at] = (byte)command.Kind;
-        at = WriteBytes(to, at + 1, command.Key.Span);
+        to[at] = (byte)((byte)command.Kind | FlagsOf(command.Once));
+        at = Write(to, at + 1, command.Once);
+        if (!command.Key.IsEmpty)
+        {
+            at = Encoded.WriteBytes(to, at, command.Key.Span);
+        }
+
         switch (command.Kind)
         {
             case CommandKind.Put or CommandKind.PutIfAbsent:
-                at = WriteVarint(to, at, (ulong)command.TtlMs);
-                return WriteBytes(to, at, command.Value.Span);
+                at = Encoded.WriteVarint(to, at, (ulong)command.TtlMs);
+                return Encoded.WriteBytes(to, at, command.Value.Span);
             case CommandKind.CompareAndSwap:
-                at = WriteVersion(to, at, command.Expected);
-                at = WriteVarint(to, at, (ulong)command.TtlMs);
-                return WriteBytes(to, at, command.Value.Span);
+                at = Encoded.WriteVersion(to, at, command.Expected);
+                at = Encoded.WriteVarint(to, at, (ulong)command.TtlMs);
+                return Encoded.WriteBytes(to, at, command.Value.Span);
             case CommandKind.Increment:
-                return WriteVarint(to, at, ZigZag(command.Delta));
+                return Encoded.WriteVarint(to, at, Encoded.ZigZag(command.Delta));
             case CommandKind.CompareAndDelete:
-                return WriteVersion(to, at, command.Expected);
-            default: // Delete: SizeOf has refused every other kind.
+                return Encoded.WriteVersion(to, at, command.Expected);
+            default:
                 return at;
         }
     }
 
-    private static int WriteVersion(Span<byte> to, int at, Version version)
+    private static byte FlagsOf(Once? once) => once switch
     {
-        at = WriteVarint(to, at, version.SlotEpoch);
-        at = WriteVarint(to, at, version.ModeEpoch);
-        at = WriteVarint(to, at, version.Counter);
-        return WriteVarint(to, at, version.Sub);
+        Once.InSession { IsRetry: true } => InSession | Retry,
+        Once.InSession => InSession,
+        Once.ByKey => ByKey,
+        _ => 0,
+    };
+
+    private static int Write(Span<byte> to, int at, Once? once)
+    {
+        switch (once)
+        {
+            case Once.InSession s:
+                at = Write(to, at, s.Session);
+                at = Encoded.WriteVarint(to, at, s.Mark);
+                return Encoded.WriteVarint(to, at, s.Sequence - s.Mark);
+            case Once.ByKey k:
+                at = Encoded.WriteBytes(to, at, k.Key.Span);
+                at = Encoded.WriteVarint(to, at, (ulong)k.Terms.LifeMs);
+                return Encoded.WriteVarint(to, at, (ulong)k.Terms.MaxBytes);
+            case Once.Opening o:
+                at = Encoded.WriteVarint(to, at, (ulong)o.Terms.IdleMs);
+                at = Encoded.WriteVarint(to, at, (uint)o.Terms.Window);
+                at = Encoded.WriteVarint(to, at, (uint)o.Terms.MaxSessions);
+                return Encoded.WriteVarint(to, at, (uint)o.Terms.MaxResults);
+            case Once.Closing c:
+                return Write(to, at, c.Session);
+            default:
+                return at;
+        }
     }
 
-    private static int WriteBytes(Span<byte> to, int at, ReadOnlySpan<byte> bytes)
+    private static int Write(Span<byte> to, int at, SessionId session)
     {
-        at = WriteVarint(to, at, (uint)bytes.Length);
-        bytes.CopyTo(to[at..]);
-        return at + bytes.Length;
+        at = Encoded.WriteVarint(to, at, session.Index.Value);
+        return Encoded.WriteVarint(to, at, session.Place);
     }
 
-    private static int WriteVarint(Span<byte> to, int at, ulong value)
+    private static Command ReadCommand(ref EncodedReader<MalformedPayloadException> reader, byte format)
     {
-        while (value >= 0x80)
+        var at = reader.At;
+        var head = reader.Byte();
+        var kind = (CommandKind)(format == 1 ? head : head & KindBits);
+        var last = format == 1 ? CommandKind.CompareAndDelete : CommandKind.CloseSession;
+        if (kind < CommandKind.Put || kind > last)
         {
-            to[at++] = (byte)(value | 0x80);
-            value >>= 7;
+            throw new MalformedPayloadException($"there is no command kind {head} in format {format}", at);
         }
 
-        to[at++] = (byte)value;
-        return at;
+        var once = kind switch
+        {
+            CommandKind.OpenSession => new Once.Opening(ReadSessionTerms(ref reader)),
+            CommandKind.CloseSession => new Once.Closing(ReadSession(ref reader)),
+            _ => ReadOnce(ref reader, head),
+        };
+        if (kind is CommandKind.OpenSession or CommandKind.CloseSession)
+        {
+            reader.Require(head == (byte)kind, "a session's own command carries flags");
+            return new Command(kind, default, default, default, 0, 0, once);
+        }
+
+        var key = reader.Bytes();
+        reader.Require(!key.IsEmpty, "a key is empty");
+        Data.Version expected = default;
+        switch (kind)
+        {
+            case CommandKind.Delete:
+                return new Command(kind, key, default, default, 0, 0, once);
+            case CommandKind.Increment:
+                return new Command(kind, key, default, default, 0, Encoded.UnZigZag(reader.Varint(ulong.MaxValue)), once);
+            case CommandKind.CompareAndDelete:
+                return new Command(kind, key, default, reader.Version(), 0, 0, once);
+            case CommandKind.CompareAndSwap:
+                expected = reader.Version();
+                break;
+        }
+
+        var ttlMs = (long)reader.Varint(long.MaxValue);
+        return new Command(kind, key, reader.Bytes(), expected, ttlMs, 0, once);
     }
 
-    private static int VersionSize(Version version) =>
-        VarintSize(version.SlotEpoch) + VarintSize(version.ModeEpoch) + VarintSize(version.Counter) + VarintSize(version.Sub);
-
-    private static int BytesSize(int length) => checked(VarintSize((uint)length) + length);
-
-    private static int VarintSize(ulong value) => (70 - System.Numerics.BitOperations.LeadingZeroCount(value | 1)) / 7;
-
-    private static ulong ZigZag(long value) => (ulong)((value << 1) ^ (value >> 63));
-
-    private static long UnZigZag(ulong value) => (long)(value >> 1) ^ -(long)(value & 1);
-
-    private ref struct Reader(ReadOnlyMemory<byte> payload)
+    private static Once? ReadOnce(ref EncodedReader<MalformedPayloadException> reader, byte head)
     {
-        private readonly ReadOnlyMemory<byte> _memory = payload;
-        private readonly ReadOnlySpan<byte> _span = payload.Span;
-
-        public int At { get; private set; }
-
-        public readonly int Remaining => _span.Length - At;
-
-        public byte Byte() => Remaining > 0 ? _span[At++] : throw Truncated();
-
-        public long Int64()
+        switch (head & ~KindBits)
         {
-            if (Remaining < sizeof(long))
-            {
-                throw Truncated();
-            }
-
-            At += sizeof(long);
-            return BinaryPrimitives.ReadInt64LittleEndian(_span[(At - sizeof(long))..]);
+            case 0:
+                return null;
+            case InSession or (InSession | Retry):
+                var session = ReadSession(ref reader);
+                var mark = reader.Varint(ulong.MaxValue);
+                var ahead = reader.Varint(ulong.MaxValue);
+                reader.Require(ahead <= ulong.MaxValue - mark, "a sequence is beyond 64 bits");
+                return new Once.InSession(session, mark + ahead, mark, (head & Retry) != 0);
+            case ByKey:
+                var key = reader.Bytes();
+                reader.Require(key.Length is > 0 and <= Once.ByKey.MaxKeyBytes, "an idempotency key is empty or too long");
+                var terms = new KeyTerms((long)reader.Varint(long.MaxValue), (long)reader.Varint(long.MaxValue));
+                reader.Require(terms.IsValid, "the terms of an idempotency key cannot be");
+                return new Once.ByKey(key, terms);
+            default:
+                reader.Require(false, $"flags {head:X2} do not go together");
+                return null;
         }
+    }
 
-        public Command Command()
-        {
-            var at = At;
-            var kind = (CommandKind)Byte();
-            var key = Bytes();
-            if (key.IsEmpty)
-            {
-                throw new MalformedPayloadException("a key is empty", at);
-            }
+    private static SessionId ReadSession(ref EncodedReader<MalformedPayloadException> reader) =>
+        new(new LogIndex(reader.Varint(ulong.MaxValue)), (uint)reader.Varint(uint.MaxValue));
 
-            Version expected = default;
-            switch (kind)
-            {
-                case CommandKind.Put or CommandKind.PutIfAbsent:
-                    break;
-                case CommandKind.CompareAndSwap:
-                    expected = Version();
-                    break;
-                case CommandKind.Delete:
-                    return Shards.Command.Delete(key);
-                case CommandKind.Increment:
-                    return Shards.Command.Increment(key, UnZigZag(Varint(ulong.MaxValue)));
-                case CommandKind.CompareAndDelete:
-                    return Shards.Command.CompareAndDelete(key, Version());
-                default:
-                    throw new MalformedPayloadException($"there is no command kind {(byte)kind}", at);
-            }
-
-            var ttlMs = (long)Varint(long.MaxValue);
-            return new Command(kind, key, Bytes(), expected, ttlMs, 0);
-        }
-
-        public ulong Varint(ulong max)
-        {
-            var at = At;
-            ulong value = 0;
-            for (var shift = 0; ; shift += 7)
-            {
-                var b = Byte();
-                if ((shift == 63 && b > 1) || (b == 0 && shift > 0))
-                {
-                    throw new MalformedPayloadException("a number is too long", at);
-                }
-
-                value |= (ulong)(b & 0x7F) << shift;
-                if (b < 0x80)
-                {
-                    return value <= max ? value : throw new MalformedPayloadException($"the number {value} is too large", at);
-                }
-            }
-        }
-
-        private Version Version() => new((uint)Varint(uint.MaxValue), (uint)Varint(uint.MaxValue), Varint(ulong.MaxValue), Varint(ulong.MaxValue));
-
-        private ReadOnlyMemory<byte> Bytes()
-        {
-            var length = Varint(int.MaxValue);
-            if (length > (ulong)Remaining)
-            {
-                throw Truncated();
-            }
-
-            At += (int)length;
-            return _memory.Slice(At - (int)length, (int)length);
-        }
-
-        private readonly MalformedPayloadException Truncated() => new("it ends too early", At);
+    private static SessionTerms ReadSessionTerms(ref EncodedReader<MalformedPayloadException> reader)
+    {
+        var terms = new SessionTerms((long)reader.Varint(long.MaxValue), (int)reader.Varint(int.MaxValue), (int)reader.Varint(int.MaxValue), (int)reader.Varint(int.MaxValue));
+        reader.Require(terms.IsValid, "the terms of a session cannot be");
+        return terms;
     }
 }
 
@@ -270,4 +287,7 @@ public static class CommandCodec
 /// <param name="what">What is wrong with it.</param>
 /// <param name="offset">Where in the payload.</param>
 public sealed class MalformedPayloadException(string what, int offset)
-    : Exception($"A command entry is malformed at byte {offset}: {what}. It was written by a newer or a broken program; this replica cannot apply it.");
+    : Exception($"A command entry is malformed at byte {offset}: {what}. It was written by a newer or a broken program; this replica cannot apply it."), IMalformed
+{
+    static Exception IMalformed.At(string what, int offset) => new MalformedPayloadException(what, offset);
+}

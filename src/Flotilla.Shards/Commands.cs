@@ -22,16 +22,23 @@ public enum CommandKind : byte
 
     /// <summary>Removes the record if its version is <see cref="Command.Expected"/>.</summary>
     CompareAndDelete = 6,
+
+    /// <summary>Opens a session (<see cref="Once.Opening"/>). Names no key; the result's version holds the <see cref="SessionId"/>.</summary>
+    OpenSession = 7,
+
+    /// <summary>Forgets a session and its results (<see cref="Once.Closing"/>). Names no key.</summary>
+    CloseSession = 8,
 }
 
-/// <summary>One write to one key. Hot, so one tagged struct; fields that the kind does not name are default.</summary>
+/// <summary>One write to one key, or the opening or closing of a session. Hot, so one tagged struct; fields that the kind does not name are default.</summary>
 /// <param name="Kind">What to do.</param>
 /// <param name="Key">The key, 1 byte to 4 KiB by default.</param>
 /// <param name="Value">The new value, up to 1 MiB by default.</param>
 /// <param name="Expected">The version that must be there (compare-and-…).</param>
 /// <param name="TtlMs">Milliseconds of log time after which the record is gone; 0 for never.</param>
 /// <param name="Delta">What to add (<see cref="CommandKind.Increment"/>).</param>
-public readonly record struct Command(CommandKind Kind, ReadOnlyMemory<byte> Key, ReadOnlyMemory<byte> Value, Data.Version Expected, long TtlMs, long Delta)
+/// <param name="Once">How the command takes effect once, however often it is proposed; null for a plain one.</param>
+public readonly record struct Command(CommandKind Kind, ReadOnlyMemory<byte> Key, ReadOnlyMemory<byte> Value, Data.Version Expected, long TtlMs, long Delta, Once? Once = null)
 {
     /// <summary>Writes a value.</summary>
     public static Command Put(ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> value, long ttlMs = 0) => new(CommandKind.Put, key, value, default, ttlMs, 0);
@@ -50,9 +57,15 @@ public readonly record struct Command(CommandKind Kind, ReadOnlyMemory<byte> Key
 
     /// <summary>Removes exactly one version.</summary>
     public static Command CompareAndDelete(ReadOnlyMemory<byte> key, Data.Version expected) => new(CommandKind.CompareAndDelete, key, default, expected, 0, 0);
+
+    /// <summary>Opens a session, under the terms of the replica that proposes it.</summary>
+    public static Command OpenSession() => new(CommandKind.OpenSession, default, default, default, 0, 0, new Once.Opening());
+
+    /// <summary>Closes a session.</summary>
+    public static Command CloseSession(SessionId session) => new(CommandKind.CloseSession, default, default, default, 0, 0, new Once.Closing(session));
 }
 
-/// <summary>How a command or a read ended. Append-only: on the wire. Every code but <see cref="Indeterminate"/> is definite.</summary>
+/// <summary>How a command or a read ended. Append-only: on the wire. Every code but <see cref="Indeterminate"/> is definite, as far as the attempt that it answers goes.</summary>
 public enum ResultCode : byte
 {
     /// <summary>Done: applied, or read.</summary>
@@ -87,6 +100,12 @@ public enum ResultCode : byte
 
     /// <summary>A key or value over the limit; nothing was written.</summary>
     TooLarge = 10,
+
+    /// <summary>
+    /// The session, or the sequence in it, is not kept (any more): <em>this</em> attempt was not executed, but an earlier one
+    /// may have been. So it is definite for a first attempt only; for a retry it means <see cref="Indeterminate"/>.
+    /// </summary>
+    SessionExpired = 11,
 }
 
 /// <summary>The answer to one <see cref="Command"/> or one get.</summary>

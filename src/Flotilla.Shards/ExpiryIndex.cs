@@ -1,63 +1,108 @@
+using System.Buffers.Binary;
+using Flotilla.Data;
+using Version = Flotilla.Data.Version;
+
 namespace Flotilla.Shards;
 
 /// <summary>
-/// The records that will expire, ordered by when (and then by key, so that all replicas remove them in one order). It is
-/// kept exact: a record that is rewritten or removed leaves it at once, since otherwise a key rewritten often with a
-/// long time to live would pile up entries.
+/// The keys that will expire, ordered by when (and then by key, so that all replicas remove them in one order). It is
+/// kept exact: a key that is rewritten or removed leaves it at once, since otherwise a key rewritten often with a
+/// long time to live would pile up entries. A tree of times and keys: as compact as the records themselves, and quick to
+/// build anew from a snapshot.
 /// </summary>
 internal sealed class ExpiryIndex
 {
-    private readonly SortedSet<Due> _due = new(DueOrder.Instance);
+    private const int SmallBytes = 256;
 
-    /// <summary>How many records have an expiry.</summary>
-    public int Count => _due.Count;
+    private readonly BTree _due = new(); // keys: when, 8 bytes big-endian, then the key
+    private long _nextMs = long.MaxValue;
+    private bool _nextIsKnown = true;
+    private First _first = new();
+
+    /// <summary>How many keys have an expiry.</summary>
+    public long Count => _due.Count;
 
     /// <summary>The log time at which the first of them is gone; <see cref="long.MaxValue"/> if there is none.</summary>
-    public long NextMs => _due.Count == 0 ? long.MaxValue : _due.Min.AtMs;
+    public long NextMs
+    {
+        get
+        {
+            if (!_nextIsKnown)
+            {
+                _due.Visit([], ref _first);
+                _nextMs = _due.Count == 0 ? long.MaxValue : _first.AtMs;
+                _nextIsKnown = true;
+            }
 
-    /// <summary>A record's expiry has changed; 0 stands for "never" and "no record". The key is copied if it is kept.</summary>
-    public void Change(ReadOnlyMemory<byte> key, long oldMs, long newMs)
+            return _nextMs;
+        }
+    }
+
+    /// <summary>A key's expiry has changed; 0 stands for "never" and "not there". The key is copied if it is kept.</summary>
+    public void Change(ReadOnlySpan<byte> key, long oldMs, long newMs)
     {
         if (oldMs == newMs)
         {
             return;
         }
 
+        var length = sizeof(long) + key.Length;
+        var due = length <= SmallBytes ? stackalloc byte[length] : new byte[length];
+        key.CopyTo(due[sizeof(long)..]);
         if (oldMs != 0)
         {
-            _due.Remove(new Due(oldMs, key));
+            BinaryPrimitives.WriteInt64BigEndian(due, oldMs);
+            _due.Remove(due);
+            _nextIsKnown &= oldMs > _nextMs;
         }
 
         if (newMs != 0)
         {
-            _due.Add(new Due(newMs, key.ToArray()));
+            BinaryPrimitives.WriteInt64BigEndian(due, newMs);
+            _due.Put(due, [], Version.None, 0);
+            _nextMs = _nextIsKnown ? Math.Min(_nextMs, newMs) : _nextMs;
         }
     }
 
-    /// <summary>Takes out the first record if it is gone at <paramref name="logTimeMs"/>.</summary>
+    /// <summary>Takes out the first key if it is gone at <paramref name="logTimeMs"/>. Its memory is valid until the next call.</summary>
     public bool TryTake(long logTimeMs, out ReadOnlyMemory<byte> key)
     {
-        if (_due.Count == 0)
+        if (_due.Count == 0 || NextMs > logTimeMs)
         {
             key = default;
             return false;
         }
 
-        var first = _due.Min;
-        key = first.Key;
-        return first.AtMs <= logTimeMs && _due.Remove(first);
+        _due.Visit([], ref _first);
+        _due.Remove(_first.Due.Span);
+        _nextIsKnown = false;
+        key = _first.Due[sizeof(long)..];
+        return true;
     }
 
-    private readonly record struct Due(long AtMs, ReadOnlyMemory<byte> Key);
-
-    private sealed class DueOrder : IComparer<Due>
+    // Keeps a copy of the first key of a visit.
+    private struct First : IRecordVisitor
     {
-        public static readonly DueOrder Instance = new();
+        private byte[] _buffer = new byte[64];
 
-        public int Compare(Due x, Due y)
+        public First()
         {
-            var c = x.AtMs.CompareTo(y.AtMs);
-            return c != 0 ? c : x.Key.Span.SequenceCompareTo(y.Key.Span);
+        }
+
+        public ReadOnlyMemory<byte> Due { get; private set; }
+
+        public readonly long AtMs => BinaryPrimitives.ReadInt64BigEndian(Due.Span);
+
+        public bool Visit(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, Version version, long expiresAtMs)
+        {
+            if (_buffer.Length < key.Length)
+            {
+                _buffer = new byte[key.Length * 2];
+            }
+
+            key.CopyTo(_buffer);
+            Due = _buffer.AsMemory(0, key.Length);
+            return false;
         }
     }
 }

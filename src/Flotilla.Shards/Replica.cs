@@ -149,15 +149,13 @@ public sealed class Replica
     /// <param name="clock">The time.</param>
     public void Execute(RequestId id, in Command command, Instant deadline, ClockReading clock)
     {
-        var refusal = Refusal(command.Key.Length, command.Value.Length);
-        if (command.TtlMs < 0 || !Enum.IsDefined(command.Kind))
-        {
-            refusal = ResultCode.BadRequest;
-        }
+        var proposed = CommandRules.UnderTerms(in command, _options);
 
+        // The commands that open and close sessions name no key; all others that pass the rules do.
+        var refusal = CommandRules.Fault(in proposed) is null ? Refusal(Math.Max(1, proposed.Key.Length), proposed.Value.Length) : ResultCode.BadRequest;
         if (refusal == ResultCode.Ok)
         {
-            _writes.Gather(id, in command, Cap(deadline, clock.Now));
+            _writes.Gather(id, in proposed, Cap(deadline, clock.Now));
         }
         else
         {

@@ -8,7 +8,13 @@ public sealed record ReplicaOptions
     /// <summary>Raft's times and limits.</summary>
     public RaftOptions Raft { get; init; } = new();
 
-    /// <summary>Longest key in bytes. Default 4 KiB.</summary>
+    /// <summary>The terms of the sessions that this replica opens when it leads.</summary>
+    public SessionTerms Sessions { get; init; } = SessionTerms.Default;
+
+    /// <summary>The terms of the idempotency keys that this replica takes when it leads.</summary>
+    public KeyTerms IdempotencyKeys { get; init; } = KeyTerms.Default;
+
+    /// <summary>Longest key in bytes, up to 16,000. Default 4 KiB.</summary>
     public int MaxKeyBytes { get; init; } = 4 << 10;
 
     /// <summary>Longest value in bytes. Default 1 MiB.</summary>

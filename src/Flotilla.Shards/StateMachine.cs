@@ -1,6 +1,7 @@
 using System.Buffers.Text;
 using Flotilla.Data;
 using Flotilla.Raft;
+using Flotilla.Shards.ExactlyOnce;
 using Flotilla.Topology;
 using Version = Flotilla.Data.Version;
 
@@ -23,6 +24,8 @@ public sealed class StateMachine
     private readonly IRecordStore _store;
     private readonly uint[] _slotEpochs = new uint[Slot.Count]; // 0: not owned
     private readonly ExpiryIndex _expiry = new();
+    private readonly SessionTable _sessions = new();
+    private readonly IdempotencyTable _keys = new(new BTree());
     private readonly List<Command> _batch = [];
 
     /// <summary>The state before the first entry.</summary>
@@ -45,11 +48,24 @@ public sealed class StateMachine
     /// <summary>The highest stamp applied, in milliseconds since the Unix epoch; 0 before the first. Never goes back.</summary>
     public long LogTimeMs { get; private set; }
 
-    /// <summary>The log time at which the next record is gone, or <see cref="long.MaxValue"/>. Not above <see cref="LogTimeMs"/> while some that fell due are still to be removed.</summary>
+    /// <summary>
+    /// The log time at which the next record is gone, or <see cref="long.MaxValue"/>. Not above <see cref="LogTimeMs"/> while
+    /// some that fell due are still to be removed. Of records only: nobody sees that a session or an idempotency key which
+    /// fell due is still there, and the entry that would notice moves the log time itself.
+    /// </summary>
     public long NextExpiryMs => _expiry.NextMs;
 
     /// <summary>The records, those included that fell due and are not removed yet: <see cref="Get"/> and <see cref="Scan"/> hide them.</summary>
     public IRecordView Records => _store;
+
+    /// <summary>Open sessions, those included that fell due and are not removed yet.</summary>
+    public int SessionCount => _sessions.Count;
+
+    /// <summary>Results that all sessions keep.</summary>
+    public long RecordedResultCount => _sessions.ResultCount;
+
+    /// <summary>Idempotency keys, those included whose life is over and that are not removed yet.</summary>
+    public long IdempotencyKeyCount => _keys.Count;
 
     /// <summary>Applies the entry after <see cref="LastApplied"/>.</summary>
     /// <param name="entry">A committed entry.</param>
@@ -73,7 +89,7 @@ public sealed class StateMachine
             RemoveExpired();
             for (var i = 0; i < _batch.Count; i++)
             {
-                var result = Execute(_batch[i], entry.Index, (ulong)i, results is not null);
+                var result = Execute(_batch[i], entry.Index, (uint)i, results is not null);
                 results?.Add(result);
             }
 
@@ -100,8 +116,8 @@ public sealed class StateMachine
     public ScanPage Scan(in ScanRequest request) => ScanPages.Read(_store, _slotEpochs, LogTimeMs, in request);
 
     /// <summary>
-    /// A hash of everything that the entries have decided: records with versions and expiries, log time, slots. Equal on
-    /// all replicas that have applied the same entries; the simulator compares it. Takes time linear in the data.
+    /// A hash of everything that the entries have decided: records with versions and expiries, sessions, idempotency keys,
+    /// log time, slots. Equal on all replicas that have applied the same entries; the simulator compares it. Takes time linear in the data.
     /// </summary>
     public ulong StateDigest()
     {
@@ -112,20 +128,58 @@ public sealed class StateMachine
             visitor.Hash.Add(epoch);
         }
 
+        _sessions.AddTo(ref visitor.Hash);
+        visitor.Hash.Add((ulong)_keys.Count);
+        _keys.Visit(ref visitor);
         _store.Visit([], ref visitor);
         return visitor.Hash.Value;
     }
 
-    // Ownership comes first: a command for a slot that is not (or no longer) owned has no effect, whatever else it says.
-    private CommandResult Execute(in Command command, LogIndex index, ulong place, bool wanted)
+    // Ownership comes first: a command for a slot that is not (or no longer) owned has no effect, whatever else it says, and
+    // leaves its session as it is. Then what was executed before is answered and not executed again.
+    private CommandResult Execute(in Command command, LogIndex index, uint place, bool wanted)
     {
-        var slotEpoch = EpochOf(command.Key);
+        switch (command.Once)
+        {
+            case Once.Opening opening:
+                return _sessions.Open(new SessionId(index, place), opening.Terms, LogTimeMs);
+            case Once.Closing closing:
+                return _sessions.Close(closing.Session, LogTimeMs);
+        }
+
+        var slot = Slot.Of(command.Key.Span);
+        var slotEpoch = _slotEpochs[slot.Value];
         if (slotEpoch == 0)
         {
             return CommandResult.Of(ResultCode.NotOwner);
         }
 
         var version = new Version(slotEpoch, ModeEpoch: 0, index.Value, place);
+        switch (command.Once)
+        {
+            case Once.InSession once:
+                if (_sessions.Admits(once, slot, LogTimeMs, out var answer))
+                {
+                    answer = Execute(in command, version, wanted: true);
+                    _sessions.Record(once, slot, in answer);
+                }
+
+                return answer;
+            case Once.ByKey once:
+                if (_keys.Admits(once, in command, slot, LogTimeMs, out var digest, out answer))
+                {
+                    answer = Execute(in command, version, wanted: true);
+                    _keys.Record(once, digest, slot, in answer, LogTimeMs);
+                }
+
+                return answer;
+            default:
+                return Execute(in command, version, wanted);
+        }
+    }
+
+    private CommandResult Execute(in Command command, Version version, bool wanted)
+    {
         switch (command.Kind)
         {
             case CommandKind.Put:
@@ -178,14 +232,14 @@ public sealed class StateMachine
     private CommandResult Write(ReadOnlyMemory<byte> key, ReadOnlySpan<byte> value, Version version, long oldExpiryMs, long expiryMs)
     {
         _store.Put(key.Span, value, version, expiryMs);
-        _expiry.Change(key, oldExpiryMs, expiryMs);
+        _expiry.Change(key.Span, oldExpiryMs, expiryMs);
         return new CommandResult(ResultCode.Ok, version, default);
     }
 
     private CommandResult Remove(ReadOnlyMemory<byte> key, long oldExpiryMs)
     {
         _store.Remove(key.Span);
-        _expiry.Change(key, oldExpiryMs, 0);
+        _expiry.Change(key.Span, oldExpiryMs, 0);
         return CommandResult.Of(ResultCode.Ok);
     }
 
@@ -211,6 +265,9 @@ public sealed class StateMachine
         {
             _store.Remove(key.Span);
         }
+
+        _sessions.RemoveExpired(LogTimeMs);
+        _keys.RemoveExpired(LogTimeMs);
     }
 
     private uint EpochOf(ReadOnlyMemory<byte> key) => _slotEpochs[Slot.Of(key.Span).Value];

@@ -16,10 +16,19 @@ public sealed class CommandCodecTests
         Command.CompareAndDelete(B("k"), new Version(uint.MaxValue, 0, ulong.MaxValue, 1)),
     ];
 
+    private static readonly Command[] OneOfEachOnce =
+    [
+        Command.OpenSession() with { Once = new Once.Opening(new SessionTerms(3_600_000, 4096, 10_000, 1_000_000)) },
+        Command.CloseSession(new SessionId(new LogIndex(300), 2)),
+        Command.Delete(B("k")) with { Once = new Once.InSession(new SessionId(new LogIndex(300), 2), 1000, 998) },
+        Command.Increment(B("k"), -3) with { Once = new Once.InSession(new SessionId(new LogIndex(1), 0), ulong.MaxValue, ulong.MaxValue, IsRetry: true) },
+        Command.Put(B("k"), B("v")) with { Once = new Once.ByKey(B("pay-7"), new KeyTerms(3_600_000, 64 << 20)) },
+    ];
+
     [Fact]
     public void The_format_on_disk_never_changes() =>
         Assert.Equal(
-            "01 15CD5B0700000000 06"
+            "02 15CD5B0700000000 06"
             + " 01 036B6579 AC02 0576616C7565"
             + " 02 036B6579"
             + " 03 036B6579 01 02 AC02 04 05 0176"
@@ -27,6 +36,39 @@ public sealed class CommandCodecTests
             + " 05 016B 05"
             + " 06 016B FFFFFFFF0F 00 FFFFFFFFFFFFFFFFFF01 01",
             Grouped(Convert.ToHexString(CommandCodec.Encode(123456789, OneOfEach))));
+
+    [Fact]
+    public void What_makes_a_command_happen_once_never_changes_on_disk_either() =>
+        Assert.Equal(
+            "020000000000000000" + "05"
+            + "07" + "80DDDB01" + "8020" + "904E" + "C0843D"
+            + "08" + "AC0202"
+            + "82" + "AC0202" + "E607" + "02" + "016B"
+            + "A5" + "0100" + "FFFFFFFFFFFFFFFFFF01" + "00" + "016B" + "05"
+            + "41" + "057061792D37" + "80DDDB01" + "80808020" + "016B" + "00" + "0176",
+            Convert.ToHexString(CommandCodec.Encode(0, OneOfEachOnce)));
+
+    [Fact]
+    public void A_log_written_in_format_1_is_still_read()
+    {
+        var payload = CommandCodec.Encode(123456789, OneOfEach);
+        payload[0] = 1;
+        var decoded = new List<Command>();
+        Assert.Equal(123456789, CommandCodec.Decode(payload, decoded));
+        Assert.Equal(OneOfEach.Select(Printed).ToArray(), decoded.Select(Printed).ToArray());
+
+        // But it knows no sessions: their bytes are not taken for something else.
+        var newer = CommandCodec.Encode(0, OneOfEachOnce);
+        newer[0] = 1;
+        Refused(newer);
+    }
+
+    [Fact]
+    public void A_plain_command_pays_nothing_for_sessions()
+    {
+        var plain = Command.Put(B("a key of 16 byte"), new byte[100]);
+        Assert.Equal(1 + 17 + 1 + 101, CommandCodec.SizeOf(in plain));
+    }
 
     [Fact]
     public void What_was_encoded_is_decoded()
@@ -75,7 +117,7 @@ public sealed class CommandCodecTests
     [Fact]
     public void A_payload_cut_anywhere_is_refused()
     {
-        var payload = CommandCodec.Encode(99, OneOfEach);
+        var payload = CommandCodec.Encode(99, [.. OneOfEach, .. OneOfEachOnce]);
         for (var length = 0; length < payload.Length; length++)
         {
             Refused(payload.AsMemory(0, length));
@@ -87,7 +129,7 @@ public sealed class CommandCodecTests
     [Fact]
     public void A_changed_byte_never_does_worse_than_decode_to_something_else()
     {
-        var payload = CommandCodec.Encode(99, OneOfEach);
+        var payload = CommandCodec.Encode(99, [.. OneOfEach, .. OneOfEachOnce]);
         for (var at = 0; at < payload.Length; at++)
         {
             for (var value = 0; value < 256; value++)
@@ -106,12 +148,12 @@ public sealed class CommandCodecTests
             var bytes = new byte[random.Below(40)];
             foreach (ref var b in bytes.AsSpan())
             {
-                b = random.Chance(0.5) ? (byte)random.Below(8) : (byte)random.Next();
+                b = random.Chance(0.5) ? (byte)(random.Below(9) | (random.Chance(0.3) ? random.Below(8) << 5 : 0)) : (byte)random.Next();
             }
 
             if (bytes.Length > 9 && random.Chance(0.9))
             {
-                bytes[0] = CommandCodec.Format;
+                bytes[0] = (byte)(1 + random.Below(2));
                 bytes[8] &= 0x7F;
             }
 
@@ -120,7 +162,24 @@ public sealed class CommandCodecTests
     }
 
     [Theory]
-    [InlineData("02 0000000000000000 00", "an unknown format")]
+    [InlineData("03 0000000000000000 00", "an unknown format")]
+    [InlineData("00 0000000000000000 00", "no format")]
+    [InlineData("01 0000000000000000 01 82 0100 00 00 016B", "a session in format 1")]
+    [InlineData("02 0000000000000000 01 07 016B 01 01 01", "a session opened under an unlikely idle time")]
+    [InlineData("02 0000000000000000 01 07 00 01 01 01", "a session that expires at once")]
+    [InlineData("02 0000000000000000 01 07 01 818040 01 01", "a window beyond the largest")]
+    [InlineData("02 0000000000000000 01 07 01 01 00 01", "a table without room")]
+    [InlineData("02 0000000000000000 01 87 01 00 00 00 01 01 01 01", "an opening in a session")]
+    [InlineData("02 0000000000000000 01 28 01 00", "a closing that is a retry")]
+    [InlineData("02 0000000000000000 01 09 016B", "a kind from the future")]
+    [InlineData("02 0000000000000000 01 C2 0100 00 00 016B", "in a session and by key")]
+    [InlineData("02 0000000000000000 01 22 016B", "a retry of nothing")]
+    [InlineData("02 0000000000000000 01 62 0161 01 01 016B", "a retry by key")]
+    [InlineData("02 0000000000000000 01 82 01FFFFFFFF1F 00 00 016B", "a place over 32 bits")]
+    [InlineData("02 0000000000000000 01 82 0100 FFFFFFFFFFFFFFFFFF01 01 016B", "a sequence over 64 bits")]
+    [InlineData("02 0000000000000000 01 42 00 01 01 016B", "an empty idempotency key")]
+    [InlineData("02 0000000000000000 01 42 0161 00 01 016B", "an idempotency key without a life")]
+    [InlineData("02 0000000000000000 01 82 0100 00 00 00", "an empty key in a session")]
     [InlineData("01 0000000000000080 00", "a negative stamp")]
     [InlineData("01 0000000000000000 01", "a command is missing")]
     [InlineData("01 0000000000000000 FFFFFFFF07", "a count beyond all memory")]
@@ -149,6 +208,19 @@ public sealed class CommandCodecTests
         Assert.Throws<ArgumentOutOfRangeException>(() => CommandCodec.Encode(0, [Command.Delete(default)]));
         Assert.Throws<ArgumentOutOfRangeException>(() => CommandCodec.Encode(0, [Command.Put(B("k"), B("v"), -1)]));
         Assert.Throws<ArgumentOutOfRangeException>(() => CommandCodec.Encode(0, [new Command((CommandKind)99, B("k"), default, default, 0, 0)]));
+        Assert.Throws<ArgumentOutOfRangeException>(() => CommandCodec.Encode(0, [Command.OpenSession()]));
+        Command[] wrong =
+        [
+            Command.Delete(B("k")) with { Once = new Once.InSession(default, 4, 5) },
+            Command.Delete(B("k")) with { Once = new Once.ByKey(default, KeyTerms.Default) },
+            Command.Delete(B("k")) with { Once = new Once.ByKey(new byte[256], KeyTerms.Default) },
+            Command.Delete(B("k")) with { Once = new Once.ByKey(B("id")) },
+            Command.Delete(B("k")) with { Once = new Once.Closing(default) },
+            Command.OpenSession() with { Once = new Once.Opening(SessionTerms.Default with { Window = SessionTerms.MaxWindow + 1 }) },
+            Command.OpenSession() with { Once = null },
+            Command.CloseSession(default) with { Once = new Once.InSession(default, 5, 5) },
+        ];
+        Assert.All(wrong, command => Assert.Throws<ArgumentOutOfRangeException>(() => CommandCodec.Encode(0, [command])));
     }
 
     private static string Grouped(string hex)
@@ -183,11 +255,11 @@ public sealed class CommandCodecTests
         }
 
         // What is accepted has one encoding: nothing in it was ignored.
-        Assert.Equal(payload, CommandCodec.Encode(stampMs, [.. decoded]));
+        Assert.Equal([CommandCodec.Format, .. payload[1..]], CommandCodec.Encode(stampMs, [.. decoded]));
     }
 
     private static string Printed(Command c) =>
-        $"{c.Kind} {Convert.ToHexString(c.Key.Span)} {Convert.ToHexString(c.Value.Span)} {c.Expected} {c.TtlMs} {c.Delta}";
+        $"{c.Kind} {Convert.ToHexString(c.Key.Span)} {Convert.ToHexString(c.Value.Span)} {c.Expected} {c.TtlMs} {c.Delta} {(c.Once is Once.ByKey k ? $"{Convert.ToHexString(k.Key.Span)} {k.Terms}" : c.Once)}";
 
     private static Command RandomCommand(ref SplitMix64 random)
     {
@@ -195,7 +267,7 @@ public sealed class CommandCodecTests
         var value = RandomBytes(ref random, 0);
         var ttlMs = random.Chance(0.5) ? 0 : RandomLong(ref random) & long.MaxValue;
         var version = new Version((uint)RandomLong(ref random), (uint)RandomLong(ref random), (ulong)RandomLong(ref random), (ulong)RandomLong(ref random));
-        return random.Below(6) switch
+        var command = random.Below(6) switch
         {
             0 => Command.Put(key, value, ttlMs),
             1 => Command.Delete(key),
@@ -203,6 +275,15 @@ public sealed class CommandCodecTests
             3 => Command.PutIfAbsent(key, value, ttlMs),
             4 => Command.Increment(key, RandomLong(ref random)),
             _ => Command.CompareAndDelete(key, version),
+        };
+        var session = new SessionId(new LogIndex((ulong)RandomLong(ref random)), (uint)RandomLong(ref random));
+        return random.Below(10) switch
+        {
+            0 => Command.OpenSession() with { Once = new Once.Opening(new SessionTerms(RandomLong(ref random) & long.MaxValue | 1, 1 + (int)random.Below(SessionTerms.MaxWindow), 1 + (int)random.Below(int.MaxValue), 1 + (int)random.Below(int.MaxValue))) },
+            1 => Command.CloseSession(session),
+            2 or 3 => command with { Once = new Once.InSession(session, ulong.MaxValue - (ulong)random.Below(9), (ulong)RandomLong(ref random) >> 1, random.Chance(0.5)) },
+            4 => command with { Once = new Once.ByKey(RandomBytes(ref random, 1).AsMemory(0, 1), new KeyTerms(RandomLong(ref random) & long.MaxValue | 1, 1 + random.Below(1 << 30))) },
+            _ => command,
         };
     }
 

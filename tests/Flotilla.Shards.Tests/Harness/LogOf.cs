@@ -17,6 +17,16 @@ internal static class Words
     public static ScanRequest ScanOf(string prefix = "", string from = "", int limit = 100, int maxBytes = 1 << 20) =>
         new(B(from), B(prefix), limit, maxBytes);
 
+    public static Command Opening(SessionTerms? terms = null) => Command.OpenSession() with { Once = new Once.Opening(terms ?? SessionTerms.Default) };
+
+    /// <summary>The same command as a write of a session.</summary>
+    public static Command In(this Command command, SessionId session, ulong sequence, ulong mark = 0, bool isRetry = false) =>
+        command with { Once = new Once.InSession(session, sequence, mark, isRetry) };
+
+    /// <summary>The same command under an idempotency key.</summary>
+    public static Command Under(this Command command, string key, KeyTerms? terms = null) =>
+        command with { Once = new Once.ByKey(B(key), terms ?? KeyTerms.Default) };
+
     public static string Keys(ScanPage page) => string.Join(' ', page.Records.Select(r => Text(r.Key))) + (page.More ? " …" : "");
 }
 
@@ -38,6 +48,14 @@ internal sealed class LogOf(IRecordStore store, IReadOnlyList<Slot> slots)
         var results = new List<CommandResult>();
         Apply(new Entry(Machine.LastApplied.Next, new Term(1), EntryKind.Command, CommandCodec.Encode(stampMs, commands)), results);
         return results;
+    }
+
+    /// <summary>Opens a session, which must succeed.</summary>
+    public SessionId Open(long stampMs, SessionTerms? terms = null)
+    {
+        var opened = One(stampMs, Words.Opening(terms));
+        Assert.Equal(ResultCode.Ok, opened.Code);
+        return SessionId.Of(in opened);
     }
 
     public CommandResult One(long stampMs, Command command) => Assert.Single(Apply(stampMs, command));

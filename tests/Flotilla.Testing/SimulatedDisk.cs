@@ -31,14 +31,15 @@ public sealed class PowerOffException() : IOException("The simulated power is of
 /// <summary>
 /// A directory in memory that forgets what a real one may forget: unsynced writes, sector by sector, and names whose
 /// directory was not synced. It fails, fills up and loses power on demand. Deterministic: chance comes from the seed of
-/// <see cref="Crash"/> alone. Thread-safe.
+/// <see cref="Crash"/> alone. Thread-safe. It may have folders (<see cref="Folder"/>), which share its room and its power; a
+/// file in one is called <c>folder/name</c> here.
 /// </summary>
 public sealed class SimulatedDisk : IDisk
 {
     private readonly Lock _lock = new();
     private readonly SortedDictionary<string, SimulatedFile> _names = new(StringComparer.Ordinal);
     private readonly SortedDictionary<string, SimulatedFile> _durableNames = new(StringComparer.Ordinal);
-    private readonly List<Action<SortedDictionary<string, SimulatedFile>>> _unsyncedNames = [];
+    private readonly List<(string Folder, Action<SortedDictionary<string, SimulatedFile>> Change)> _unsyncedNames = [];
     private readonly Dictionary<DiskOperation, int> _failures = [];
     private long _operationsLeft = long.MaxValue;
     private bool _powerOff;
@@ -99,9 +100,9 @@ public sealed class SimulatedDisk : IDisk
                 1 => _unsyncedNames.Count,
                 _ => (int)random.Below(_unsyncedNames.Count + 1),
             };
-            foreach (var operation in _unsyncedNames.Take(kept))
+            foreach (var (_, change) in _unsyncedNames.Take(kept))
             {
-                operation(_durableNames);
+                change(_durableNames);
             }
 
             _unsyncedNames.Clear();
@@ -182,14 +183,7 @@ public sealed class SimulatedDisk : IDisk
     }
 
     /// <inheritdoc/>
-    public IReadOnlyList<string> List()
-    {
-        lock (_lock)
-        {
-            ThrowIfOff();
-            return [.. _names.Keys];
-        }
-    }
+    public IReadOnlyList<string> List() => ListIn("");
 
     /// <inheritdoc/>
     public IDiskFile Open(string name)
@@ -233,22 +227,41 @@ public sealed class SimulatedDisk : IDisk
     }
 
     /// <inheritdoc/>
-    public void SyncDirectory()
+    public void SyncDirectory() => SyncDirectory("");
+
+    /// <summary>A folder of this disk, as a disk of its own. Folders themselves are there for ever.</summary>
+    public IDisk Folder(string name) => new SimulatedFolder(this, name);
+
+    /// <summary>Names of the files in a folder; "" is the root.</summary>
+    internal IReadOnlyList<string> ListIn(string folder)
     {
         lock (_lock)
         {
             ThrowIfOff();
-            Operate(DiskOperation.SyncDirectory, "", () =>
+            var prefix = folder.Length == 0 ? 0 : folder.Length + 1;
+            return [.. _names.Keys.Where(n => FolderOf(n) == folder).Select(n => n[prefix..])];
+        }
+    }
+
+    /// <summary>Makes the names in a folder durable, and in no other.</summary>
+    internal void SyncDirectory(string folder)
+    {
+        lock (_lock)
+        {
+            ThrowIfOff();
+            Operate(DiskOperation.SyncDirectory, folder, () =>
             {
-                foreach (var operation in _unsyncedNames)
+                foreach (var (_, change) in _unsyncedNames.Where(n => n.Folder == folder))
                 {
-                    operation(_durableNames);
+                    change(_durableNames);
                 }
 
-                _unsyncedNames.Clear();
+                _ = _unsyncedNames.RemoveAll(n => n.Folder == folder);
             });
         }
     }
+
+    private static string FolderOf(string name) => name.LastIndexOf('/') is > 0 and var slash ? name[..slash] : "";
 
     private void Restart()
     {
@@ -261,7 +274,7 @@ public sealed class SimulatedDisk : IDisk
     private void Change(DiskOperation operation, string name, Action<SortedDictionary<string, SimulatedFile>> change) => Operate(operation, name, () =>
     {
         change(_names);
-        _unsyncedNames.Add(change);
+        _unsyncedNames.Add((FolderOf(name), change));
     });
 
     // The operation in which the power fails has happened, without being known to have: what comes of it the crash decides.

@@ -192,7 +192,7 @@ public sealed class SnapshotStore
         return SnapshotFit.Check(_disk, group, Latest(group), recovered);
     }
 
-    /// <summary>Puts a file that is whole and synced in its place. When this returns, that is durable.</summary>
+    /// <summary>Puts a file that is whole and synced in its place. When this returns, that is durable; if it throws, the file is gone.</summary>
     internal SnapshotInfo Publish(string name, SnapshotInfo info)
     {
         if (FindAgain(info) is { } same)
@@ -201,7 +201,16 @@ public sealed class SnapshotStore
             return same;
         }
 
-        _disk.Rename(name, info.FileName);
+        try
+        {
+            _disk.Rename(name, info.FileName);
+        }
+        catch (IOException)
+        {
+            Abandon(name);
+            throw;
+        }
+
         try
         {
             _disk.SyncDirectory();

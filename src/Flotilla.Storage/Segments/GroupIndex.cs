@@ -39,6 +39,7 @@ internal sealed class GroupIndex
         {
             log.Pending.Last = log.Last;
             log.Pending.Released = log.Released;
+            log.Noted?.Finish(log.HardState.Commit);
         }
     }
 
@@ -51,7 +52,7 @@ internal sealed class GroupIndex
         lock (_lock)
         {
             return _groups.TryGetValue(group, out var log)
-                ? new RaftRecovery(log.HardState, log.Identity, log.Last, [.. log.Terms], log.Base, log.Noted?.CostAbove(log.HardState.Commit) ?? 0, log.Noted?.Configurations)
+                ? new RaftRecovery(log.HardState, log.Identity, log.Last, [.. log.Terms], log.Base, log.Noted?.CostAboveCommit ?? 0, log.Noted?.Configurations)
                 : RaftRecovery.Empty;
         }
     }

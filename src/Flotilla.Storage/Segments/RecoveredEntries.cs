@@ -5,7 +5,7 @@ namespace Flotilla.Storage.Segments;
 
 /// <summary>
 /// What recovery notes of a group's entries on its only way over them: the configurations, and what each entry costs that
-/// no commit hint covers yet. Memory: four bytes for each of those, and the configurations themselves.
+/// no commit hint covers yet. Memory: the configurations, and four bytes for each of those until <see cref="Finish"/>.
 /// </summary>
 internal sealed class RecoveredEntries
 {
@@ -19,17 +19,22 @@ internal sealed class RecoveredEntries
     /// <summary>The entries that are configurations, in order.</summary>
     public IReadOnlyList<Entry> Configurations => [.. _configurations];
 
-    /// <summary>What the entries behind <paramref name="commit"/> cost, if that is not below a hint that was noted.</summary>
-    public long CostAbove(LogIndex commit)
+    /// <summary>After <see cref="Finish"/>: what the entries behind the commit hint cost.</summary>
+    public long CostAboveCommit { get; private set; }
+
+    /// <summary>All is read: <paramref name="commit"/> is the last hint.</summary>
+    public void Finish(LogIndex commit)
     {
         Commit(commit);
-        var sum = 0L;
+        CostAboveCommit = 0;
         foreach (var cost in CollectionsMarshal.AsSpan(_costs)[_head..])
         {
-            sum += cost;
+            CostAboveCommit += cost;
         }
 
-        return sum;
+        _costs.Clear();
+        _costs.Capacity = 0;
+        _head = 0;
     }
 
     /// <summary>Notes an entry; it follows the last one that was noted, or begins anew.</summary>

@@ -75,6 +75,9 @@ public abstract record Effect
     /// <summary>Nobody needs this snapshot, or what was received of it, any more: delete it.</summary>
     public sealed record DropSnapshot(SnapshotMeta Snapshot) : Effect;
 
+    /// <summary>Another configuration is in force, committed or not: know its members' addresses.</summary>
+    public sealed record ConfigurationChanged(Membership.Configuration Configuration) : Effect;
+
     /// <summary>Role, term or known leader changed. <paramref name="Leader"/> is none while unknown.</summary>
     public sealed record RoleChanged(Role Role, Term Term, NodeId Leader) : Effect;
 }
@@ -94,6 +97,6 @@ public enum Role
     /// <summary>Leads.</summary>
     Leader = 3,
 
-    /// <summary>Receives the log without a vote. Reserved: a fixed membership has none.</summary>
+    /// <summary>Receives the log without a vote. How a follower without a vote is shown; <see cref="Raft.Role"/> calls it a follower.</summary>
     Learner = 4,
 }

@@ -9,7 +9,7 @@ public enum EntryKind : byte
     /// <summary>A batch of commands for the state machine; Raft never looks inside.</summary>
     Command = 1,
 
-    /// <summary>A configuration (joint consensus). Reserved: a fixed membership writes none.</summary>
+    /// <summary>A configuration (joint consensus), encoded by <see cref="Membership.ConfigurationCodec"/>.</summary>
     Configuration = 2,
 }
 

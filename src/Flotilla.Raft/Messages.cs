@@ -29,7 +29,8 @@ public sealed record RequestVoteReply(Term Term, bool PreVote, bool Granted, IRe
 /// <param name="Entries">Consecutive entries; empty for a heartbeat.</param>
 /// <param name="LeaderCommit">The leader's commit index.</param>
 /// <param name="Round">The newest read round that the leader has begun; the answer repeats it, which confirms leadership at that round (dissertation, section 6.4).</param>
-public sealed record AppendEntries(Term Term, LogIndex PrevLogIndex, Term PrevLogTerm, IReadOnlyList<Entry> Entries, LogIndex LeaderCommit, ulong Round) : Message(Term);
+/// <param name="Seat">The incarnation that the leader's configuration names for the receiver, if it names one: a replica that may have forgotten something takes part again when it is its own.</param>
+public sealed record AppendEntries(Term Term, LogIndex PrevLogIndex, Term PrevLogTerm, IReadOnlyList<Entry> Entries, LogIndex LeaderCommit, ulong Round, Incarnation Seat = default) : Message(Term);
 
 /// <summary>Answers <see cref="AppendEntries"/>.</summary>
 /// <param name="Term">The follower's term.</param>
@@ -47,7 +48,8 @@ public sealed record AppendEntriesReply(Term Term, bool Success, LogIndex MatchI
 /// <param name="Offset">Where in the file; equal to its length when the leader only asks how far the follower is.</param>
 /// <param name="Data">The bytes.</param>
 /// <param name="Crc">The CRC32C of the bytes.</param>
-public sealed record InstallSnapshot(Term Term, SnapshotMeta Snapshot, long Offset, ReadOnlyMemory<byte> Data, uint Crc) : Message(Term);
+/// <param name="Seat">As in <see cref="AppendEntries"/>.</param>
+public sealed record InstallSnapshot(Term Term, SnapshotMeta Snapshot, long Offset, ReadOnlyMemory<byte> Data, uint Crc, Incarnation Seat = default) : Message(Term);
 
 /// <summary>Answers <see cref="InstallSnapshot"/>.</summary>
 /// <param name="Term">The follower's term.</param>
@@ -64,6 +66,11 @@ public sealed record ReadIndexRequest(Term Term, ulong Id) : Message(Term);
 
 /// <summary>Answers <see cref="ReadIndexRequest"/>. Not <paramref name="Ok"/>: this replica does not lead, ask again.</summary>
 public sealed record ReadIndexReply(Term Term, ulong Id, bool Ok, LogIndex Index) : Message(Term);
+
+/// <summary>"You are no member any more", to one who asks for votes or whether others are empty.</summary>
+/// <param name="Term">The sender's term.</param>
+/// <param name="ConfigurationIndex">The committed entry whose configuration says so.</param>
+public sealed record NotMember(Term Term, LogIndex ConfigurationIndex) : Message(Term);
 
 /// <summary>"My incarnation is in the envelope, I have nothing stored: are you empty too?" (DESIGN section 4, "Identity").</summary>
 public sealed record EmptyRequest(Term Term) : Message(Term);

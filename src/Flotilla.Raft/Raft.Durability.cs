@@ -69,12 +69,17 @@ public sealed partial class Raft
     {
         Log.Append(entry);
         _unpersisted.Add(entry);
+        if (entry.Kind == EntryKind.Configuration)
+        {
+            Adopt(entry);
+        }
     }
 
     private void TruncateLog(LogIndex from)
     {
         Invariant.Require(from > CommitIndex, "a committed entry is never replaced");
         Log.TruncateFrom(from);
+        _configurations.TruncatedFrom(from);
         var last = from.Previous;
         _durableIndex = LogIndex.Min(_durableIndex, last);
         for (var i = 0; i < _underWay.Count; i++)

@@ -1,4 +1,5 @@
 using Flotilla.Raft.Identity;
+using Flotilla.Raft.Membership;
 using Flotilla.Raft.Quorum;
 
 namespace Flotilla.Raft;
@@ -64,6 +65,14 @@ public sealed partial class Raft
     private void StartPreVote()
     {
         RestartCandidateTimer();
+        if (IsRemoved || !Configuration.IsVoter(_self))
+        {
+            // Who has no vote asks for none, but no longer believes in a leader that says nothing.
+            FailForwardedReads();
+            Leader = default;
+            return;
+        }
+
         if (DiskIsStalled)
         {
             // A vote could not be made durable, so there is nothing to win.
@@ -74,9 +83,12 @@ public sealed partial class Raft
         Role = Role.PreCandidate;
         Leader = default;
         _votes.Clear();
-        foreach (var voter in _others)
+        foreach (var member in Configuration.Members)
         {
-            Send(voter, new RequestVote(Term.Next, PreVote: true, Log.LastIndex, Log.LastTerm, Transfer: false), default);
+            if (member.Suffrage != Suffrage.Learner && member.Id != _self)
+            {
+                Send(member.Id, new RequestVote(Term.Next, PreVote: true, Log.LastIndex, Log.LastTerm, Transfer: false), default);
+            }
         }
 
         _votes[_self] = new Vote(true, default, _admission.Known);
@@ -93,9 +105,12 @@ public sealed partial class Raft
         _hardStateDirty = true;
         _votes.Clear();
         RestartCandidateTimer();
-        foreach (var voter in _others)
+        foreach (var member in Configuration.Members)
         {
-            Send(voter, new RequestVote(Term, PreVote: false, Log.LastIndex, Log.LastTerm, transfer), Vow);
+            if (member.Suffrage != Suffrage.Learner && member.Id != _self)
+            {
+                Send(member.Id, new RequestVote(Term, PreVote: false, Log.LastIndex, Log.LastTerm, transfer), Vow);
+            }
         }
     }
 
@@ -137,7 +152,7 @@ public sealed partial class Raft
     {
         var expected = reply.PreVote ? Role.PreCandidate : Role.Candidate;
         var askedFor = reply.PreVote && reply.Granted ? Term.Next : Term;
-        if (Role != expected || reply.Term != askedFor || (reply.Granted && _admission.ContradictsSelf(reply.Known)))
+        if (Role != expected || reply.Term != askedFor || (reply.Granted && Configuration.Find(_self) is { Incarnation.IsNone: true } && _admission.ContradictsSelf(reply.Known)))
         {
             return;
         }
@@ -148,17 +163,15 @@ public sealed partial class Raft
 
     private void CountVotes()
     {
-        int yes = 0, no = 0;
-        foreach (var voter in _voters)
+        // Both halves of a joint configuration must elect; either may refuse.
+        var result = CountVotes(Configuration.Voters);
+        if (Configuration.IsJoint)
         {
-            if (_votes.TryGetValue(voter, out var vote))
-            {
-                yes += vote.Granted && !IsContradicted(voter, vote.Incarnation) ? 1 : 0;
-                no += vote.Granted ? 0 : 1;
-            }
+            var old = CountVotes(Configuration.OldVoters);
+            result = result == VoteResult.Won ? old : old == VoteResult.Lost ? VoteResult.Lost : result;
         }
 
-        switch (Majority.Count(_voters.Length, yes, no))
+        switch (result)
         {
             case VoteResult.Won when Role == Role.PreCandidate:
                 Campaign(transfer: false);
@@ -179,17 +192,33 @@ public sealed partial class Raft
         }
     }
 
+    private VoteResult CountVotes(IReadOnlyList<NodeId> voters)
+    {
+        int yes = 0, no = 0;
+        foreach (var voter in voters)
+        {
+            if (_votes.TryGetValue(voter, out var vote))
+            {
+                yes += vote.Granted && !IsContradicted(voter, vote.Incarnation) ? 1 : 0;
+                no += vote.Granted ? 0 : 1;
+            }
+        }
+
+        return Majority.Count(voters.Count, yes, no);
+    }
+
     /// <summary>Some granted vote lists another incarnation of this voter: one of the two has forgotten something, so its vote does not count.</summary>
     private bool IsContradicted(NodeId voter, Incarnation incarnation)
     {
-        if (voter == _self)
+        // Where the configuration names the incarnation, what others met before does not matter.
+        if (voter == _self || Configuration.Find(voter) is { Incarnation.IsNone: false })
         {
             return false;
         }
 
-        foreach (var other in _voters)
+        foreach (var vote in _votes.Values)
         {
-            if (_votes.TryGetValue(other, out var vote) && vote.Granted && Admission.Contradicts(vote.Known, voter, incarnation))
+            if (vote.Granted && Admission.Contradicts(vote.Known, voter, incarnation))
             {
                 return true;
             }
@@ -206,7 +235,7 @@ public sealed partial class Raft
         }
 
         _askEmptyAt = _now.PlusMs(_options.HeartbeatMs);
-        foreach (var voter in _others)
+        foreach (var voter in _admission.Others)
         {
             Send(voter, new EmptyRequest(Term), default);
         }
@@ -214,7 +243,13 @@ public sealed partial class Raft
 
     private void OnEmptyRequest(NodeId from, Incarnation incarnation)
     {
+        TellIfRemoved(from, incarnation, LogIndex.Zero);
         var (empty, stored) = _admission.Answer(from, incarnation);
+        if (stored.IsNone)
+        {
+            return;
+        }
+
         Send(from, new EmptyReply(Term, empty, !IsEmpty, stored), Vow);
     }
 

@@ -87,7 +87,8 @@ public sealed partial class Raft
         var (index, term) = (request.PrevLogIndex, request.PrevLogTerm);
         foreach (var entry in request.Entries)
         {
-            if (entry.Index != index.Next || entry.Term < term)
+            if (entry.Index != index.Next || entry.Term < term
+                || (entry.Kind == EntryKind.Configuration && Membership.ConfigurationCodec.Decode(entry.Payload.Span) is null))
             {
                 return false;
             }

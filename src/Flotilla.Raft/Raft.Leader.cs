@@ -1,5 +1,5 @@
+using Flotilla.Raft.Membership;
 using Flotilla.Raft.Progress;
-using Flotilla.Raft.Quorum;
 
 namespace Flotilla.Raft;
 
@@ -11,7 +11,6 @@ namespace Flotilla.Raft;
 public sealed partial class Raft
 {
     private readonly List<Follower> _followers = [];
-    private LogIndex[] _matches = [];
     private LogIndex _termStart;
     private long _uncommittedBytes;
     private Instant _heartbeatAt;
@@ -22,7 +21,7 @@ public sealed partial class Raft
         get
         {
             var next = Instant.Min(Instant.Min(_heartbeatAt, _checkQuorumAt), SnapshotDeadline);
-            if (_others.Length > 0 && _underWay.Count > 0 && !DiskIsStalled)
+            if (_followers.Count > 0 && _underWay.Count > 0 && !DiskIsStalled)
             {
                 next = Instant.Min(next, DiskOwesSince.PlusMs(_options.DiskStallMs + 1));
             }
@@ -102,12 +101,7 @@ public sealed partial class Raft
         Leader = _self;
         _votes.Clear();
         _followers.Clear();
-        foreach (var other in _others)
-        {
-            _followers.Add(new Follower(other, Log.LastIndex.Next, _now));
-        }
-
-        _matches = new LogIndex[_voters.Length];
+        SyncFollowers();
         _uncommittedBytes = Log.CostAbove(CommitIndex);
         _transfer = null;
         _heartbeatAt = _now.PlusMs(_options.HeartbeatMs);
@@ -120,6 +114,7 @@ public sealed partial class Raft
     private void StopLeading()
     {
         _followers.Clear();
+        _farewells.Clear();
         _transfer = null;
         DropUnusedSnapshots();
         FailLeaderReads();
@@ -130,7 +125,9 @@ public sealed partial class Raft
         if (_now >= _checkQuorumAt)
         {
             _checkQuorumAt = _now.PlusMs(_options.HeartbeatMs);
-            if (_now.MsSince(HeardFromMajority()) > _options.ElectionTimeoutMs)
+            var heard = HeardFrom(Configuration.Voters);
+            heard = Configuration.IsJoint ? Instant.Min(heard, HeardFrom(Configuration.OldVoters)) : heard;
+            if (_now.MsSince(heard) > _options.ElectionTimeoutMs)
             {
                 BecomeFollower(Term, default);
                 return;
@@ -146,6 +143,8 @@ public sealed partial class Raft
         {
             _heartbeatAt = _now.PlusMs(_options.HeartbeatMs);
             Compact();
+            EndFarewells();
+            PromoteLearners();
             foreach (var follower in _followers)
             {
                 if (_now.MsSince(follower.LastSent) >= _options.HeartbeatMs / 2.0)
@@ -154,19 +153,6 @@ public sealed partial class Raft
                 }
             }
         }
-    }
-
-    /// <summary>When a majority, this leader included, had last been heard from in this term.</summary>
-    private Instant HeardFromMajority()
-    {
-        Span<Instant> heard = stackalloc Instant[_voters.Length];
-        for (var i = 0; i < _followers.Count; i++)
-        {
-            heard[i] = _followers[i].LastHeard;
-        }
-
-        heard[^1] = _now;
-        return Majority.Reached(heard);
     }
 
     private void AppendAsLeader(in Entry entry)
@@ -211,7 +197,7 @@ public sealed partial class Raft
 
         follower.Sent(entries[^1].Index, bytes);
         follower.LastSent = _now;
-        Send(follower.Id, new AppendEntries(Term, previous, Log.TermAt(previous)!.Value, entries, CommitIndex, _round), default);
+        Send(follower.Id, new AppendEntries(Term, previous, Log.TermAt(previous)!.Value, entries, CommitIndex, _round, SeatOf(follower.Id)), default);
     }
 
     private void SendHeartbeat(Follower follower)
@@ -221,7 +207,7 @@ public sealed partial class Raft
         // Where the log no longer reaches back, a heartbeat claims nothing: everybody's log agrees at index 0.
         var previous = follower.Next > Log.Base.Index ? follower.Next.Previous : LogIndex.Zero;
         var term = previous == LogIndex.Zero ? Term.Zero : Log.TermAt(previous)!.Value;
-        Send(follower.Id, new AppendEntries(Term, previous, term, [], CommitIndex, _round), default);
+        Send(follower.Id, new AppendEntries(Term, previous, term, [], CommitIndex, _round, SeatOf(follower.Id)), default);
     }
 
     private void OnAppendEntriesReply(NodeId from, AppendEntriesReply reply)
@@ -269,19 +255,17 @@ public sealed partial class Raft
     /// <summary>Commits what a majority holds durably, if it is of this term (the paper, 5.4.2): earlier entries are committed by it.</summary>
     private void MaybeCommit()
     {
-        for (var i = 0; i < _followers.Count; i++)
-        {
-            _matches[i] = _followers[i].Match;
-        }
-
-        _matches[^1] = _durableIndex;
-        var reached = Majority.Reached(_matches.AsSpan());
+        var reached = ReachedByMajorities();
         if (reached > CommitIndex && Log.TermAt(reached) == Term)
         {
             CommitIndex = reached;
             _uncommittedBytes = Log.CostAbove(CommitIndex);
+            AdvanceConfiguration();
         }
     }
+
+    /// <summary>The incarnation that the configuration names for a follower, for it to compare with its own.</summary>
+    private Incarnation SeatOf(NodeId id) => Configuration.Find(id) is { } member ? member.Incarnation : default;
 
     private Follower? FollowerOf(NodeId id)
     {

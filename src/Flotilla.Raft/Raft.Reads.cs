@@ -1,5 +1,3 @@
-using Flotilla.Raft.Quorum;
-
 namespace Flotilla.Raft;
 
 /// <content>
@@ -78,13 +76,7 @@ public sealed partial class Raft
             return;
         }
 
-        var confirmed = 1;
-        foreach (var follower in _followers)
-        {
-            confirmed += follower.Round >= _round ? 1 : 0;
-        }
-
-        if (confirmed < Majority.Of(_voters.Length))
+        if (!ConfirmedBy(Configuration.Voters) || (Configuration.IsJoint && !ConfirmedBy(Configuration.OldVoters)))
         {
             return;
         }

@@ -1,3 +1,4 @@
+using Flotilla.Raft.Membership;
 using Flotilla.Raft.Progress;
 
 namespace Flotilla.Raft;
@@ -75,7 +76,7 @@ public sealed partial class Raft
         transfer.Sent(data.Length, _options, now);
         if (!data.IsEmpty)
         {
-            Send(to, new InstallSnapshot(Term, transfer.Snapshot, offset, data, crc), default);
+            Send(to, new InstallSnapshot(Term, transfer.Snapshot, offset, data, crc, SeatOf(to)), default);
         }
     }
 
@@ -101,9 +102,13 @@ public sealed partial class Raft
     /// <summary>
     /// A snapshot that the leader sent is durable, and the state machine holds its state; or went on beyond it meanwhile, which is as good.
     /// </summary>
-    public void SnapshotInstalled(SnapshotMeta snapshot, Instant now)
+    /// <param name="snapshot">The file.</param>
+    /// <param name="configuration">The configuration that it holds.</param>
+    /// <param name="now">The time.</param>
+    public void SnapshotInstalled(SnapshotMeta snapshot, Configuration configuration, Instant now)
     {
         ArgumentNullException.ThrowIfNull(snapshot);
+        ArgumentNullException.ThrowIfNull(configuration);
         _now = now;
         if (_receiving?.Id == snapshot.Id)
         {
@@ -125,7 +130,7 @@ public sealed partial class Raft
         else
         {
             Invariant.Require(Role != Role.Leader, "a leader's log holds every committed entry (Leader Completeness)");
-            ResetLog(new LogBase(snapshot.Index, snapshot.Term));
+            ResetLog(new LogBase(snapshot.Index, snapshot.Term), configuration);
         }
 
         if (Role == Role.Follower && !Leader.IsNone)
@@ -144,17 +149,24 @@ public sealed partial class Raft
         }
 
         _snapshots.Add(snapshot);
+        var configuration = recovered.SnapshotConfiguration ?? Configuration;
         if (Log.TermAt(snapshot.Index) != snapshot.Term)
         {
-            ResetLog(new LogBase(snapshot.Index, snapshot.Term));
+            ResetLog(new LogBase(snapshot.Index, snapshot.Term), configuration);
+        }
+        else
+        {
+            _configurations.ResetTo(snapshot.Index, configuration);
         }
 
         CommitIndex = LogIndex.Max(CommitIndex, snapshot.Index);
     }
 
-    private void ResetLog(LogBase @base)
+    private void ResetLog(LogBase @base, Configuration configuration)
     {
         Log.ResetTo(@base);
+        _configurations.ResetTo(@base.Index, configuration);
+        NoticeMembership();
         _resetTo = @base;
         _unpersisted.Clear();
         for (var i = 0; i < _underWay.Count; i++)
@@ -216,6 +228,7 @@ public sealed partial class Raft
         if (through > Log.Base.Index)
         {
             Log.CompactThrough(through);
+            _configurations.CompactedThrough(through);
             _effects.Add(new Effect.Release(through));
         }
     }
@@ -247,7 +260,7 @@ public sealed partial class Raft
             else if (transfer.Offset == transfer.Snapshot.Bytes)
             {
                 transfer.Sent(0, _options, _now);
-                Send(follower.Id, new InstallSnapshot(Term, transfer.Snapshot, transfer.Offset, default, 0), default);
+                Send(follower.Id, new InstallSnapshot(Term, transfer.Snapshot, transfer.Offset, default, 0, SeatOf(follower.Id)), default);
             }
             else
             {

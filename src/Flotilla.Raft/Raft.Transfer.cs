@@ -37,7 +37,7 @@ public sealed partial class Raft
     public bool TransferLeadership(NodeId target, Instant now)
     {
         _now = now;
-        if (Role != Role.Leader || _transfer is not null || (target.IsNone ? MostUpToDate([]) : FollowerOf(target)) is not { } follower)
+        if (Role != Role.Leader || _transfer is not null || (target.IsNone ? MostUpToDate([]) : MayLead(target) ? FollowerOf(target) : null) is not { } follower)
         {
             return false;
         }
@@ -94,7 +94,7 @@ public sealed partial class Raft
         Follower? best = null;
         foreach (var follower in _followers)
         {
-            if (_now.MsSince(follower.LastHeard) < _options.ElectionTimeoutMs && !tried.Contains(follower.Id) && (best is null || follower.Match > best.Match))
+            if (_now.MsSince(follower.LastHeard) < _options.ElectionTimeoutMs && !tried.Contains(follower.Id) && MayLead(follower.Id) && (best is null || follower.Match > best.Match))
             {
                 best = follower;
             }
@@ -103,9 +103,11 @@ public sealed partial class Raft
         return best;
     }
 
+    private bool MayLead(NodeId id) => Configuration.Find(id) is { Suffrage: Membership.Suffrage.Voter or Membership.Suffrage.Incoming };
+
     private void OnTimeoutNow()
     {
-        if (Role == Role.Follower && !DiskIsStalled && !Reluctant)
+        if (Role == Role.Follower && Configuration.IsVoter(_self) && !DiskIsStalled && !Reluctant)
         {
             Campaign(transfer: true);
         }

@@ -1,4 +1,5 @@
 using Flotilla.Raft.Identity;
+using Flotilla.Raft.Membership;
 using Flotilla.Raft.Progress;
 
 namespace Flotilla.Raft;
@@ -17,14 +18,14 @@ namespace Flotilla.Raft;
 /// (<see cref="Effect.Send"/> names the persist it waits for), a vote goes only to a log at least as new, and only
 /// entries of the leader's own term are committed by counting (5.4.2).</para>
 /// <para>The parts: <c>Raft.Durability.cs</c> what waits for the disk; <c>Raft.Elections.cs</c>; <c>Raft.Leader.cs</c> and
-/// <c>Raft.Follower.cs</c> replication from both sides; <c>Raft.Snapshots.cs</c>; <c>Raft.Reads.cs</c>; <c>Raft.Transfer.cs</c>; <c>Identity/</c> who may vote.</para>
+/// <c>Raft.Follower.cs</c> replication from both sides; <c>Raft.Snapshots.cs</c>; <c>Raft.Reads.cs</c>; <c>Raft.Transfer.cs</c>; <c>Raft.Membership.cs</c> and <c>Membership/</c> who belongs to
+/// the group; <c>Identity/</c> who may vote.</para>
 /// </remarks>
 public sealed partial class Raft
 {
     private readonly NodeId _self;
     private readonly RaftOptions _options;
-    private readonly NodeId[] _voters;
-    private readonly NodeId[] _others;
+    private readonly Incarnation _incarnation;
     private readonly Admission _admission;
     private SplitMix64 _random;
 
@@ -39,7 +40,7 @@ public sealed partial class Raft
     /// <summary>A replica that starts from what its disk holds.</summary>
     /// <param name="self">This node.</param>
     /// <param name="incarnation">This node's data directory.</param>
-    /// <param name="voters">All voters, this node among them. The first one is meant to lead first: at the very first start it asks for votes before the others.</param>
+    /// <param name="voters">The initial voters, as genesis names them; none for a group that this node is to join. The first one is meant to lead first: at the very first start it asks for votes before the others.</param>
     /// <param name="options">Times and limits.</param>
     /// <param name="recovered">What the disk holds.</param>
     /// <param name="seed">Seeds the election timeouts.</param>
@@ -48,9 +49,7 @@ public sealed partial class Raft
     {
         _self = self;
         _options = options;
-        _voters = [.. voters.Order()];
-        _others = [.. _voters.Where(voter => voter != self)];
-        Invariant.Require(_others.Length == _voters.Length - 1, "a replica is one of its group's voters, once");
+        _incarnation = incarnation;
         _random = new SplitMix64(seed);
         _now = now;
 
@@ -60,9 +59,19 @@ public sealed partial class Raft
         CommitIndex = LogIndex.Max(LogIndex.Min(recovered.HardState.Commit, Log.LastIndex), Log.Base.Index);
         _persistedCommit = CommitIndex;
         _durableIndex = Log.LastIndex;
+        _configurations = new ConfigurationHistory(default, voters.Count > 0 ? Configuration.Genesis(voters) : Configuration.None);
         RecoverSnapshot(recovered);
-        _admission = new Admission(self, incarnation, _others, recovered.Identity);
-        _leadsFirst = IsEmpty && voters[0] == self;
+        foreach (var entry in recovered.Configurations)
+        {
+            if (entry.Index > ConfigurationIndex && entry.Index <= Log.LastIndex)
+            {
+                Adopt(entry);
+            }
+        }
+
+        _announcedConfiguration = Configuration;
+        _admission = new Admission(self, incarnation, [.. voters.Where(voter => voter != self).Order()], voters.Contains(self), recovered.Identity);
+        _leadsFirst = IsEmpty && voters.Count > 0 && voters[0] == self;
         _announced = (Role.Follower, Term, default);
 
         // Nobody is known to lead, and a PreVote disturbs nobody, so the first election may come sooner than later ones.
@@ -88,9 +97,6 @@ public sealed partial class Raft
 
     /// <summary>The log: last index, terms, and the entries in memory.</summary>
     public RaftLog Log { get; }
-
-    /// <summary>All voters, ordered.</summary>
-    public IReadOnlyList<NodeId> Voters => _voters;
 
     /// <summary>This replica may vote and acknowledge (<see cref="Admission"/>).</summary>
     public bool Admitted => _admission.Admitted;
@@ -138,17 +144,12 @@ public sealed partial class Raft
     public void Receive(NodeId from, Incarnation incarnation, Message message, Instant now)
     {
         _now = now;
-        if (Array.BinarySearch(_others, from) < 0)
+        if (from == _self)
         {
             return;
         }
 
-        var known = _admission.Meet(from, incarnation, IsEmpty, out var met);
-        if (met)
-        {
-            MarkMet(from);
-        }
-
+        var known = Recognizes(from, incarnation);
         switch (message)
         {
             case EmptyRequest:
@@ -157,6 +158,16 @@ public sealed partial class Raft
             case EmptyReply reply:
                 OnEmptyReply(from, reply);
                 return;
+            case NotMember notice:
+                OnNotMember(notice);
+                return;
+            case AppendEntries { Seat: var seat } when seat == _incarnation:
+            case InstallSnapshot { Seat: var place } when place == _incarnation:
+                TakeSeat();
+                break;
+            case RequestVote request:
+                TellIfRemoved(from, incarnation, request.LastLogIndex);
+                break;
         }
 
         // A replica that may have forgotten its vote takes no part; and only the stored incarnation of a peer counts,
@@ -209,6 +220,43 @@ public sealed partial class Raft
         }
     }
 
+    /// <summary>
+    /// Whether this incarnation may speak for the node. The configuration says so once it names one; else, for an initial voter, the one
+    /// first met counts. Whom this log does not know yet may be a member by entries that have not arrived: a term decides what its words are worth.
+    /// </summary>
+    private bool Recognizes(NodeId from, Incarnation incarnation)
+    {
+        if (Configuration.Find(from) is { Incarnation: { IsNone: false } seated })
+        {
+            return seated == incarnation;
+        }
+
+        if (!_admission.Others.Contains(from))
+        {
+            return true;
+        }
+
+        var known = _admission.Meet(from, incarnation, IsEmpty, out var met);
+        if (met)
+        {
+            MarkMet(from);
+        }
+
+        return known || Configuration.Find(from) is null;
+    }
+
+    /// <summary>The leader's configuration names this very incarnation.</summary>
+    private void TakeSeat()
+    {
+        IsRemoved = false;
+        if (!Admitted)
+        {
+            _admission.Admit();
+            MarkIdentityDirty();
+            RestartElectionTimer();
+        }
+    }
+
     /// <summary>The process of <paramref name="peer"/> is gone: its connection closed and a reconnect was refused (the dead-leader hint).</summary>
     /// <remarks>
     /// Ends stickiness to that leader on this replica, as candidate and as voter, and brings its own election forward.
@@ -252,6 +300,12 @@ public sealed partial class Raft
         }
 
         AddReadyReads(_taken);
+        if (!ReferenceEquals(_announcedConfiguration, Configuration))
+        {
+            _announcedConfiguration = Configuration;
+            _taken.Add(new Effect.ConfigurationChanged(Configuration));
+        }
+
         if (_announced != (Role, Term, Leader))
         {
             _announced = (Role, Term, Leader);

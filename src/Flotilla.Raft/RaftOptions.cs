@@ -64,6 +64,7 @@ public sealed record RaftOptions
 /// <param name="BytesAboveCommit">The <see cref="Entry.Cost"/> of the recovered entries above <c>HardState.Commit</c>, in bytes (hazard 63).</param>
 /// <param name="Configurations">All recovered entries of kind <see cref="EntryKind.Configuration"/>, in order; replaced and released ones are left out.</param>
 /// <param name="Snapshot">The newest snapshot on the disk, or null. Not below <paramref name="Base"/>.</param>
+/// <param name="SnapshotConfiguration">The configuration that it holds.</param>
 public sealed record RaftRecovery(
     HardState HardState,
     IdentityState Identity,
@@ -72,7 +73,8 @@ public sealed record RaftRecovery(
     LogBase Base = default,
     long BytesAboveCommit = 0,
     IReadOnlyList<Entry>? Configurations = null,
-    SnapshotMeta? Snapshot = null)
+    SnapshotMeta? Snapshot = null,
+    Membership.Configuration? SnapshotConfiguration = null)
 {
     /// <summary>The recovery of an empty directory.</summary>
     public static RaftRecovery Empty { get; } = new(default, IdentityState.Empty, default, []);

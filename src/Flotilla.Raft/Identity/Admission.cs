@@ -26,12 +26,17 @@ internal sealed class Admission
     private readonly HashSet<NodeId> _saidEmpty = [];
     private readonly HashSet<NodeId> _storedThis = [];
 
-    public Admission(NodeId self, Incarnation incarnation, NodeId[] others, IdentityState recovered)
+    /// <param name="self">This node.</param>
+    /// <param name="incarnation">Its data directory.</param>
+    /// <param name="others">The other initial voters.</param>
+    /// <param name="isInitial">This node is an initial voter itself; one that joins later is admitted by being given a seat.</param>
+    /// <param name="recovered">What the disk holds.</param>
+    public Admission(NodeId self, Incarnation incarnation, NodeId[] others, bool isInitial, IdentityState recovered)
     {
         _self = self;
         _incarnation = incarnation;
         _others = others;
-        Admitted = recovered.Admitted || others.Length == 0;
+        Admitted = recovered.Admitted || (isInitial && others.Length == 0);
         foreach (var peer in recovered.Known)
         {
             _known[peer.Peer] = peer;
@@ -49,6 +54,19 @@ internal sealed class Admission
     public IReadOnlyList<KnownPeer> Known { get; private set; }
 
     public IdentityState State => new(Admitted, Known);
+
+    /// <summary>The initial voters but this one.</summary>
+    public IReadOnlyList<NodeId> Others => _others;
+
+    /// <summary>A leader has told this very incarnation that the seat is its own.</summary>
+    public void Admit()
+    {
+        Admitted = true;
+        SeatIsTaken = false;
+    }
+
+    /// <summary>The incarnation that is stored for a peer, or none.</summary>
+    public Incarnation Stored(NodeId peer) => _known.TryGetValue(peer, out var known) ? known.Incarnation : default;
 
     /// <summary>Stores a peer's incarnation at first contact. False if another one is stored: its messages count for nothing.</summary>
     public bool Meet(NodeId peer, Incarnation incarnation, bool selfIsEmpty, out bool changed)
@@ -68,8 +86,7 @@ internal sealed class Admission
     /// <summary>The answer to "are you empty too?" from an incarnation that <see cref="Meet"/> has seen.</summary>
     public (bool Empty, Incarnation Stored) Answer(NodeId asker, Incarnation incarnation)
     {
-        var known = _known[asker];
-        return (known.Incarnation == incarnation && known.ToldEmpty, known.Incarnation);
+        return _known.TryGetValue(asker, out var known) ? (known.Incarnation == incarnation && known.ToldEmpty, known.Incarnation) : default;
     }
 
     /// <summary>A peer answered. True if this replica is admitted by it.</summary>

@@ -35,6 +35,9 @@ internal static class MessageCodec
             case InstallSnapshotReply m:
                 proto.InstallSnapshotReply = new Pb.InstallSnapshotReply { Id = m.Id, NextOffset = (ulong)m.NextOffset, MatchIndex = m.MatchIndex.Value };
                 break;
+            case NotMember m:
+                proto.NotMember = new Pb.NotMember { ConfigurationIndex = m.ConfigurationIndex.Value };
+                break;
             case RequestVote m:
                 proto.RequestVote = new Pb.RequestVote { PreVote = m.PreVote, LastLogIndex = m.LastLogIndex.Value, LastLogTerm = m.LastLogTerm.Value, Transfer = m.Transfer };
                 break;
@@ -71,6 +74,7 @@ internal static class MessageCodec
         {
             Pb.Envelope.MessageOneofCase.AppendEntries => FromProto(term, proto.AppendEntries),
             Pb.Envelope.MessageOneofCase.AppendEntriesReply => FromProto(term, proto.AppendEntriesReply),
+            Pb.Envelope.MessageOneofCase.NotMember => new NotMember(term, new(proto.NotMember.ConfigurationIndex)),
             Pb.Envelope.MessageOneofCase.InstallSnapshot => FromProto(term, proto.InstallSnapshot),
             Pb.Envelope.MessageOneofCase.InstallSnapshotReply =>
                 new InstallSnapshotReply(term, proto.InstallSnapshotReply.Id, Check.NonNegative(proto.InstallSnapshotReply.NextOffset), new(proto.InstallSnapshotReply.MatchIndex)),
@@ -94,6 +98,7 @@ internal static class MessageCodec
             PrevLogTerm = message.PrevLogTerm.Value,
             LeaderCommit = message.LeaderCommit.Value,
             Round = message.Round,
+            Seat = message.Seat.Value,
         };
         var entries = message.Entries;
         var next = message.PrevLogIndex;
@@ -130,7 +135,7 @@ internal static class MessageCodec
             entries[i] = new Entry(new LogIndex(proto.PrevLogIndex + 1 + (ulong)i), new Term(entry.Term), (EntryKind)entry.Kind, entry.Payload.Memory);
         }
 
-        return new AppendEntries(term, new(proto.PrevLogIndex), new(proto.PrevLogTerm), entries, new(proto.LeaderCommit), proto.Round);
+        return new AppendEntries(term, new(proto.PrevLogIndex), new(proto.PrevLogTerm), entries, new(proto.LeaderCommit), proto.Round, new Incarnation(proto.Seat));
     }
 
     private static AppendEntriesReply FromProto(Term term, Pb.AppendEntriesReply proto) =>
@@ -145,6 +150,7 @@ internal static class MessageCodec
         Offset = (ulong)message.Offset,
         Data = Check.Wrap(message.Data),
         Crc = message.Crc,
+        Seat = message.Seat.Value,
     };
 
     private static InstallSnapshot FromProto(Term term, Pb.InstallSnapshot proto)
@@ -153,7 +159,7 @@ internal static class MessageCodec
         Check.That(proto.Index > 0 && proto.LastTerm > 0 && proto.LastTerm <= term.Value, "a snapshot's last entry cannot be");
         Check.That(proto.Offset <= proto.TotalBytes && (ulong)proto.Data.Length <= proto.TotalBytes - proto.Offset, "a piece of a snapshot lies behind its end");
         var snapshot = new SnapshotMeta(new(proto.Index), new(proto.LastTerm), proto.Id, bytes);
-        return new InstallSnapshot(term, snapshot, (long)proto.Offset, proto.Data.Memory, proto.Crc);
+        return new InstallSnapshot(term, snapshot, (long)proto.Offset, proto.Data.Memory, proto.Crc, new Incarnation(proto.Seat));
     }
 
     private static Pb.RequestVoteReply ToProto(RequestVoteReply message)

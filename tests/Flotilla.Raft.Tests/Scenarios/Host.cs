@@ -59,7 +59,8 @@ internal sealed class Host(NodeId id, IReadOnlyList<NodeId> voters, ScenarioWorl
         }
 
         var uncommitted = Disk.Where(entry => entry.Index > HardState.Commit).Sum(entry => (long)entry.Cost);
-        var recovery = new RaftRecovery(HardState, Identity, Disk.Count == 0 ? DiskBase.Index : Disk[^1].Index, runs, DiskBase, uncommitted, Snapshot: Snapshot);
+        var recovery = new RaftRecovery(HardState, Identity, Disk.Count == 0 ? DiskBase.Index : Disk[^1].Index, runs, DiskBase, uncommitted,
+            [.. Disk.Where(entry => entry.Kind == EntryKind.Configuration)], Snapshot, Snapshot is null ? null : world.ConfigurationOf(Snapshot));
         Raft = new Raft(Id, Incarnation, voters, Options, recovery, seed, Now);
     }
 
@@ -75,7 +76,7 @@ internal sealed class Host(NodeId id, IReadOnlyList<NodeId> voters, ScenarioWorl
     /// <summary>Takes a snapshot of what is applied; it is durable at once.</summary>
     public void TakeSnapshot(long bytes)
     {
-        Snapshot = world.AddSnapshot(AppliedIndex, Raft!.Log.TermAt(AppliedIndex)!.Value, bytes, Applied);
+        Snapshot = world.AddSnapshot(AppliedIndex, Raft!.Log.TermAt(AppliedIndex)!.Value, bytes, Applied, Raft.ConfigurationAt(AppliedIndex));
         SnapshotDamaged = false;
         Raft.SnapshotTaken(Snapshot, Now);
     }
@@ -180,6 +181,9 @@ internal sealed class Host(NodeId id, IReadOnlyList<NodeId> voters, ScenarioWorl
             case Effect.DropSnapshot drop:
                 world.Say($"{Id} drops snapshot {drop.Snapshot}");
                 break;
+            case Effect.ConfigurationChanged changed:
+                world.Say($"{Id} goes by {{{changed.Configuration}}}");
+                break;
             case Effect.Fetch fetch:
                 world.Say($"{Id} fetches {fetch.From}..{fetch.Through} for {fetch.To}");
                 Raft!.EntriesFetched(fetch.To, Disk.Where(e => !DiskUnreadable && e.Index >= fetch.From && e.Index <= fetch.Through).ToArray(), Now);
@@ -205,7 +209,7 @@ internal sealed class Host(NodeId id, IReadOnlyList<NodeId> voters, ScenarioWorl
             Snapshot = snapshot;
             Load(snapshot);
             world.Say($"{Id} installs snapshot {snapshot}");
-            Raft.SnapshotInstalled(snapshot, Now);
+            Raft.SnapshotInstalled(snapshot, world.ConfigurationOf(snapshot), Now);
         }
     }
 

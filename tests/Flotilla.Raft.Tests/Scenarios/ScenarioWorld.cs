@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Flotilla.Raft.Membership;
 
 namespace Flotilla.Raft.Tests.Scenarios;
 
@@ -13,7 +14,7 @@ internal sealed class ScenarioWorld
     private readonly List<(NodeId From, Incarnation Incarnation, NodeId To, Message Message)> _network = [];
     private readonly HashSet<(NodeId From, NodeId To)> _cuts = [];
     private readonly Dictionary<LogIndex, Entry> _applied = [];
-    private readonly Dictionary<ulong, string[]> _snapshots = [];
+    private readonly Dictionary<ulong, (string[] Applied, Configuration Configuration)> _snapshots = [];
     private readonly StringBuilder _said = new();
     private RaftOptions _options = new();
     private ulong _seed = 1;
@@ -67,14 +68,16 @@ internal sealed class ScenarioWorld
     }
 
     /// <summary>Draws an id for a snapshot of what was applied.</summary>
-    public SnapshotMeta AddSnapshot(LogIndex index, Term term, long bytes, IEnumerable<string> applied)
+    public SnapshotMeta AddSnapshot(LogIndex index, Term term, long bytes, IEnumerable<string> applied, Configuration configuration)
     {
         var snapshot = new SnapshotMeta(index, term, (ulong)_snapshots.Count + 1, bytes);
-        _snapshots[snapshot.Id] = [.. applied];
+        _snapshots[snapshot.Id] = ([.. applied], configuration);
         return snapshot;
     }
 
-    public IReadOnlyList<string> StateOf(SnapshotMeta snapshot) => _snapshots[snapshot.Id];
+    public IReadOnlyList<string> StateOf(SnapshotMeta snapshot) => _snapshots[snapshot.Id].Applied;
+
+    public Configuration ConfigurationOf(SnapshotMeta snapshot) => _snapshots[snapshot.Id].Configuration;
 
     private void Carry(string[] words)
     {
@@ -152,6 +155,19 @@ internal sealed class ScenarioWorld
                 break;
             case "damage":
                 At(words[1]).SnapshotDamaged = true;
+                break;
+            case "join":
+                _hosts[new NodeId(words[1])] = new Host(new NodeId(words[1]), [], this) { Incarnation = new Incarnation(_incarnations++), Options = _options };
+                At(words[1]).Start(_seed++);
+                At(words[1]).Pump();
+                break;
+            case "add":
+                Say(At(words[1]).Raft!.AddMember(new NodeId(words[2]), At(words[2]).Incarnation, $"{words[2]}:1", At(words[1]).Now).ToString());
+                At(words[1]).Pump();
+                break;
+            case "remove":
+                Say(At(words[1]).Raft!.RemoveMember(new NodeId(words[2]), At(words[1]).Now).ToString());
+                At(words[1]).Pump();
                 break;
             case "reluctant":
                 At(words[1]).Raft!.Reluctant = true;
@@ -308,7 +324,7 @@ internal sealed class ScenarioWorld
             terms.Add(raft.Log.TermAt(index)!.Value.Value.ToString(CultureInfo.InvariantCulture));
         }
 
-        Say($"{host.Id} {raft.Role} {raft.Term} leader={raft.Leader} commit={raft.CommitIndex} log=[{(raft.Log.Base.Index > LogIndex.Zero ? $"..{raft.Log.Base.Index}/{raft.Log.Base.Term} " : "")}{string.Join(' ', terms)}]{(raft.SnapshotIsSuspect ? " snapshot suspect" : "")}{(raft.Admitted ? "" : " not admitted")}{(raft.SeatIsTaken ? " seat taken" : "")}");
+        Say($"{host.Id} {raft.Role} {raft.Term} leader={raft.Leader} commit={raft.CommitIndex} log=[{(raft.Log.Base.Index > LogIndex.Zero ? $"..{raft.Log.Base.Index}/{raft.Log.Base.Term} " : "")}{string.Join(' ', terms)}]{(raft.SnapshotIsSuspect ? " snapshot suspect" : "")}{(raft.ConfigurationIndex > LogIndex.Zero ? $" {{{raft.Configuration}}}" : "")}{(raft.Admitted ? "" : " not admitted")}{(raft.IsRemoved ? " removed" : "")}{(raft.SeatIsTaken ? " seat taken" : "")}");
     }
 
     private void Each(string[] words, Action<Host> action)

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Flotilla.Raft.Membership;
 
 namespace Flotilla.Raft.Tests.Scenarios;
 
@@ -15,6 +16,7 @@ internal static class Text
         AppendEntriesReply m => $"AppendEntriesReply {m.Term} refused={m.RejectedIndex} try={m.ConflictIndex}/{m.ConflictTerm} round={m.Round}",
         InstallSnapshot m => $"InstallSnapshot {m.Term} {m.Snapshot} bytes {m.Offset}+{m.Data.Length} of {m.Snapshot.Bytes}",
         InstallSnapshotReply m => $"InstallSnapshotReply {m.Term} next={m.NextOffset} match={m.MatchIndex}",
+        NotMember m => $"NotMember {m.Term} as of {m.ConfigurationIndex}",
         TimeoutNow m => $"TimeoutNow {m.Term}",
         ReadIndexRequest m => $"ReadIndex {m.Term}",
         ReadIndexReply m => $"ReadIndexReply {m.Term} {(m.Ok ? $"index={m.Index}" : "refused")}",
@@ -40,6 +42,7 @@ internal static class Text
     }
 
     public static string Of(Entry entry) =>
+        entry.Kind == EntryKind.Configuration ? $"{entry.Index}/{entry.Term}:{{{ConfigurationCodec.Decode(entry.Payload.Span)}}}" :
         $"{entry.Index}/{entry.Term}{(entry.Kind == EntryKind.NoOp ? "" : ":" + (entry.Payload.Length > 16 ? $"{entry.Payload.Length}B" : Encoding.UTF8.GetString(entry.Payload.Span)))}";
 
     public static string Of(Effect.Persist persist)

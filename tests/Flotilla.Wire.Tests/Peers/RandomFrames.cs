@@ -23,7 +23,7 @@ internal sealed class RandomFrames(int seed)
 
         for (var i = _random.Next(6); i > 0; i--)
         {
-            frame.Messages.Add(new PeerEnvelope(new GroupId(Number() | 1), Message(_random.Next(11))));
+            frame.Messages.Add(new PeerEnvelope(new GroupId(Number() | 1), Message(_random.Next(12))));
         }
 
         for (var i = _random.Next(4); i > 0; i--)
@@ -60,6 +60,7 @@ internal sealed class RandomFrames(int seed)
         5 => new ReadIndexRequest(new(Number()), Number()),
         6 => new ReadIndexReply(new(Number()), Number(), Chance(50), new(Number())),
         7 => new EmptyRequest(new(Number())),
+        10 => new NotMember(new(Number()), new(Number())),
         8 => Install(),
         9 => new InstallSnapshotReply(new(Number()), Number(), _random.NextInt64(long.MaxValue), new(Number())),
         _ => new EmptyReply(new(Number()), Chance(50), Chance(50), new(Number())),
@@ -70,7 +71,7 @@ internal sealed class RandomFrames(int seed)
         var data = Bytes(0, 100);
         var (term, offset) = (Number() | 1, _random.NextInt64(1L << 50));
         var snapshot = new SnapshotMeta(new(Number() | 1), new(1 + (ulong)_random.NextInt64((long)Math.Min(term, long.MaxValue))), Number(), offset + data.Length + _random.Next(1000));
-        return new InstallSnapshot(new(term), snapshot, offset, data, (uint)_random.Next());
+        return new InstallSnapshot(new(term), snapshot, offset, data, (uint)_random.Next(), new Incarnation(Number()));
     }
 
     public CallRequest Request()

@@ -159,8 +159,8 @@ public sealed class DataDirectory : IDisposable
     }
 
     /// <summary>
-    /// Opens the snapshots, and brings them and the log together (<see cref="SnapshotRecovery.Settle"/>): a log that begins
-    /// behind what any snapshot holds is refused, with what to do.
+    /// Opens the snapshots, and checks that they and the log fit together (<see cref="SnapshotStore.Recover"/>) for every group: a
+    /// log that begins behind what any snapshot holds is refused, with what to do.
     /// </summary>
     /// <exception cref="SnapshotMissingException">A snapshot is missing.</exception>
     /// <exception cref="SnapshotCorruptException">A snapshot is damaged.</exception>
@@ -169,7 +169,11 @@ public sealed class DataDirectory : IDisposable
     {
         ArgumentNullException.ThrowIfNull(wal);
         var snapshots = SnapshotStore.Open(SnapshotDisk);
-        _ = SnapshotRecovery.Settle(wal, snapshots);
+        foreach (var group in wal.Groups.ToArray())
+        {
+            _ = snapshots.Recover(group, wal.Recovered(group));
+        }
+
         return snapshots;
     }
 

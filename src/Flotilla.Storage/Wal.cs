@@ -179,8 +179,10 @@ public sealed class Wal : IDisposable
             return;
         }
 
-        _batch.AddReleased(group, through);
-        _changes.Add(new PendingChange(PendingKind.Release, log, through, default));
+        // The term is told, since a replay may begin behind that entry.
+        var term = AppendedTermAt(log, through);
+        _batch.AddReleased(group, new LogBase(through, term));
+        _changes.Add(new PendingChange(PendingKind.Release, log, through, term));
         log.Pending.Released = through;
         log.Pending.Last = LogIndex.Max(log.Pending.Last, through);
     }
@@ -314,6 +316,26 @@ public sealed class Wal : IDisposable
             done += count;
             log.Pending.Last = entries[done - 1].Index;
         }
+    }
+
+    private Term AppendedTermAt(GroupLog log, LogIndex index)
+    {
+        if (index > log.Pending.Last)
+        {
+            return Term.Zero;
+        }
+
+        for (var i = _changes.Count - 1; i >= 0; i--)
+        {
+            var change = _changes[i];
+            var last = change.Kind == PendingKind.Entries ? change.Index + (ulong)(change.Count - 1) : change.Index;
+            if (change.Log == log && change.Kind != PendingKind.Release && change.Index <= index && index <= last)
+            {
+                return change.Term;
+            }
+        }
+
+        return log.TermAt(index);
     }
 
     private void Reset(GroupLog log, LogBase to)

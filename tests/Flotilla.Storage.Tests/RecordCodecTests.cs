@@ -33,7 +33,7 @@ public sealed class RecordCodecTests
         batch.AddHardState(group, new HardState(new Term(5), new NodeId("nö"), new LogIndex(7)));
         batch.AddHardState(group, default);
         batch.AddIdentity(group, new IdentityState(true, [new KnownPeer(new NodeId("a"), new Incarnation(3), true), new KnownPeer(new NodeId("bb"), new Incarnation(4), false)]));
-        batch.AddReleased(group, new LogIndex(11));
+        batch.AddReleased(group, new LogBase(new LogIndex(11), new Term(2)));
         batch.AddLast(group, new LogIndex(12), new Term(6));
         batch.AddOldest(13);
         batch.AddContinues(14, 15);
@@ -67,7 +67,7 @@ public sealed class RecordCodecTests
         Assert.True(identity.Admitted);
         Assert.Equal([new KnownPeer(new NodeId("a"), new Incarnation(3), true), new KnownPeer(new NodeId("bb"), new Incarnation(4), false)], identity.Known);
         Assert.True(Take(ref rest).TryReadReleased(out id, out var released));
-        Assert.Equal((group, new LogIndex(11)), (id, released));
+        Assert.Equal((group, new LogBase(new LogIndex(11), new Term(2))), (id, released));
         Assert.True(Take(ref rest).TryReadLast(out id, out var last, out term));
         Assert.Equal((group, new LogIndex(12), new Term(6)), (id, last, term));
         Assert.True(Take(ref rest).TryReadOldest(out var oldest));

@@ -128,7 +128,7 @@ internal sealed class WalModel
         foreach (var (group, model) in _groups)
         {
             var recovered = wal.Recovered(new GroupId(group));
-            Assert.True(recovered.Base.Term == model.BaseTerm || recovered.Base.Term == Term.Zero, $"{recovered.Base}, not {model.BaseTerm}");
+            Assert.Equal(model.BaseTerm, recovered.Base.Term);
             Assert.Equal(model.Entries.Values.Where(e => e.Index > model.HardState.Commit).Sum(static e => (long)e.Cost), recovered.BytesAboveCommit);
             Assert.Equal(Configurations(model.Entries.Values), Configurations(recovered.Configurations));
         }

@@ -110,7 +110,7 @@ public sealed class WalPinTests
         var (old, current) = (new Segment(null!, default), new Segment(null!, default));
         log.Publish(new LogIndex(1), 5, new Term(1), old, 512, 100);
         log.Publish(new LogIndex(6), 5, new Term(1), old, 612, 100);
-        log.Release(new LogIndex(3));
+        log.Release(new LogBase(new LogIndex(3), new Term(1)));
         log.Publish(new LogIndex(4), 2, new Term(2), current, 512, 100);
         Assert.Equal(0, old.LiveRuns);
         Assert.Equal(1, current.LiveRuns);

@@ -129,7 +129,7 @@ internal sealed class GroupIndex
                 switch (change.Kind)
                 {
                     case PendingKind.Release:
-                        change.Log.Release(change.Index);
+                        change.Log.Release(new LogBase(change.Index, change.Term));
                         break;
                     case PendingKind.Reset:
                         change.Log.Reset(new LogBase(change.Index, change.Term));
@@ -217,7 +217,7 @@ internal sealed class GroupIndex
 
                 if (log.Released > LogIndex.Zero)
                 {
-                    head.AddReleased(log.Id, log.Released);
+                    head.AddReleased(log.Id, log.Base);
                 }
             }
         }

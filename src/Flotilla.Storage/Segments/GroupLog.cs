@@ -33,10 +33,10 @@ internal sealed class GroupLog(GroupId id)
     public LogIndex Last { get; private set; }
 
     /// <summary>Entries up to here are no longer needed.</summary>
-    public LogIndex Released { get; private set; }
+    public LogIndex Released => Base.Index;
 
     /// <summary>What the log begins behind; its term is 0 where it is not known.</summary>
-    public LogBase Base => new(Released, Released > LogIndex.Zero && _terms.Count > 0 && _terms[0].First <= Released ? _terms[0].Term : Term.Zero);
+    public LogBase Base { get; private set; }
 
     /// <summary>What recovery noted of the entries it read; null for a group that was not recovered, or whose entries have changed since.</summary>
     public RecoveredEntries? Noted { get; set; }
@@ -99,26 +99,51 @@ internal sealed class GroupLog(GroupId id)
         Last = last;
     }
 
-    /// <summary>Entries up to <paramref name="through"/> are no longer needed. If that is beyond the last one, the log goes on behind it.</summary>
-    public void Release(LogIndex through)
+    /// <summary>The term of an entry that is durable; 0 if that is not known.</summary>
+    public Term TermAt(LogIndex index)
     {
-        if (through <= Released)
+        var term = Term.Zero;
+        for (var i = 0; i < _terms.Count && _terms[i].First <= index && index <= Last; i++)
+        {
+            term = _terms[i].Term;
+        }
+
+        return term;
+    }
+
+    /// <summary>
+    /// Entries up to <paramref name="through"/> are no longer needed. If that is beyond the last one, the log goes on behind it.
+    /// Its term was known when it was written, which a replay that began behind it can't tell by itself.
+    /// </summary>
+    public void Release(LogBase through)
+    {
+        if (through.Index <= Released)
         {
             return;
         }
 
-        Released = through;
-        DropRuns(through);
-        if (through > Last)
+        Base = through;
+        DropRuns(through.Index);
+        if (through.Index > Last)
         {
-            BeginAt(through, Term.Zero);
+            BeginAt(through.Index, through.Term);
             return;
         }
 
-        // The term that holds the first released entry's successor still begins where it did; older ones are forgotten.
-        while (_terms.Count > 1 && _terms[1].First <= through)
+        // The term that holds the base still begins where it did; older ones are forgotten.
+        while (_terms.Count > 1 && _terms[1].First <= through.Index)
         {
             _terms.RemoveAt(0);
+        }
+
+        if (through.Term != Term.Zero && TermAt(through.Index) != through.Term)
+        {
+            if (_terms.Count > 0 && _terms[0].First <= through.Index)
+            {
+                _terms.RemoveAt(0);
+            }
+
+            _terms.Insert(0, (through.Index, through.Term));
         }
     }
 
@@ -126,7 +151,7 @@ internal sealed class GroupLog(GroupId id)
     public void Reset(LogBase to)
     {
         DropRuns(Last);
-        Released = to.Index;
+        Base = to;
         BeginAt(to.Index, to.Term);
     }
 

@@ -73,7 +73,7 @@ internal sealed class LogReplay
 
             case RecordKind.Released when reader.TryReadReleased(out var group, out var through):
                 Group(group).Release(through);
-                Noted(group).Release(through);
+                Noted(group).Release(through.Index);
                 return null;
 
             case RecordKind.Reset when kind == BatchKind.Data && reader.TryReadReset(out var group, out var to):

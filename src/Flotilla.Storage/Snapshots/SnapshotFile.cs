@@ -5,15 +5,9 @@ internal sealed class SnapshotFile(SnapshotInfo info)
 {
     public SnapshotInfo Info { get; } = info;
 
-    /// <summary>How many are at work in the file to read it back.</summary>
-    public int Readers { get; set; }
-
-    /// <summary>How many are at work in the file to send it.</summary>
-    public int Senders { get; set; }
+    /// <summary>How many are at work in the file, reading or sending it: until none is, it may not be deleted.</summary>
+    public int Pins { get; set; }
 
     /// <summary>It is superseded and goes once nobody is at work in it. It is not offered any more.</summary>
     public bool IsRetired { get; set; }
-
-    /// <summary>Somebody is at work in it: it may not be deleted.</summary>
-    public bool IsPinned => Readers + Senders > 0;
 }

@@ -13,46 +13,18 @@ internal static class SnapshotFit
     public static SnapshotCorruptException Corrupt(IDisk disk, string name, long offset, string what) =>
         new($"The snapshot is damaged: {disk.PathOf(name)}, offset {offset}: {what}. No crash explains this. {Advice}");
 
-    /// <summary>See <see cref="SnapshotStore.Reconcile"/>.</summary>
-    public static LogBase? Check(IDisk disk, GroupId group, SnapshotInfo? latest, RaftRecovery recovered)
+    /// <summary>Throws unless the newest snapshot reaches up to where the log begins: see <see cref="SnapshotStore.Recover"/>.</summary>
+    public static void Check(IDisk disk, GroupId group, SnapshotInfo? latest, LogBase begin)
     {
-        var begin = recovered.Base;
-        if (latest is null)
-        {
-            return begin.Index == LogIndex.Zero ? null : throw Missing(disk, group, latest, begin);
-        }
-
-        if (latest.Index < begin.Index)
+        if ((latest?.Index ?? LogIndex.Zero) < begin.Index)
         {
             throw Missing(disk, group, latest, begin);
         }
 
-        var snapshot = new LogBase(latest.Index, latest.Term);
-        if (latest.Index == begin.Index)
+        if (latest?.Index == begin.Index && begin.Term != Term.Zero && begin.Term != latest.Term)
         {
-            return begin.Term == Term.Zero || begin.Term == latest.Term ? null
-                : throw Corrupt(disk, latest.FileName, 0, $"it says that the term of entry {latest.Index} is {latest.Term}, but group {group}'s log begins behind it with {begin}");
+            throw Corrupt(disk, latest.FileName, 0, $"it says that the term of entry {latest.Index} is {latest.Term}, but group {group}'s log begins behind it with {begin}");
         }
-
-        if (latest.Index > recovered.LastIndex)
-        {
-            // Installed, and the crash came before the log was reset. All that the log holds is in the snapshot, or conflicts with it.
-            return snapshot;
-        }
-
-        // The log reaches beyond the snapshot. If it holds the same entry at that index it goes on; else what follows conflicts.
-        return TermAt(recovered, latest.Index) == latest.Term ? null : snapshot;
-    }
-
-    private static Term TermAt(RaftRecovery recovered, LogIndex index)
-    {
-        var term = Term.Zero;
-        foreach (var (first, of) in recovered.TermStarts)
-        {
-            term = first <= index ? of : term;
-        }
-
-        return term;
     }
 
     private static SnapshotMissingException Missing(IDisk disk, GroupId group, SnapshotInfo? latest, LogBase begin)

@@ -16,6 +16,16 @@ public sealed record SnapshotInfo(GroupId Group, LogIndex Index, Term Term, ulon
     /// <summary>The file's name in the directory of snapshots: says all but the length.</summary>
     public string FileName => string.Create(CultureInfo.InvariantCulture, $"{Group.Value:x16}-{Index.Value:D20}-{Term.Value:D20}-{Id:x16}{Extension}");
 
+    /// <summary>What Raft calls it.</summary>
+    public SnapshotMeta Meta => new(Index, Term, Id, Bytes);
+
+    /// <summary>What Raft calls <paramref name="meta"/>, of a group.</summary>
+    public static SnapshotInfo Of(GroupId group, SnapshotMeta meta)
+    {
+        ArgumentNullException.ThrowIfNull(meta);
+        return new SnapshotInfo(group, meta.Index, meta.Term, meta.Id, meta.Bytes);
+    }
+
     /// <inheritdoc/>
     public override string ToString() => $"{Group}@{Index}/{Term} {Id:x16} ({Bytes} bytes)";
 

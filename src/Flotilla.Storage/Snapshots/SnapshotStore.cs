@@ -11,7 +11,7 @@ namespace Flotilla.Storage.Snapshots;
 /// </summary>
 /// <remarks>
 /// The order that callers owe: a snapshot is complete (durable) before the log is released or reset behind it, and that is why
-/// a start always finds one that reaches up to where the log begins. <see cref="Reconcile"/> checks it.
+/// a start always finds one that reaches up to where the log begins. <see cref="Recover"/> checks it.
 /// </remarks>
 public sealed class SnapshotStore
 {
@@ -89,19 +89,6 @@ public sealed class SnapshotStore
         }
     }
 
-    /// <summary>
-    /// The lowest index of a group's snapshots that are being sent, or null. Whoever gets one needs the log from there on: as
-    /// long as the log is not released beyond, the transfer was not in vain (hazard 28).
-    /// </summary>
-    public LogIndex? OldestSent(GroupId group)
-    {
-        lock (_lock)
-        {
-            var sent = FilesOf(group).FindAll(static f => f.Senders > 0);
-            return sent.Count == 0 ? null : sent.Min(static f => f.Info.Index);
-        }
-    }
-
     /// <summary>Begins to write a snapshot of a group's state, which includes everything up to <paramref name="index"/> (at least 1), whose term is <paramref name="term"/>.</summary>
     public SnapshotWriter Create(GroupId group, LogIndex index, Term term)
     {
@@ -115,16 +102,16 @@ public sealed class SnapshotStore
     public SnapshotReader OpenRead(SnapshotInfo info)
     {
         ArgumentNullException.ThrowIfNull(info);
-        var file = Pin(info, static f => f.Readers++);
-        return new SnapshotReader(OpenPinned(file, static f => f.Readers--), file.Info, Damaged(file.Info), () => Unpin(file, static f => f.Readers--));
+        var file = Pin(info);
+        return new SnapshotReader(OpenPinned(file), file.Info, Damaged(file.Info), () => Unpin(file));
     }
 
     /// <summary>Begins to send a snapshot. The file is there until the source is disposed of. Throws <see cref="IOException"/> if it was retired meanwhile.</summary>
     public SnapshotSource OpenSource(SnapshotInfo info)
     {
         ArgumentNullException.ThrowIfNull(info);
-        var file = Pin(info, static f => f.Senders++);
-        return new SnapshotSource(OpenPinned(file, static f => f.Senders--), file.Info, () => Unpin(file, static f => f.Senders--));
+        var file = Pin(info);
+        return new SnapshotSource(OpenPinned(file), file.Info, () => Unpin(file));
     }
 
     /// <summary>
@@ -181,15 +168,49 @@ public sealed class SnapshotStore
     }
 
     /// <summary>
-    /// Whether a group's log and its newest snapshot fit together, at a start. Null: the state is the snapshot, or empty if
-    /// there is none, and the log goes on behind it. Otherwise a crash came between a snapshot that was installed and the reset
-    /// of the log: the log must be reset to the answer before anything else (hazard 27).
+    /// Deletes one snapshot that nobody needs any more, or what was received of it, as <see cref="Retire"/> does. Does nothing if
+    /// it isn't here. The newest one of a group is never dropped: the log may begin behind it.
     /// </summary>
+    public void Drop(SnapshotInfo info)
+    {
+        ArgumentNullException.ThrowIfNull(info);
+        PartialSnapshot? parked;
+        lock (_lock)
+        {
+            var files = FilesOf(info.Group);
+            if (files.Find(f => f.Info == info) is { } file && files.Exists(f => f != file && !f.IsRetired && f.Info.Index >= info.Index))
+            {
+                file.IsRetired = true;
+            }
+
+            parked = _partials.GetValueOrDefault(info.Group);
+            parked = parked is { IsInUse: false } && parked.Info == info ? parked : null;
+        }
+
+        if (parked is not null)
+        {
+            Forget(parked);
+            Abandon(parked.Name);
+        }
+
+        DeleteRetired(info.Group);
+    }
+
+    /// <summary>
+    /// What is recovered of a group, its newest snapshot included: the state is that snapshot (or empty without one) and the
+    /// log goes on behind it. If a crash came between a snapshot that was installed and the reset of the log, the log ends
+    /// before the snapshot's last entry or holds another one there: Raft then resets it, as it would have (hazards 24 and 27).
+    /// </summary>
+    /// <param name="group">The group.</param>
+    /// <param name="recovered">What its log holds: <see cref="Wal.Recovered"/>.</param>
     /// <exception cref="SnapshotMissingException">The log begins behind what any snapshot holds.</exception>
-    public LogBase? Reconcile(GroupId group, RaftRecovery recovered)
+    /// <exception cref="SnapshotCorruptException">Snapshot and log contradict each other.</exception>
+    public RaftRecovery Recover(GroupId group, RaftRecovery recovered)
     {
         ArgumentNullException.ThrowIfNull(recovered);
-        return SnapshotFit.Check(_disk, group, Latest(group), recovered);
+        var latest = Latest(group);
+        SnapshotFit.Check(_disk, group, latest, recovered.Base);
+        return recovered with { Snapshot = latest?.Meta };
     }
 
     /// <summary>Puts a file that is whole and synced in its place. When this returns, that is durable; if it throws, the file is gone.</summary>
@@ -344,19 +365,19 @@ public sealed class SnapshotStore
         }
     }
 
-    private SnapshotFile Pin(SnapshotInfo info, Action<SnapshotFile> pin)
+    private SnapshotFile Pin(SnapshotInfo info)
     {
         lock (_lock)
         {
             // One that is superseded may still be read as long as it is there.
             var file = FilesOf(info.Group).Find(f => f.Info == info)
                 ?? throw new IOException($"The snapshot {info} is not here: it was superseded by a newer one.");
-            pin(file);
+            file.Pins++;
             return file;
         }
     }
 
-    private IDiskFile OpenPinned(SnapshotFile file, Action<SnapshotFile> unpin)
+    private IDiskFile OpenPinned(SnapshotFile file)
     {
         try
         {
@@ -364,16 +385,16 @@ public sealed class SnapshotStore
         }
         catch (IOException)
         {
-            Unpin(file, unpin);
+            Unpin(file);
             throw;
         }
     }
 
-    private void Unpin(SnapshotFile file, Action<SnapshotFile> unpin)
+    private void Unpin(SnapshotFile file)
     {
         lock (_lock)
         {
-            unpin(file);
+            file.Pins--;
         }
 
         DeleteRetired(file.Info.Group);
@@ -386,7 +407,7 @@ public sealed class SnapshotStore
         {
             _ = FilesOf(group).RemoveAll(file =>
             {
-                if (!file.IsRetired || file.IsPinned)
+                if (!file.IsRetired || file.Pins > 0)
                 {
                     return false;
                 }

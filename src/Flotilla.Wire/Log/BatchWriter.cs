@@ -116,8 +116,8 @@ public sealed class BatchWriter
         RecordHead.Seal(record);
     }
 
-    /// <summary>Adds "entries up to <paramref name="through"/> are no longer needed".</summary>
-    public void AddReleased(GroupId group, LogIndex through) => AddNumbers(RecordKind.Released, group.Value, through.Value);
+    /// <summary>Adds "entries up to <paramref name="through"/> are no longer needed". Its term may be 0: not known.</summary>
+    public void AddReleased(GroupId group, LogBase through) => AddNumbers(RecordKind.Released, group.Value, through.Index.Value, through.Term.Value);
 
     /// <summary>Adds "all entries are forgotten; the log begins behind <paramref name="to"/>".</summary>
     public void AddReset(GroupId group, LogBase to) => AddNumbers(RecordKind.Reset, group.Value, to.Index.Value, to.Term.Value);

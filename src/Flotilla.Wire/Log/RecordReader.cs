@@ -107,12 +107,12 @@ public readonly ref struct RecordReader
         return true;
     }
 
-    /// <summary>"Entries up to here are no longer needed."</summary>
-    public bool TryReadReleased(out GroupId group, out LogIndex through)
+    /// <summary>"Entries up to here are no longer needed." The term is 0 if it isn't known.</summary>
+    public bool TryReadReleased(out GroupId group, out LogBase through)
     {
-        var ok = Kind == RecordKind.Released && _record.Length >= 32;
+        var ok = Kind == RecordKind.Released && _record.Length >= 40;
         group = ok ? new GroupId(UInt64(16)) : default;
-        through = ok ? new LogIndex(UInt64(24)) : default;
+        through = ok ? new LogBase(new LogIndex(UInt64(24)), new Term(UInt64(32))) : default;
         return ok;
     }
 

@@ -31,6 +31,29 @@ internal sealed class NodeLife(SimulatedDisk disk, Wal wal, SnapshotStore store,
 
     public static Term TermOf(LogIndex index) => index == LogIndex.Zero ? Term.Zero : new Term(2 + (index.Value / 16 * 2));
 
+    /// <summary>
+    /// What Raft does at a start: the log is reset to a snapshot whose last entry it does not hold, since a crash came between
+    /// that snapshot and the reset.
+    /// </summary>
+    public static void Settle(Wal wal, SnapshotStore store)
+    {
+        foreach (var group in wal.Groups.Union(store.Groups).OrderBy(static g => g.Value).ToArray())
+        {
+            var recovered = store.Recover(group, wal.Recovered(group));
+            if (recovered.Snapshot is { } snapshot && !Holds(recovered, snapshot))
+            {
+                wal.Append(group, new Effect.Persist(default, null, null, [], true, new LogBase(snapshot.Index, snapshot.Term)));
+            }
+        }
+
+        wal.Sync();
+    }
+
+    /// <summary>Whether a log holds a snapshot's last entry, or begins behind it.</summary>
+    public static bool Holds(RaftRecovery recovered, SnapshotMeta snapshot) =>
+        snapshot.Index == recovered.Base.Index
+        || (snapshot.Index <= recovered.LastIndex && recovered.TermStarts.Last(t => t.First <= snapshot.Index).Term == snapshot.Term);
+
     /// <summary>Learns where the groups are after a start.</summary>
     public void Begin()
     {

@@ -146,10 +146,8 @@ public sealed class SnapshotStoreTests
         var old = Small.Write(store, 10);
         var source = store.OpenSource(old);
         var reader = store.OpenRead(old);
-        Assert.Equal(old.Index, store.OldestSent(Small.G));
         var latest = Small.Write(store, 20);
         using var another = store.OpenSource(latest);
-        Assert.Equal(old.Index, store.OldestSent(Small.G));
 
         store.Retire(Small.G);
         Assert.Equal(2, disk.List().Count);
@@ -166,9 +164,37 @@ public sealed class SnapshotStoreTests
         source.Dispose();
         source.Dispose();
         Assert.Equal([latest.FileName], disk.List());
-        Assert.Equal(latest.Index, store.OldestSent(Small.G));
         Assert.Contains("superseded", Assert.Throws<IOException>(() => store.OpenRead(old)).Message, StringComparison.Ordinal);
         Assert.Contains("superseded", Assert.Throws<IOException>(() => store.OpenSource(old)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void One_snapshot_is_dropped_by_name_but_never_the_newest()
+    {
+        var disk = new SimulatedDisk();
+        var store = Small.Open(disk);
+        var infos = new ulong[] { 10, 20, 30 }.Select(i => Small.Write(store, i)).ToArray();
+        store.Drop(infos[2]);
+        store.Drop(infos[1] with { Id = 5 });
+        Assert.Equal(3, disk.List().Count);
+        using (store.OpenSource(infos[1]))
+        {
+            store.Drop(infos[1]);
+            Assert.Equal(3, disk.List().Count);
+        }
+
+        Assert.Equal([infos[0].FileName, infos[2].FileName], disk.List());
+        store.Drop(infos[0]);
+        store.Drop(infos[0]);
+        Assert.Equal([infos[2].FileName], disk.List());
+        Assert.Equal(infos[2], SnapshotInfo.Of(Small.G, infos[2].Meta));
+
+        // Of two with the same index either may go, but not both.
+        var same = Small.Write(store, 30);
+        store.Drop(same);
+        store.Drop(infos[2]);
+        Assert.Equal(infos[2], store.Latest(Small.G));
+        Assert.Equal([infos[2].FileName], disk.List());
     }
 
     [Fact]

@@ -217,6 +217,25 @@ public sealed class SnapshotTransferTests
         }
 
         Assert.Single(_disk.List());
+        using (var receiver = Small.Receive(_store, _offered))
+        {
+            // In use: not dropped under the receiver.
+            _store.Drop(_offered);
+            Assert.Equal(3 * 64, receiver.NextOffset);
+            Assert.Single(_disk.List());
+        }
+
+        _store.Drop(_offered with { Id = 5 });
+        Assert.Single(_disk.List());
+        _store.Drop(_offered);
+        Assert.Empty(_disk.List());
+        using (var receiver = Small.Receive(_store, _offered))
+        {
+            Assert.Equal(0, receiver.NextOffset);
+            Small.Send(source, receiver, chunks: 3);
+        }
+
+        Assert.Single(_disk.List());
         _disk.Kill();
         var store = Small.Open(_disk);
         Assert.Empty(_disk.List());

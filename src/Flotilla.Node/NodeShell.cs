@@ -1,6 +1,7 @@
 using Flotilla.Contracts;
 using Flotilla.Node.Cluster;
 using Flotilla.Node.Gateways;
+using Flotilla.Node.Leading;
 using Flotilla.Node.Loops;
 using Flotilla.Node.Peers;
 using Flotilla.Raft;
@@ -27,6 +28,9 @@ public sealed record NodeState(Genesis Genesis, Incarnation Incarnation, ulong B
 /// </summary>
 public sealed class NodeShell : IPeerEvents, IAsyncDisposable
 {
+    private static readonly TimeSpan HandoverPatience = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan SettlePatience = TimeSpan.FromSeconds(1);
+
     private readonly NodeOptions _options;
     private readonly NodeState _state;
     private readonly ILogger _log;
@@ -38,7 +42,9 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     private readonly Gossip _gossip;
     private readonly RequestServer _requests;
     private readonly DiskWatch _disk;
+    private readonly Handover _handover;
     private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private volatile bool _leaving;
     private int _ended;
 
     /// <summary>Builds a node; nothing runs before <see cref="Start"/>.</summary>
@@ -57,7 +63,9 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _requests = new RequestServer(_cluster, _transport);
         _wal = new WalWriter(state.Wal, Fail);
         _disk = new DiskWatch(options.NodeId, state.FreeBytes, DiskWatch.ReserveFor(options.Wal), Fail, _log);
-        Gateway = new Gateway(_cluster, _transport, options.RequestTimeout);
+        var gateway = new Gateway(_cluster, _transport, options.RequestTimeout);
+        Gateway = gateway;
+        _handover = new Handover(_cluster, _transport, gateway, _loops);
         HostReplicas();
     }
 
@@ -74,6 +82,8 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     {
         _cluster.Learn(_options.NodeId, new NodeAddresses(http.ToString(), rpc.ToString(), null));
         _log.NodeStarts(_options.NodeId, _state.Genesis.ClusterId, _state.BootNumber, _replicas.Count, _loops.Count);
+        // The first look at the disk comes before the first election.
+        _disk.Start(_handover.Begin);
         _wal.Start(_transport.Send);
         foreach (var loop in _loops)
         {
@@ -91,33 +101,29 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         }
 
         _gossip.Start();
-        _disk.Start(() => HandOver());
     }
 
     /// <summary>Serves a stream that a peer or a router has opened, until it ends.</summary>
     public Task<RpcStatus> AcceptPeerAsync(RpcDuplex stream, RpcCall call) => _transport.AcceptAsync(stream, call);
 
-    /// <summary>Asks another voter to lead each shard that this node leads, and waits until one does, for about a second.</summary>
-    public async Task HandOverAsync()
+    /// <summary>
+    /// The first step of a stop in good order: other voters lead what this node leads, and are known to, when this returns;
+    /// at the latest after two seconds. The node goes on serving by asking them, and does not lead again if it can be helped.
+    /// </summary>
+    public Task HandOverAsync()
     {
-        var deadline = NodeClock.Now.PlusMs(1000);
-        foreach (var route in HandOver())
-        {
-            while (NodeClock.Now < deadline)
-            {
-                var info = route.Leader;
-                if (!info.Leader.IsNone && info.Leader != _options.NodeId)
-                {
-                    break;
-                }
-
-                await info.Superseded.WaitAsync(TimeSpan.FromMilliseconds(Math.Max(1, deadline.MsSince(NodeClock.Now)))).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            }
-        }
+        _leaving = true;
+        return _handover.FinishAsync(HandoverPatience);
     }
 
     /// <summary>
-    /// Stops in good order, best after <see cref="HandOverAsync"/>: ends the loops, makes durable what waits, closes the streams. What is still unanswered is answered as indeterminate or not led. The log may be closed afterwards.
+    /// The second step, when no new calls come from this node's own clients: waits, for a second at most, until every call
+    /// that reached this node is answered and the answers are sent.
+    /// </summary>
+    public Task SettleAsync() => _handover.SettleAsync(SettlePatience);
+
+    /// <summary>
+    /// Stops in good order, best after <see cref="HandOverAsync"/> and <see cref="SettleAsync"/>: ends the loops, makes durable what waits, closes the streams. What is still unanswered is answered as indeterminate or not led. The log may be closed afterwards.
     /// </summary>
     public async Task StopAsync()
     {
@@ -194,7 +200,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     {
         var genesis = _state.Genesis;
         var self = _options.NodeId;
-        var services = new LoopServices(_wal, _transport.Send, OnRoleChanged, () => _disk.Objection, Fail);
+        var services = new LoopServices(_wal, _transport.Send, OnRoleChanged, () => _disk.Objection, () => _leaving || _disk.IsLow, Fail);
         var count = Environment.ProcessorCount <= 4 ? 1 : Environment.ProcessorCount / 4;
         for (var i = 0; i < count; i++)
         {
@@ -257,23 +263,6 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         {
             _log.NodeFailed(_options.NodeId, reason.Message);
         }
-    }
-
-    /// <summary>Begins to hand over what this node leads and another living voter could lead; returns those shards.</summary>
-    private List<ShardRoute> HandOver()
-    {
-        var handed = new List<ShardRoute>();
-        foreach (var route in _cluster.Table.Shards)
-        {
-            if (route.Local is { View.Role: Role.Leader } hosted
-                && route.Voters.FirstOrDefault(v => v != _options.NodeId && _transport.IsAlive(v)) is { IsNone: false } target)
-            {
-                hosted.Loop.Inbox.Post(LoopInput.ForTransfer(hosted, target));
-                handed.Add(route);
-            }
-        }
-
-        return handed;
     }
 
     private void EndLoops()

@@ -79,8 +79,8 @@ public sealed class NodeHost : IAsyncDisposable
     }
 
     /// <summary>
-    /// Stops in good order: hands leadership over, answers requests under way for up to a second, makes durable what waits,
-    /// closes the listeners and the log, unlocks the directory.
+    /// Stops in good order, so that no client sees an error: hands leadership over, stops listening, answers what is under way
+    /// for up to a second, makes durable what waits, closes the streams and the log, unlocks the directory.
     /// </summary>
     public async Task StopAsync()
     {
@@ -92,8 +92,14 @@ public sealed class NodeHost : IAsyncDisposable
                 await _http.StopAsync(RequestGrace);
             }
 
-            await CloseListenersAsync();
+            // From here on nobody new is let in; streams that stand go on until the shell, or the end of the grace, closes them.
+            using var grace = new CancellationTokenSource();
+            var rpcStopped = _rpc?.StopAsync(grace.Token) ?? Task.CompletedTask;
+            await Shell.SettleAsync();
             await Shell.StopAsync();
+            grace.CancelAfter(RequestGrace);
+            await rpcStopped;
+            await CloseListenersAsync();
             CloseFiles();
         }
     }

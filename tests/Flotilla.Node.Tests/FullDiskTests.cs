@@ -52,6 +52,26 @@ public sealed class FullDiskTests
         await Eventually.IsTrueAsync(() => cluster[leader].Gateway.View.Warnings is null or [], "the warning is gone");
     }
 
+    [Fact, Trait("Hazard", "16")]
+    public async Task A_node_whose_disk_is_low_does_not_lead_where_another_one_can()
+    {
+        await using var cluster = TestCluster.Make(3, shards: 1);
+        var disks = await StartAsync(cluster);
+        var leader = cluster.LeaderOf(Shard);
+        var full = cluster.Running.First(i => i != leader);
+        var other = cluster.Running.Single(i => i != leader && i != full);
+        await Eventually.IsTrueAsync(() => cluster.Running.All(i => cluster[i].Gateway.View.Local.All(r => r.Admitted)), "every voter may vote");
+        disks[full].FreeBytesLeft = 1000;
+        await Eventually.IsTrueAsync(() => cluster[full].Gateway.View.Warnings is [_], "the low disk is seen");
+        var elections = Elections(cluster);
+        await cluster.KillAsync(leader);
+        await Eventually.IsTrueAsync(() => cluster.LeaderOf(Shard) == other, "the one with room leads");
+        Assert.Equal(elections + 1, Elections(cluster));
+        await cluster[full].Gateway.PutSurelyAsync("k", "v");
+    }
+
+    private static int Elections(TestCluster cluster) => cluster.Log.Lines.Count(l => l.Id.Id == 2200 && l.Text.Contains("this node is Leader", StringComparison.Ordinal));
+
     private static async Task<TrickyDisk[]> StartAsync(TestCluster cluster)
     {
         var disks = new TrickyDisk[cluster.Count];

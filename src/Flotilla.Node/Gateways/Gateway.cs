@@ -26,6 +26,11 @@ internal sealed class Gateway(ClusterState cluster, PeerTransport transport, Tim
     // How long the leader's own stream may be missing before another node is asked to pass the call on.
     private const double RelayAfterMs = 50;
 
+    private int _underWay;
+
+    /// <summary>Calls of this process's own clients that have no answer yet.</summary>
+    public int UnderWay => Volatile.Read(ref _underWay);
+
     /// <inheritdoc/>
     public ClusterView View => cluster.View();
 
@@ -127,63 +132,71 @@ internal sealed class Gateway(ClusterState cluster, PeerTransport transport, Tim
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<Outcome> RunAsync(Ask ask)
     {
-        var pauseMs = MinPauseMs;
-        NodeId hint = default;
-        for (var attempt = 0; ; attempt++)
+        Interlocked.Increment(ref _underWay);
+        try
         {
-            // Read the news before what they are about, so that no change is missed in between.
-            var news = cluster.TableChanged;
-            var table = cluster.Table;
-            var route = ask.Kind == CallKind.Scan ? table.Of(ask.Shard) : table.Of(ask.Command.Key.Span);
-            var waitMs = double.MaxValue;
-            Outcome outcome = default;
-            if (route is not null)
+            var pauseMs = MinPauseMs;
+            NodeId hint = default;
+            for (var attempt = 0; ; attempt++)
             {
-                var info = route.Leader;
-                news = info.Superseded;
-                var target = hint.IsNone ? info.Leader : hint;
-                if (AsksHere(ask, route, target, attempt))
+                // Read the news before what they are about, so that no change is missed in between.
+                var news = cluster.TableChanged;
+                var table = cluster.Table;
+                var route = ask.Kind == CallKind.Scan ? table.Of(ask.Shard) : table.Of(ask.Command.Key.Span);
+                var waitMs = double.MaxValue;
+                Outcome outcome = default;
+                if (route is not null)
                 {
-                    outcome = await Attempts.LocalAsync(route.Local!, ask, info.Leader);
-                    waitMs = ask.IsWrite || target.IsNone || target == cluster.Self ? pauseMs : 0;
-                }
-                else if (!ask.Forward)
-                {
-                    return Outcome.Of(ResultCode.NotLeader, target.IsNone ? "no leader is known at this moment" : null, target);
-                }
-                else if (SessionFor(ask, route, target, attempt, out var anyReplica) is { } session)
-                {
-                    outcome = await Attempts.RemoteAsync(session, route, ask, hops: 0, anyReplica);
-                    waitMs = pauseMs;
-                }
-                else
-                {
-                    outcome = Outcome.Of(ResultCode.NotLeader, target.IsNone ? null : $"node {target}, the last known leader of shard {route.Shard}, can't be reached", target);
-                    waitMs = target.IsNone ? double.MaxValue : RelayAfterMs;
+                    var info = route.Leader;
+                    news = info.Superseded;
+                    var target = hint.IsNone ? info.Leader : hint;
+                    if (AsksHere(ask, route, target, attempt))
+                    {
+                        outcome = await Attempts.LocalAsync(route.Local!, ask, info.Leader);
+                        waitMs = ask.IsWrite || target.IsNone || target == cluster.Self ? pauseMs : 0;
+                    }
+                    else if (!ask.Forward)
+                    {
+                        return Outcome.Of(ResultCode.NotLeader, target.IsNone ? "no leader is known at this moment" : null, target);
+                    }
+                    else if (SessionFor(ask, route, target, attempt, out var anyReplica) is { } session)
+                    {
+                        outcome = await Attempts.RemoteAsync(session, route, ask, hops: 0, anyReplica);
+                        waitMs = pauseMs;
+                    }
+                    else
+                    {
+                        outcome = Outcome.Of(ResultCode.NotLeader, target.IsNone ? null : $"node {target}, the last known leader of shard {route.Shard}, can't be reached", target);
+                        waitMs = target.IsNone ? double.MaxValue : RelayAfterMs;
+                    }
+
+                    if (!outcome.MayTryAgain(ask.IsWrite))
+                    {
+                        return outcome;
+                    }
+
+                    // An answer that names another leader than we knew is worth one attempt at once.
+                    var told = outcome.Leader;
+                    hint = hint.IsNone && !told.IsNone && told != target ? told : default;
+                    waitMs = hint.IsNone ? waitMs : 0;
+                    if (!ask.Forward && route.Leader.Leader != cluster.Self)
+                    {
+                        return Outcome.Of(ResultCode.NotLeader, null, route.Leader.Leader);
+                    }
                 }
 
-                if (!outcome.MayTryAgain(ask.IsWrite))
+                if (NodeClock.Now >= ask.Deadline)
                 {
-                    return outcome;
+                    return OutOfTime(route, outcome);
                 }
 
-                // An answer that names another leader than we knew is worth one attempt at once.
-                var told = outcome.Leader;
-                hint = hint.IsNone && !told.IsNone && told != target ? told : default;
-                waitMs = hint.IsNone ? waitMs : 0;
-                if (!ask.Forward && route.Leader.Leader != cluster.Self)
-                {
-                    return Outcome.Of(ResultCode.NotLeader, null, route.Leader.Leader);
-                }
+                await PauseAsync(news, waitMs, ask.Deadline);
+                pauseMs = Math.Min(pauseMs * 2, MaxPauseMs);
             }
-
-            if (NodeClock.Now >= ask.Deadline)
-            {
-                return OutOfTime(route, outcome);
-            }
-
-            await PauseAsync(news, waitMs, ask.Deadline);
-            pauseMs = Math.Min(pauseMs * 2, MaxPauseMs);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _underWay);
         }
     }
 

@@ -20,7 +20,7 @@ internal enum LoopInputKind : byte
     /// <summary>A peer's process is gone; for every replica of the loop.</summary>
     PeerGone,
 
-    /// <summary>Hand leadership to <see cref="LoopInput.Peer"/>, or to any other voter if none is named.</summary>
+    /// <summary>Hand leadership to <see cref="LoopInput.Peer"/>, or to whichever voter is most caught up if none is named.</summary>
     Transfer,
 
     /// <summary>Run an <see cref="Action"/> on the loop's thread.</summary>

@@ -22,5 +22,6 @@ internal readonly record struct LoopLimits(InboxBound Calls, InboxBound Messages
 /// <param name="Send">Sends messages to peers, in order; may drop. The list is the caller's again afterwards.</param>
 /// <param name="RoleChanged">Role, term or known leader of a replica changed.</param>
 /// <param name="NoWritesBecause">Why no new writes are to be taken, in words for clients; null while they are.</param>
+/// <param name="IsReluctant">The replicas of this node should rather not lead.</param>
 /// <param name="Fatal">The node can't go on.</param>
-internal sealed record LoopServices(WalWriter Wal, Action<List<OutboundMessage>> Send, Action<ReplicaView> RoleChanged, Func<string?> NoWritesBecause, Action<Exception> Fatal);
+internal sealed record LoopServices(WalWriter Wal, Action<List<OutboundMessage>> Send, Action<ReplicaView> RoleChanged, Func<string?> NoWritesBecause, Func<bool> IsReluctant, Action<Exception> Fatal);

@@ -52,6 +52,14 @@ internal sealed class ShardLoop
     /// <summary>Hands a call in. Unless it was taken nothing was written, and it is still the caller's.</summary>
     public Posted TrySubmit(HostedReplica target, Call call) => _inbox.TryPostCall(LoopInput.ForCall(target, call), call.Cost);
 
+    /// <summary>How many calls wait for an answer of the loop's replicas; 0 once it has ended.</summary>
+    public Task<int> CountWaitingAsync()
+    {
+        var counted = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var posted = _inbox.Post(LoopInput.ForRun(() => counted.TrySetResult(_replicas.Sum(static hosted => hosted.Calls.Count))));
+        return posted ? counted.Task : Task.FromResult(0);
+    }
+
     /// <summary>Ends the loop after what it is doing, and answers what it leaves unanswered: writes that may be in a log as indeterminate.</summary>
     public void Stop()
     {
@@ -71,6 +79,8 @@ internal sealed class ShardLoop
     {
         try
         {
+            SetReluctance();
+
             // A replica may have something to do before any input: apply what its disk holds, or ask who is empty.
             foreach (var replica in _replicas)
             {
@@ -83,6 +93,7 @@ internal sealed class ShardLoop
                 var inputs = _inbox.Take(WaitMs());
                 var clock = NodeClock.Read();
                 NodeMetrics.LoopBatch.Record(inputs.Length);
+                SetReluctance();
                 DispatchAll(inputs, clock);
                 TouchDue(clock);
                 FlushTouched(clock);
@@ -114,6 +125,15 @@ internal sealed class ShardLoop
 
         var ms = earliest.MsSince(NodeClock.Now);
         return ms <= 0 ? 0 : (int)Math.Ceiling(Math.Min(ms + TimerSlackMs, 1000));
+    }
+
+    private void SetReluctance()
+    {
+        var isReluctant = _services.IsReluctant();
+        foreach (var hosted in _replicas)
+        {
+            hosted.Replica.Reluctant = isReluctant;
+        }
     }
 
     private void DispatchAll(ReadOnlySpan<LoopInput> inputs, ClockReading clock)

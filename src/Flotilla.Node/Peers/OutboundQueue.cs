@@ -18,6 +18,9 @@ internal sealed class OutboundQueue(int maxBytes)
     private int _bytesOfMessages;
     private int _bytesOfCalls;
 
+    /// <summary>An answer waits to be sent.</summary>
+    public bool HasReplies => _filling.Replies.Count > 0;
+
     /// <summary>Adds a Raft message, for which older ones may have to go.</summary>
     public void Add(GroupId group, Message message)
     {

@@ -20,6 +20,7 @@ internal sealed class PeerSession
     private readonly Dictionary<ulong, ForwardCall> _forwards = [];
     private ulong _lastCall;
     private bool _closed;
+    private bool _sendingReplies;
     private volatile bool _dirty;
     private long _lastHeardUs;
 
@@ -38,6 +39,18 @@ internal sealed class PeerSession
 
     /// <summary>When the other side was heard last.</summary>
     public Instant LastHeard => new(Volatile.Read(ref _lastHeardUs));
+
+    /// <summary>An answer to the other side is not sent yet.</summary>
+    public bool OwesAnswers
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return !_closed && (_sendingReplies || _queue.HasReplies);
+            }
+        }
+    }
 
     /// <summary>Puts a Raft message into the queue without waking the sender; <see cref="KickIfDirty"/> does.</summary>
     public void Enqueue(GroupId group, Message message)
@@ -209,6 +222,7 @@ internal sealed class PeerSession
                 {
                     splitter.Write(frame, _stream);
                     await _stream.FlushAsync();
+                    RepliesSent();
                 }
             }
         }
@@ -216,6 +230,14 @@ internal sealed class PeerSession
         {
             // Closing ends the receiving side too, which then ends the session. If it was closed before, that is why this failed.
             return Close() ? e : null;
+        }
+    }
+
+    private void RepliesSent()
+    {
+        lock (_gate)
+        {
+            _sendingReplies = false;
         }
     }
 
@@ -228,6 +250,8 @@ internal sealed class PeerSession
                 return null;
             }
 
+            // The frame taken before this one has been flushed.
+            _sendingReplies = _queue.HasReplies;
             var frame = _queue.TakeAll();
             foreach (var request in frame.Requests)
             {

@@ -49,6 +49,9 @@ internal static partial class NodeLog
     [LoggerMessage(EventId = 2200, Level = LogLevel.Information, Message = "Shard {Shard}: this node is {Role} in term {Term}, leader {Leader}.")]
     public static partial void RoleChanged(this ILogger log, ShardId shard, Role role, ulong term, NodeId leader);
 
+    [LoggerMessage(EventId = 2202, Level = LogLevel.Information, Message = "Shard {Shard}: {First} is meant to lead it first, and has been alive and caught up for a while: it is asked to lead again.")]
+    public static partial void SpreadsLeaders(this ILogger log, ShardId shard, NodeId first);
+
     [LoggerMessage(EventId = 2201, Level = LogLevel.Warning, Message = "Shard {Shard}: another data directory holds this node's seat, so this replica neither votes nor acknowledges (the directory was wiped or replaced). The shard goes on with its other voters; put the old directory back, or give the seat to this one once members can be changed.")]
     public static partial void SeatIsTaken(this ILogger log, ShardId shard);
 }

@@ -43,6 +43,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     private readonly RequestServer _requests;
     private readonly DiskWatch _disk;
     private readonly Handover _handover;
+    private readonly LeaderSpreader _spreader;
     private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile bool _leaving;
     private int _ended;
@@ -59,13 +60,14 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         var members = state.Genesis.Members.Select(m => m.Node).ToHashSet();
         _transport = new PeerTransport(new TransportOptions { Members = members }, this, _log);
         _cluster = new ClusterState(options.NodeId, isRouter: false, _transport.IsAlive, AgeMs, Warnings);
-        _gossip = new Gossip(_cluster, () => _transport.Links);
+        _gossip = new Gossip(_cluster, () => _transport.Links, IsReluctant);
         _requests = new RequestServer(_cluster, _transport);
         _wal = new WalWriter(state.Wal, Fail);
         _disk = new DiskWatch(options.NodeId, state.FreeBytes, DiskWatch.ReserveFor(options.Wal), Fail, _log);
         var gateway = new Gateway(_cluster, _transport, options.RequestTimeout);
         Gateway = gateway;
         _handover = new Handover(_cluster, _transport, gateway, _loops);
+        _spreader = new LeaderSpreader(_cluster, _log, Fail);
         HostReplicas();
     }
 
@@ -101,6 +103,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         }
 
         _gossip.Start();
+        _spreader.Start();
     }
 
     /// <summary>Serves a stream that a peer or a router has opened, until it ends.</summary>
@@ -200,7 +203,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     {
         var genesis = _state.Genesis;
         var self = _options.NodeId;
-        var services = new LoopServices(_wal, _transport.Send, OnRoleChanged, () => _disk.Objection, () => _leaving || _disk.IsLow, Fail);
+        var services = new LoopServices(_wal, _transport.Send, OnRoleChanged, () => _disk.Objection, IsReluctant, Fail);
         var count = Environment.ProcessorCount <= 4 ? 1 : Environment.ProcessorCount / 4;
         for (var i = 0; i < count; i++)
         {
@@ -255,6 +258,8 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
 
     private long AgeMs() => _replicas.Count == _state.Genesis.Shards.Count ? 0 : _gossip.AgeMs;
 
+    private bool IsReluctant() => _leaving || _disk.IsLow;
+
     private IReadOnlyList<string> Warnings() => _disk.Objection is { } objection ? [objection] : [];
 
     private void Fail(Exception reason)
@@ -276,6 +281,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     private async Task EndStreamsAsync()
     {
         await _disk.DisposeAsync();
+        await _spreader.DisposeAsync();
         await _gossip.DisposeAsync();
         await _transport.DisposeAsync();
     }

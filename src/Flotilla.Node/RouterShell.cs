@@ -41,7 +41,7 @@ public sealed class RouterShell : IPeerEvents, IAsyncDisposable
         _self = new NodeId($"router-{options.Listen.Port}-{Random.Shared.Next(0x10000):x4}");
         _transport = new PeerTransport(new TransportOptions(), this, _log);
         _cluster = new ClusterState(_self, isRouter: true, _transport.IsAlive, () => _gossip!.AgeMs);
-        _gossip = new Gossip(_cluster, () => _transport.Links);
+        _gossip = new Gossip(_cluster, () => _transport.Links, static () => false);
         Gateway = new Gateway(_cluster, _transport, options.RequestTimeout);
     }
 

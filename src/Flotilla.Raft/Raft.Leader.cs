@@ -267,6 +267,9 @@ public sealed partial class Raft
     /// <summary>The incarnation that the configuration names for a follower, for it to compare with its own.</summary>
     private Incarnation SeatOf(NodeId id) => Configuration.Find(id) is { } member ? member.Incarnation : default;
 
+    /// <summary>Up to where another voter is known to hold this leader's log, durably; 0 if nothing is known, or this replica does not lead.</summary>
+    public LogIndex MatchOf(NodeId voter) => FollowerOf(voter)?.Match ?? LogIndex.Zero;
+
     private Follower? FollowerOf(NodeId id)
     {
         foreach (var follower in _followers)

@@ -19,6 +19,7 @@ internal sealed class ClusterState
     private readonly Func<long> _ageMs;
     private readonly Func<IReadOnlyList<string>>? _warnings;
     private ImmutableSortedDictionary<NodeId, NodeAddresses> _nodes = ImmutableSortedDictionary<NodeId, NodeAddresses>.Empty;
+    private ImmutableHashSet<NodeId> _reluctant = [];
     private RoutingTable _table = RoutingTable.Empty;
     private TaskCompletionSource _tableChanged = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -75,6 +76,13 @@ internal sealed class ClusterState
             }
         }
     }
+
+    /// <summary>A node has said whether it should rather not lead.</summary>
+    public void LearnReluctance(NodeId node, bool isReluctant) =>
+        ImmutableInterlocked.Update(ref _reluctant, (seen, node) => isReluctant ? seen.Add(node) : seen.Remove(node), node);
+
+    /// <summary>A peer should rather not lead: its disk is nearly full, or it is about to stop.</summary>
+    public bool IsReluctant(NodeId node) => Volatile.Read(ref _reluctant).Contains(node);
 
     /// <summary>A node's HTTP address, or null.</summary>
     public string? HttpOf(NodeId node) => !node.IsNone && Volatile.Read(ref _nodes).TryGetValue(node, out var addresses) ? addresses.Http : null;

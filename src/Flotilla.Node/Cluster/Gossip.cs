@@ -7,9 +7,12 @@ namespace Flotilla.Node.Cluster;
 
 /// <summary>
 /// Tells the peers who leads what and where this node is: everything when a stream begins, leaders as they change, and
-/// leaders again each second, which also shows that this process is alive. Thread-safe.
+/// leaders again each second with this node itself, which also shows that this process is alive. Thread-safe.
 /// </summary>
-internal sealed class Gossip(ClusterState cluster, Func<IEnumerable<PeerLink>> links) : IAsyncDisposable
+/// <param name="cluster">What is known here.</param>
+/// <param name="links">The streams to tell it on.</param>
+/// <param name="isReluctant">This node should rather not lead.</param>
+internal sealed class Gossip(ClusterState cluster, Func<IEnumerable<PeerLink>> links, Func<bool> isReluctant) : IAsyncDisposable
 {
     private const double PeriodMs = 1000;
     private static readonly IReadOnlyList<NodeId> NoNodes = [];
@@ -53,7 +56,7 @@ internal sealed class Gossip(ClusterState cluster, Func<IEnumerable<PeerLink>> l
         var nodes = new List<NodeStatus>();
         foreach (var (id, addresses) in cluster.Nodes.OrderBy(n => n.Key))
         {
-            nodes.Add(new NodeStatus(id, addresses.Http, addresses.Rpc, addresses.Resp, cluster.IsAlive(id)));
+            nodes.Add(Tell(id, addresses));
         }
 
         session.SendStatus(new ClusterStatus(nodes, [.. cluster.Table.Shards.Select(static route => Tell(route, full: true))], 0));
@@ -67,6 +70,11 @@ internal sealed class Gossip(ClusterState cluster, Func<IEnumerable<PeerLink>> l
         Volatile.Write(ref _learnedAtUs, NodeClock.Now.Microseconds);
         foreach (var node in status.Nodes)
         {
+            if (node.Node == from.Node)
+            {
+                cluster.LearnReluctance(node.Node, node.Reluctant);
+            }
+
             if (node.Node != cluster.Self)
             {
                 cluster.Learn(node.Node, new NodeAddresses(node.Http, node.Rpc, node.Resp));
@@ -103,6 +111,9 @@ internal sealed class Gossip(ClusterState cluster, Func<IEnumerable<PeerLink>> l
         _stop.Dispose();
     }
 
+    private NodeStatus Tell(NodeId id, NodeAddresses addresses) =>
+        new(id, addresses.Http, addresses.Rpc, addresses.Resp, cluster.IsAlive(id), Reluctant: id == cluster.Self && isReluctant());
+
     private static ShardStatus Tell(ShardRoute route, bool full)
     {
         var info = route.Leader;
@@ -132,7 +143,9 @@ internal sealed class Gossip(ClusterState cluster, Func<IEnumerable<PeerLink>> l
                 }
             }
 
-            var status = new ClusterStatus([], [.. changed.Values.Select(static route => Tell(route, full: false))], AgeMs: 0);
+            // A router does not know itself: it is no node.
+            IReadOnlyList<NodeStatus> self = cluster.Nodes.TryGetValue(cluster.Self, out var addresses) ? [Tell(cluster.Self, addresses)] : [];
+            var status = new ClusterStatus(self, [.. changed.Values.Select(static route => Tell(route, full: false))], AgeMs: 0);
             foreach (var link in links())
             {
                 link.Session?.SendStatus(status);

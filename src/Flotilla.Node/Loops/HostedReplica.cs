@@ -13,6 +13,7 @@ internal sealed class HostedReplica
 
     private Instant _published;
     private volatile ReplicaView _view;
+    private ulong _firstVoterLag = ulong.MaxValue;
 
     public HostedReplica(ShardGenesis genesis, Replica replica)
     {
@@ -54,6 +55,9 @@ internal sealed class HostedReplica
     /// <summary>What this replica looked like a moment ago. Any thread.</summary>
     public ReplicaView View => _view;
 
+    /// <summary>How many entries the voter that is meant to lead first lacks, as known to this replica a moment ago; means something only while it leads. Any thread.</summary>
+    public ulong FirstVoterLag => Volatile.Read(ref _firstVoterLag);
+
     /// <summary>Publishes a new <see cref="View"/>, at most every 50 ms unless something important changed.</summary>
     public void Publish(Instant now, bool important)
     {
@@ -61,6 +65,7 @@ internal sealed class HostedReplica
         {
             _published = now;
             _view = MakeView();
+            Volatile.Write(ref _firstVoterLag, Replica.Raft.Log.LastIndex.Value - Replica.Raft.MatchOf(Genesis.Voters[0]).Value);
         }
     }
 

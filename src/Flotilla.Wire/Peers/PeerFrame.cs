@@ -168,8 +168,8 @@ public readonly record struct CallReply(ulong Id, CommandResult Result, ScanPage
 /// <param name="AgeMs">Milliseconds since the oldest part was learned.</param>
 public sealed record ClusterStatus(IReadOnlyList<NodeStatus> Nodes, IReadOnlyList<ShardStatus> Shards, long AgeMs);
 
-/// <summary>A node. Addresses are null if not known, or off.</summary>
-public sealed record NodeStatus(NodeId Node, string? Http, string? Rpc, string? Resp, bool Alive);
+/// <summary>A node. Addresses are null if not known, or off. <paramref name="Reluctant"/>, which a node says of itself alone: it should rather not lead, since its disk is nearly full or it is about to stop.</summary>
+public sealed record NodeStatus(NodeId Node, string? Http, string? Rpc, string? Resp, bool Alive, bool Reluctant = false);
 
 /// <summary>A shard, as far as the sender knows it; <paramref name="Leader"/> is none while unknown.</summary>
 public sealed record ShardStatus(ShardId Shard, GroupId Group, string State, string Mode, NodeId Leader, Term Term, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, IReadOnlyList<NodeId> InSync, IReadOnlyList<(int First, int Last)> Ranges, string Version);

@@ -34,7 +34,7 @@ internal static class StatusCodec
         var proto = new Pb.StatusGossip { AgeMs = (ulong)Math.Max(0, status.AgeMs) };
         foreach (var node in status.Nodes)
         {
-            proto.Nodes.Add(new Pb.NodeStatus { NodeId = node.Node.Value, HttpAddress = node.Http ?? "", RpcAddress = node.Rpc ?? "", RespAddress = node.Resp ?? "", Alive = node.Alive });
+            proto.Nodes.Add(new Pb.NodeStatus { NodeId = node.Node.Value, HttpAddress = node.Http ?? "", RpcAddress = node.Rpc ?? "", RespAddress = node.Resp ?? "", Alive = node.Alive, Reluctant = node.Reluctant });
         }
 
         foreach (var shard in status.Shards)
@@ -56,7 +56,7 @@ internal static class StatusCodec
         for (var i = 0; i < nodes.Length; i++)
         {
             var node = proto.Nodes[i];
-            nodes[i] = new NodeStatus(Check.Node(node.NodeId), Check.Optional(node.HttpAddress), Check.Optional(node.RpcAddress), Check.Optional(node.RespAddress), node.Alive);
+            nodes[i] = new NodeStatus(Check.Node(node.NodeId), Check.Optional(node.HttpAddress), Check.Optional(node.RpcAddress), Check.Optional(node.RespAddress), node.Alive, node.Reluctant);
             Check.That(i == 0 || nodes[i - 1].Node.CompareTo(nodes[i].Node) < 0, "nodes are out of order");
         }
 

@@ -96,7 +96,7 @@ internal sealed class RandomFrames(int seed)
 
     public ClusterStatus Status()
     {
-        var nodes = Many(4, Node).Distinct().Order().Select(n => new NodeStatus(n, Address(), Address(), Address(), Chance(50))).ToArray();
+        var nodes = Many(4, Node).Distinct().Order().Select(n => new NodeStatus(n, Address(), Address(), Address(), Chance(50), Chance(20))).ToArray();
         var shards = Many(4, () => _random.Next(1, 1000)).Distinct().Order().Select(Shard).ToArray();
         return new ClusterStatus(nodes, shards, _random.NextInt64(long.MaxValue));
     }

@@ -1,0 +1,69 @@
+using Flotilla.Node.Cluster;
+using Flotilla.Node.Loops;
+using Flotilla.Raft;
+using Flotilla.Topology;
+using Microsoft.Extensions.Logging;
+
+namespace Flotilla.Node.Leading;
+
+/// <summary>Asks <see cref="LeaderSpread"/> once a second, and hands over what it names.</summary>
+internal sealed class LeaderSpreader(ClusterState cluster, ILogger log, Action<Exception> fatal) : IAsyncDisposable
+{
+    private const int PeriodMs = 1000;
+
+    /// <summary>Entries that the other one may lack: under load some are always on their way.</summary>
+    private const ulong MaxLag = 128;
+
+    private readonly LeaderSpread _spread = new();
+    private readonly CancellationTokenSource _stop = new();
+    private Task _looking = Task.CompletedTask;
+
+    /// <summary>Starts to look.</summary>
+    public void Start() => _looking = Task.Run(LookAsync);
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        await _looking;
+        _stop.Dispose();
+    }
+
+    private async Task LookAsync()
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(PeriodMs));
+        try
+        {
+            while (await timer.WaitForNextTickAsync(_stop.Token))
+            {
+                if (_spread.Next(Led(), NodeClock.Now) is { } shard && cluster.Table.Of(shard) is { Local: { } local } route)
+                {
+                    log.SpreadsLeaders(shard, route.Voters[0]);
+                    local.Loop.Inbox.Post(LoopInput.ForTransfer(local, route.Voters[0]));
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The node is stopping: it hands over everything, by other means.
+        }
+        catch (Exception e)
+        {
+            fatal(new NodeFailedException($"What spreads leadership over the nodes met a state that must not be ({e.GetType().Name}: {e.Message}). The node stops. Start it again, and report this with the log.", e));
+        }
+    }
+
+    private List<(ShardId Shard, bool IsFit)> Led()
+    {
+        var led = new List<(ShardId Shard, bool IsFit)>();
+        foreach (var route in cluster.Table.Shards)
+        {
+            if (route.Local is { View.Role: Role.Leader } local && route.Voters[0] is var first && first != cluster.Self)
+            {
+                led.Add((route.Shard, cluster.IsAlive(first) && !cluster.IsReluctant(first) && local.FirstVoterLag <= MaxLag));
+            }
+        }
+
+        return led;
+    }
+}

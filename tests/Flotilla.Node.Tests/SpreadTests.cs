@@ -1,0 +1,32 @@
+using Flotilla.Node.Tests.Clusters;
+
+namespace Flotilla.Node.Tests;
+
+/// <summary>Leadership is spread again after restarts.</summary>
+public sealed class SpreadTests
+{
+    [Fact]
+    public async Task A_node_that_comes_back_leads_again_what_it_is_meant_to_lead_first_and_not_before_its_disk_has_room()
+    {
+        await using var cluster = await TestCluster.StartAsync(3);
+        await cluster.StopAsync(0);
+        await cluster.LeadersAsync();
+        TrickyDisk? disk = null;
+        await cluster.StartNodeAsync(0, inner => disk = new TrickyDisk(inner) { FreeBytesLeft = 1000 });
+        await cluster.LeadersAsync();
+        await cluster[1].Gateway.PutSurelyAsync("k", "v");
+
+        // Whoever leads in its place knows that it should not lead, and does not ask it to.
+        var meant = cluster[1].Gateway.View.Shards.Where(s => s.Voters[0] == TestCluster.Id(0)).Select(s => s.Shard).ToArray();
+        Assert.NotEmpty(meant);
+        var deadline = DateTime.UtcNow.AddSeconds(13);
+        await Eventually.IsTrueAsync(() => DateTime.UtcNow > deadline || cluster.Log.Has(2202, "n1"), "longer than a fit one would wait");
+        Assert.False(cluster.Log.Has(2202, "n1"));
+        disk!.FreeBytesLeft = null;
+        await Eventually.IsTrueAsync(() => meant.All(s => cluster.LeaderOf(s) == 0), "it leads again");
+        Assert.True(cluster.Log.Has(2202, "n1"));
+        await Eventually.IsTrueAsync(
+            () => cluster[0].Gateway.View.Shards.All(s => s.Leader == s.Voters[0]), "every shard is led by its first voter");
+        Assert.Equal("v", await cluster[0].Gateway.ReadAsync("k"));
+    }
+}

@@ -12,6 +12,9 @@ namespace Flotilla.Shards;
 /// </summary>
 internal sealed class ExpiryIndex
 {
+    /// <summary>The longest key that can expire, in bytes.</summary>
+    public const int MaxKeyBytes = BTree.MaxKeyBytes - sizeof(long);
+
     private const int SmallBytes = 256;
 
     private readonly BTree _due = new(); // keys: when, 8 bytes big-endian, then the key

@@ -2,6 +2,7 @@ using System.Buffers.Text;
 using Flotilla.Data;
 using Flotilla.Raft;
 using Flotilla.Shards.ExactlyOnce;
+using Flotilla.Shards.Image;
 using Flotilla.Topology;
 using Version = Flotilla.Data.Version;
 
@@ -22,28 +23,44 @@ public sealed class StateMachine
     public const int MaxExpiredPerEntry = 1024;
 
     private readonly IRecordStore _store;
-    private readonly uint[] _slotEpochs = new uint[Slot.Count]; // 0: not owned
-    private readonly ExpiryIndex _expiry = new();
-    private readonly SessionTable _sessions = new();
-    private readonly IdempotencyTable _keys = new(new BTree());
+    private readonly uint[] _slotEpochs; // 0: not owned
+    private readonly ExpiryIndex _expiry;
+    private readonly SessionTable _sessions;
+    private readonly IdempotencyTable _keys;
     private readonly List<Command> _batch = [];
 
     /// <summary>The state before the first entry.</summary>
     /// <param name="store">An empty store, used by nobody else.</param>
     /// <param name="slots">The slots that the shard owns at first, under slot epoch 1.</param>
     public StateMachine(IRecordStore store, IReadOnlyList<Slot> slots)
+        : this(store, new ExpiryIndex(), new uint[Slot.Count], new SessionTable(), new IdempotencyTable(new BTree(), new ExpiryIndex()), LogIndex.Zero, Term.Zero, 0)
     {
         ArgumentNullException.ThrowIfNull(store);
         ArgumentNullException.ThrowIfNull(slots);
-        _store = store;
         foreach (var slot in slots)
         {
             _slotEpochs[slot.Value] = 1;
         }
     }
 
+    /// <summary>The state after some entry, out of an image. All parts are this machine's own from here on.</summary>
+    internal StateMachine(IRecordStore store, ExpiryIndex expiry, uint[] slotEpochs, SessionTable sessions, IdempotencyTable keys, LogIndex lastApplied, Term lastTerm, long logTimeMs)
+    {
+        _store = store;
+        _expiry = expiry;
+        _slotEpochs = slotEpochs;
+        _sessions = sessions;
+        _keys = keys;
+        LastApplied = lastApplied;
+        LastTerm = lastTerm;
+        LogTimeMs = logTimeMs;
+    }
+
     /// <summary>The last entry applied.</summary>
     public LogIndex LastApplied { get; private set; }
+
+    /// <summary>The term of that entry; 0 before the first.</summary>
+    public Term LastTerm { get; private set; }
 
     /// <summary>The highest stamp applied, in milliseconds since the Unix epoch; 0 before the first. Never goes back.</summary>
     public long LogTimeMs { get; private set; }
@@ -97,7 +114,16 @@ public sealed class StateMachine
         }
 
         LastApplied = entry.Index;
+        LastTerm = entry.Term;
     }
+
+    /// <summary>
+    /// Everything that is known now, in a view that later entries do not change. It costs one reference per session and the
+    /// slots' epochs, whatever the number of records.
+    /// </summary>
+    /// <param name="configuration">The group's configuration as of <see cref="LastApplied"/>, to be kept with it; up to <see cref="StateImage.MaxConfigurationBytes"/>, never to change.</param>
+    public StateImage TakeImage(ReadOnlyMemory<byte> configuration) =>
+        new(LastApplied, LastTerm, LogTimeMs, configuration, _store.Snapshot(), [.. _slotEpochs], _sessions.Snapshot(), _sessions.ResultCount, _keys.Snapshot());
 
     /// <summary>A get from what is applied. The value is a copy.</summary>
     public CommandResult Get(ReadOnlyMemory<byte> key)

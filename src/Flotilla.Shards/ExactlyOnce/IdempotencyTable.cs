@@ -33,10 +33,14 @@ internal sealed class IdempotencyTable
     private const int MaxKeyBytes = SlotBytes + Once.ByKey.MaxKeyBytes;
 
     private readonly BTree _kept;
-    private readonly ExpiryIndex _due = new();
+    private readonly ExpiryIndex _due;
 
-    /// <summary>A table with these keys, none at first.</summary>
-    public IdempotencyTable(BTree kept) => _kept = kept;
+    /// <summary>A table with these keys, which fall due then; none of both at first.</summary>
+    public IdempotencyTable(BTree kept, ExpiryIndex due)
+    {
+        _kept = kept;
+        _due = due;
+    }
 
     /// <summary>How many keys are kept.</summary>
     public long Count => _kept.Count;
@@ -89,6 +93,14 @@ internal sealed class IdempotencyTable
             _kept.Remove(key.Span);
         }
     }
+
+    /// <summary>Whether a key can be kept so.</summary>
+    public static bool IsValid(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, long expiresAtMs) =>
+        key.Length is > SlotBytes and <= MaxKeyBytes
+        && BinaryPrimitives.ReadUInt16BigEndian(key) < Slot.Count
+        && value.Length >= ValueBytes
+        && RecordedResult.MayBeKept((ResultCode)value[DigestBytes], value.Length - ValueBytes)
+        && expiresAtMs > 0;
 
     /// <summary>The keys as they are now, in O(1).</summary>
     public IRecordView Snapshot() => _kept.Snapshot();

@@ -1,0 +1,217 @@
+using System.Buffers;
+using Flotilla.Data;
+using Flotilla.Raft;
+using Flotilla.Shards.ExactlyOnce;
+using Flotilla.Topology;
+using Version = Flotilla.Data.Version;
+
+namespace Flotilla.Shards.Image;
+
+/// <summary>
+/// Builds a state machine from the blocks of an image, in their order. Whatever can be told from the blocks themselves is
+/// checked, so that damage which slipped through a checksum ends here and not in a state that differs from the other
+/// replicas'. What the state machine derives (when records, sessions and keys fall due) is built anew. Not thread-safe.
+/// </summary>
+/// <remarks>No memory is set aside for lengths and counts that a block claims: it grows with the bytes that come.</remarks>
+public sealed class ImageReader
+{
+    private readonly SessionTable _sessions = new();
+    private readonly RecordLoader _keys = new(null);
+    private readonly RecordLoader _records;
+    private readonly uint[] _slotEpochs = new uint[Slot.Count];
+    private readonly ArrayBufferWriter<byte> _value = new(); // of the large record at hand
+    private Header _header;
+    private SessionBlocksReader? _sessionBlocks;
+    private (ReadOnlyMemory<byte> Key, Version Version, long ExpiresAtMs, int ValueBytes)? _large;
+    private BlockKind? _last;
+    private long _number;
+    private bool _isBroken;
+    private StateMachine? _machine;
+
+    /// <summary>A reader at the first block.</summary>
+    /// <param name="store">An empty engine for the records, used by nobody else; null for the copy-on-write tree, which is then built with full leaves.</param>
+    public ImageReader(IRecordStore? store = null) => _records = new RecordLoader(store);
+
+    /// <summary>True when the last block was read.</summary>
+    public bool IsComplete => _machine is not null;
+
+    /// <summary>The state machine, as it was when the image was taken. Throws before <see cref="IsComplete"/>.</summary>
+    public StateMachine Machine => _machine ?? throw new InvalidOperationException("The image is not complete.");
+
+    /// <summary>The configuration that was given when the image was taken; known from the first block on.</summary>
+    public ReadOnlyMemory<byte> Configuration => _header.Configuration;
+
+    /// <summary>Reads the next block. Its memory may be used again afterwards.</summary>
+    /// <exception cref="MalformedImageException">It is not the next block of an image. The reader is of no use any more.</exception>
+    public void Read(ReadOnlyMemory<byte> block)
+    {
+        if (_isBroken || IsComplete)
+        {
+            throw new InvalidOperationException(_isBroken ? "An earlier block was malformed." : "The image was complete already.");
+        }
+
+        _isBroken = true;
+        try
+        {
+            var reader = new EncodedReader<MalformedImageException>(block);
+            Read(ref reader);
+        }
+        catch (MalformedImageException e) when (e.Block < 0)
+        {
+            throw new MalformedImageException(e.What, _number, e.Offset);
+        }
+
+        _number++;
+        _isBroken = false;
+    }
+
+    private void Read(ref EncodedReader<MalformedImageException> reader)
+    {
+        reader.Require(reader.Varint(long.MaxValue) == (ulong)_number, $"it is not block {_number}");
+        var kind = (BlockKind)reader.Byte();
+        reader.Require(MayFollow(kind), $"a block of kind {kind} cannot follow one of kind {_last?.ToString() ?? "none"}");
+        _last = kind;
+        var from = reader.At;
+        switch (kind)
+        {
+            case BlockKind.Header:
+                _header = Header.Read(ref reader);
+                _sessionBlocks = new SessionBlocksReader(_sessions, _header.LastApplied, _header.LogTimeMs);
+                break;
+            case BlockKind.Slots:
+                ReadSlots(ref reader);
+                break;
+            case BlockKind.Sessions:
+                _sessionBlocks!.Read(ref reader);
+                break;
+            case BlockKind.Keys:
+                ReadKeys(ref reader);
+                break;
+            case BlockKind.Records:
+                ReadRecords(ref reader);
+                break;
+            case BlockKind.LargeRecord:
+                ReadLargeRecord(ref reader);
+                break;
+            case BlockKind.Piece:
+                ReadPiece(ref reader);
+                break;
+            default:
+                Complete(ref reader);
+                return;
+        }
+
+        reader.Require(reader.Remaining == 0, "bytes follow its content");
+        reader.Require(reader.At > from, "it has no content");
+    }
+
+    // Header, slots, then what there is of sessions, keys and records in this order, then the end. What was begun is ended first.
+    private bool MayFollow(BlockKind kind) => _last switch
+    {
+        null => kind == BlockKind.Header,
+        BlockKind.Header => kind == BlockKind.Slots,
+        _ when _large is not null => kind == BlockKind.Piece,
+        BlockKind.Sessions when !_sessionBlocks!.IsComplete => kind == BlockKind.Sessions,
+        BlockKind.Slots or BlockKind.Sessions => kind is BlockKind.Sessions or BlockKind.Keys or BlockKind.Records or BlockKind.LargeRecord or BlockKind.End,
+        BlockKind.Keys => kind is BlockKind.Keys or BlockKind.Records or BlockKind.LargeRecord or BlockKind.End,
+        _ => kind is BlockKind.Records or BlockKind.LargeRecord or BlockKind.End,
+    };
+
+    private void ReadSlots(ref EncodedReader<MalformedImageException> reader)
+    {
+        for (var slot = 0; slot < Slot.Count;)
+        {
+            var epoch = (uint)reader.Varint(uint.MaxValue);
+            var run = reader.Int32(1, Slot.Count - slot);
+            reader.Require(slot == 0 || _slotEpochs[slot - 1] != epoch, "two neighbouring runs of slots are one");
+            _slotEpochs.AsSpan(slot, run).Fill(epoch);
+            slot += run;
+        }
+    }
+
+    private void ReadKeys(ref EncodedReader<MalformedImageException> reader)
+    {
+        while (reader.Remaining > 0)
+        {
+            var key = ReadKey(ref reader, _keys);
+            var version = reader.Version();
+            var expiresAtMs = (long)reader.Varint(long.MaxValue);
+            var value = reader.Bytes();
+            reader.Require(IdempotencyTable.IsValid(key.Span, value.Span, expiresAtMs), "an idempotency key cannot have been recorded");
+            _keys.Add(key.Span, value.Span, version, expiresAtMs);
+        }
+    }
+
+    private void ReadRecords(ref EncodedReader<MalformedImageException> reader)
+    {
+        while (reader.Remaining > 0)
+        {
+            var key = ReadKey(ref reader, _records);
+            var version = reader.Version();
+            var expiresAtMs = (long)reader.Varint(long.MaxValue);
+            _records.Add(key.Span, reader.Bytes().Span, version, expiresAtMs);
+        }
+    }
+
+    private void ReadLargeRecord(ref EncodedReader<MalformedImageException> reader)
+    {
+        var key = ReadKey(ref reader, _records).ToArray();
+        var version = reader.Version();
+        _large = (key, version, (long)reader.Varint(long.MaxValue), reader.Int32(1, int.MaxValue));
+        _value.ResetWrittenCount();
+        ReadPiece(ref reader);
+    }
+
+    private void ReadPiece(ref EncodedReader<MalformedImageException> reader)
+    {
+        var (key, version, expiresAtMs, valueBytes) = _large!.Value;
+        reader.Require(reader.Remaining <= valueBytes - _value.WrittenCount, "a value is longer than announced");
+        _value.Write(reader.Take(reader.Remaining).Span);
+        if (_value.WrittenCount == valueBytes)
+        {
+            _records.Add(key.Span, _value.WrittenSpan, version, expiresAtMs);
+            _large = null;
+        }
+    }
+
+    private static ReadOnlyMemory<byte> ReadKey(ref EncodedReader<MalformedImageException> reader, RecordLoader into)
+    {
+        var key = reader.Bytes();
+        reader.Require(key.Length is > 0 and <= ExpiryIndex.MaxKeyBytes, "a key is empty or too long");
+        reader.Require(into.IsNext(key.Span), "keys are out of order");
+        return key;
+    }
+
+    private void Complete(ref EncodedReader<MalformedImageException> reader)
+    {
+        reader.Require(reader.Remaining == 0, "bytes follow the end");
+        reader.Require(
+            _sessions.Count == _header.Sessions && _sessions.ResultCount == _header.Results && _keys.Count == _header.Keys && _records.Count == _header.Records,
+            $"the header announced {_header}, and there came {_sessions.Count} sessions, {_sessions.ResultCount} results, {_keys.Count} keys and {_records.Count} records");
+        var keys = new IdempotencyTable((BTree)_keys.Finish(), _keys.Due);
+        _machine = new StateMachine(_records.Finish(), _records.Due, _slotEpochs, _sessions, keys, _header.LastApplied, _header.LastTerm, _header.LogTimeMs);
+    }
+
+    private readonly record struct Header(LogIndex LastApplied, Term LastTerm, long LogTimeMs, long Sessions, long Results, long Keys, long Records, ReadOnlyMemory<byte> Configuration)
+    {
+        public static Header Read(ref EncodedReader<MalformedImageException> reader)
+        {
+            reader.Require(reader.Remaining > ImageFormat.Magic.Length && reader.Take(ImageFormat.Magic.Length).Span.SequenceEqual(ImageFormat.Magic), "this is no state image");
+            var format = reader.Byte();
+            reader.Require(format == ImageFormat.Version, $"the format is {format}, and this program knows {ImageFormat.Version} only");
+            var header = new Header(
+                new LogIndex(reader.Varint(ulong.MaxValue)),
+                new Term(reader.Varint(ulong.MaxValue)),
+                (long)reader.Varint(long.MaxValue),
+                (long)reader.Varint(int.MaxValue),
+                (long)reader.Varint(long.MaxValue),
+                (long)reader.Varint(long.MaxValue),
+                (long)reader.Varint(long.MaxValue),
+                reader.Bytes().ToArray());
+            reader.Require(header.Configuration.Length <= StateImage.MaxConfigurationBytes, "the configuration is too long");
+            return header;
+        }
+
+        public override string ToString() => $"{Sessions} sessions, {Results} results, {Keys} keys and {Records} records";
+    }
+}

@@ -1,0 +1,61 @@
+using Flotilla.Data;
+using Flotilla.Raft;
+using Flotilla.Shards.ExactlyOnce;
+
+namespace Flotilla.Shards.Image;
+
+/// <summary>
+/// Everything that a state machine knows, as it was after one entry. Taken without a pause: trees give their root, sessions
+/// one reference each, and whatever changes afterwards copies itself first. Immutable; any thread may read it, handed over
+/// as usual by something that publishes it. It keeps alive what it shows: let go of it when it is written.
+/// </summary>
+public sealed class StateImage
+{
+    /// <summary>The most bytes of configuration that an image takes.</summary>
+    public const int MaxConfigurationBytes = 128 << 10;
+
+    internal StateImage(LogIndex lastApplied, Term lastTerm, long logTimeMs, ReadOnlyMemory<byte> configuration, IRecordView records, uint[] slotEpochs, Session[] sessions, long resultCount, IRecordView keys)
+    {
+        if (configuration.Length > MaxConfigurationBytes)
+        {
+            throw new ArgumentException($"A configuration of {configuration.Length} bytes is over the limit of {MaxConfigurationBytes}.", nameof(configuration));
+        }
+
+        LastApplied = lastApplied;
+        LastTerm = lastTerm;
+        LogTimeMs = logTimeMs;
+        Configuration = configuration;
+        Records = records;
+        SlotEpochs = slotEpochs;
+        Sessions = sessions;
+        ResultCount = resultCount;
+        Keys = keys;
+    }
+
+    /// <summary>The last entry that is in it.</summary>
+    public LogIndex LastApplied { get; }
+
+    /// <summary>The term of that entry.</summary>
+    public Term LastTerm { get; }
+
+    /// <summary>The log time then, in milliseconds since the Unix epoch.</summary>
+    public long LogTimeMs { get; }
+
+    /// <summary>What the caller wanted kept with it: the group's configuration. Opaque here.</summary>
+    public ReadOnlyMemory<byte> Configuration { get; }
+
+    /// <summary>The records.</summary>
+    public IRecordView Records { get; }
+
+    /// <summary>By slot; 0 for one not owned.</summary>
+    internal uint[] SlotEpochs { get; }
+
+    /// <summary>By id.</summary>
+    internal Session[] Sessions { get; }
+
+    /// <summary>Results of all sessions.</summary>
+    internal long ResultCount { get; }
+
+    /// <summary>Idempotency keys, as their table keeps them.</summary>
+    internal IRecordView Keys { get; }
+}

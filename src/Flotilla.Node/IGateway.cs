@@ -73,4 +73,4 @@ public sealed record NodeView(NodeId Node, string? Http, string Rpc, string? Res
 public sealed record ShardView(ShardId Shard, string State, string Mode, NodeId Leader, Term Term, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, IReadOnlyList<NodeId> InSync, IReadOnlyList<(int First, int Last)> Ranges, string Version);
 
 /// <summary>A replica hosted here. Not <paramref name="Admitted"/>: it may not vote yet; with <paramref name="SeatIsTaken"/> because another data directory holds its seat.</summary>
-public sealed record ReplicaView(ShardId Shard, Role Role, Term Term, NodeId Leader, LogIndex CommitIndex, LogIndex LastApplied, LogIndex LastLogIndex, LogIndex SnapshotIndex, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, bool Admitted, long Keys, long Bytes, bool SeatIsTaken = false);
+public sealed record ReplicaView(ShardId Shard, Role Role, Term Term, NodeId Leader, LogIndex CommitIndex, LogIndex LastApplied, LogIndex LastLogIndex, LogIndex SnapshotIndex, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, bool Admitted, long Keys, long Bytes, bool SeatIsTaken = false, LogIndex LogBase = default);

@@ -54,4 +54,19 @@ internal static partial class NodeLog
 
     [LoggerMessage(EventId = 2201, Level = LogLevel.Warning, Message = "Shard {Shard}: another data directory holds this node's seat, so this replica neither votes nor acknowledges (the directory was wiped or replaced). The shard goes on with its other voters; put the old directory back, or give the seat to this one once members can be changed.")]
     public static partial void SeatIsTaken(this ILogger log, ShardId shard);
+
+    [LoggerMessage(EventId = 2300, Level = LogLevel.Information, Message = "Shard {Shard}: took a snapshot of everything up to entry {Index} ({Bytes} bytes, in {Took}); the log before it goes.")]
+    public static partial void SnapshotTaken(this ILogger log, ShardId shard, ulong index, long bytes, TimeSpan took);
+
+    [LoggerMessage(EventId = 2301, Level = LogLevel.Warning, Message = "Shard {Shard}: a snapshot could not be written: {Reason} The log keeps growing meanwhile; it is tried again in a while. Check the disk and its free space.")]
+    public static partial void SnapshotFailed(this ILogger log, ShardId shard, string reason);
+
+    [LoggerMessage(EventId = 2302, Level = LogLevel.Warning, Message = "Shard {Shard}: its snapshot could not be read for {Peer}: {Reason} It is tried again.")]
+    public static partial void SnapshotUnreadable(this ILogger log, ShardId shard, NodeId peer, string reason);
+
+    [LoggerMessage(EventId = 2303, Level = LogLevel.Warning, Message = "Shard {Shard}: a snapshot that the leader sends could not be stored: {Reason} It is asked for again from its beginning. This replica stays behind until it succeeds.")]
+    public static partial void SnapshotNotStored(this ILogger log, ShardId shard, string reason);
+
+    [LoggerMessage(EventId = 2304, Level = LogLevel.Information, Message = "Shard {Shard}: installed the leader's snapshot of everything up to entry {Index} ({Bytes} bytes).")]
+    public static partial void SnapshotReceived(this ILogger log, ShardId shard, ulong index, long bytes);
 }

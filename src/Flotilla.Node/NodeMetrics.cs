@@ -19,6 +19,11 @@ internal static class NodeMetrics
         "flotilla_wal_sync_seconds", "s", "Time to write and sync one batch of the write-ahead log.",
         advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1] });
 
+    /// <summary>Seconds that writing one snapshot took.</summary>
+    public static readonly Histogram<double> SnapshotSeconds = Meter.CreateHistogram<double>(
+        "flotilla_snapshot_write_seconds", "s", "Time to write one shard's snapshot to its file.",
+        advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] });
+
     /// <summary>Payload bytes handed to the write-ahead log.</summary>
     public static readonly Counter<long> WalBytes = Meter.CreateCounter<long>("flotilla_wal_appended_bytes_total", "By", "Payload bytes handed to the write-ahead log.");
 

@@ -4,9 +4,11 @@ using Flotilla.Node.Gateways;
 using Flotilla.Node.Leading;
 using Flotilla.Node.Loops;
 using Flotilla.Node.Peers;
+using Flotilla.Node.Snapshots;
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Storage;
+using Flotilla.Storage.Snapshots;
 using Flotilla.Wire.Peers;
 using Flotilla.Wire.Rpc;
 using Microsoft.Extensions.Logging;
@@ -18,8 +20,9 @@ namespace Flotilla.Node;
 /// <param name="Incarnation">This data directory.</param>
 /// <param name="BootNumber">How often it was started.</param>
 /// <param name="Wal">The open log; the shell's until it has stopped.</param>
+/// <param name="Snapshots">The node's snapshots.</param>
 /// <param name="FreeBytes">Bytes free on the log's disk, asked now and then.</param>
-public sealed record NodeState(Genesis Genesis, Incarnation Incarnation, ulong BootNumber, Wal Wal, Func<long> FreeBytes);
+public sealed record NodeState(Genesis Genesis, Incarnation Incarnation, ulong BootNumber, Wal Wal, SnapshotStore Snapshots, Func<long> FreeBytes);
 
 /// <summary>
 /// A node without its doors: its replicas on their loops, the log writer, the streams to its peers and the gateway. Make
@@ -36,6 +39,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     private readonly ILogger _log;
     private readonly ClusterState _cluster;
     private readonly WalWriter _wal;
+    private readonly SnapshotWorker _snapshots;
     private readonly List<ShardLoop> _loops = [];
     private readonly Dictionary<GroupId, HostedReplica> _replicas = [];
     private readonly PeerTransport _transport;
@@ -63,6 +67,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _gossip = new Gossip(_cluster, () => _transport.Links, IsReluctant);
         _requests = new RequestServer(_cluster, _transport);
         _wal = new WalWriter(state.Wal, Fail);
+        _snapshots = new SnapshotWorker(state.Snapshots, Fail, _log);
         _disk = new DiskWatch(options.NodeId, state.FreeBytes, DiskWatch.ReserveFor(options.Wal), Fail, _log);
         var gateway = new Gateway(_cluster, _transport, options.RequestTimeout);
         Gateway = gateway;
@@ -203,13 +208,20 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     {
         var genesis = _state.Genesis;
         var self = _options.NodeId;
-        var services = new LoopServices(_wal, _transport.Send, OnRoleChanged, () => _disk.Objection, IsReluctant, Fail);
+        var services = new LoopServices(_wal, _snapshots, _transport.Send, OnRoleChanged, () => _disk.Objection, IsReluctant, Fail);
         var count = Environment.ProcessorCount <= 4 ? 1 : Environment.ProcessorCount / 4;
         for (var i = 0; i < count; i++)
         {
             _loops.Add(new ShardLoop(i, LoopLimits.Default, services));
         }
 
+        // The longest part of a start: snapshots are loaded side by side.
+        var loaded = genesis.Shards.AsParallel()
+            .Where(shard => shard.Voters.Contains(self))
+            .Select(shard => _state.Snapshots.Latest(shard.Group))
+            .OfType<SnapshotInfo>()
+            .Select(info => LoadedSnapshot.Read(_state.Snapshots, info))
+            .ToDictionary(snapshot => snapshot.Info.Group);
         var clock = NodeClock.Read();
         var routes = new List<ShardRoute>();
         foreach (var shard in genesis.Shards)
@@ -217,9 +229,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
             HostedReplica? hosted = null;
             if (shard.Voters.Contains(self))
             {
-                var seed = (ulong)Random.Shared.NextInt64();
-                hosted = new HostedReplica(
-                    shard, new Replica(shard, self, _state.Incarnation, _options.Replica, _state.Wal.Recovered(shard.Group), seed, clock));
+                hosted = new HostedReplica(shard, Recover(shard, loaded, clock));
                 _replicas.Add(shard.Group, hosted);
                 _loops[shard.Shard.Value % _loops.Count].Add(hosted);
             }
@@ -234,6 +244,14 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         }
 
         _cluster.Publish(new RoutingTable(genesis.ClusterId, routes));
+    }
+
+    private Replica Recover(ShardGenesis shard, Dictionary<GroupId, LoadedSnapshot> loaded, ClockReading clock)
+    {
+        var snapshot = loaded.GetValueOrDefault(shard.Group);
+        var recovered = _state.Snapshots.Recover(shard.Group, _state.Wal.Recovered(shard.Group)) with { SnapshotConfiguration = snapshot?.Configuration };
+        var seed = (ulong)Random.Shared.NextInt64();
+        return new Replica(shard, _options.NodeId, _state.Incarnation, _options.Replica, recovered, seed, clock, restored: snapshot?.State);
     }
 
     private void OnRoleChanged(ReplicaView view)
@@ -276,6 +294,8 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         {
             loop.Stop();
         }
+
+        _snapshots.Dispose();
     }
 
     private async Task EndStreamsAsync()

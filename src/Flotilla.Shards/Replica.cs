@@ -1,5 +1,6 @@
 using Flotilla.Data;
 using Flotilla.Raft;
+using Flotilla.Raft.Membership;
 using Flotilla.Topology;
 
 namespace Flotilla.Shards;
@@ -30,12 +31,14 @@ public sealed class Replica
 
     private readonly ReplicaOptions _options;
     private readonly NodeId _self;
-    private readonly StateMachine _machine;
     private readonly WaitingWrites _writes;
     private readonly WaitingReads _reads;
     private readonly CommittedEntries _committed;
     private readonly LogClock _logClock;
     private readonly List<CommandResult> _results = [];
+
+    private readonly SnapshotSchedule _snapshots;
+    private StateMachine _machine;
 
     // The output that the shell holds is not touched before the next flush: answers that are made meanwhile go to the other.
     private ReplicaOutput _output = new();
@@ -56,7 +59,10 @@ public sealed class Replica
     /// <param name="seed">Seeds the election timeouts.</param>
     /// <param name="clock">The time.</param>
     /// <param name="store">An empty engine for the records; null for the copy-on-write tree.</param>
-    public Replica(ShardGenesis genesis, NodeId self, Incarnation incarnation, ReplicaOptions options, RaftRecovery recovered, ulong seed, ClockReading clock, IRecordStore? store = null)
+    /// <param name="restored">The state of <see cref="RaftRecovery.Snapshot"/>; null if there is none.</param>
+    public Replica(
+        ShardGenesis genesis, NodeId self, Incarnation incarnation, ReplicaOptions options, RaftRecovery recovered, ulong seed, ClockReading clock,
+        IRecordStore? store = null, StateMachine? restored = null)
     {
         ArgumentNullException.ThrowIfNull(genesis);
         ArgumentNullException.ThrowIfNull(options);
@@ -64,7 +70,13 @@ public sealed class Replica
         _self = self;
         _now = clock.Now;
         _nextTimeEntry = clock.Now;
-        _machine = new StateMachine(store ?? new BTree(), genesis.Slots);
+        if (restored?.LastApplied != recovered.Snapshot?.Index)
+        {
+            throw new ArgumentException($"The snapshot is of {recovered.Snapshot}, and the state of {restored?.LastApplied}.", nameof(restored));
+        }
+
+        _machine = restored ?? new StateMachine(store ?? new BTree(), genesis.Slots);
+        _snapshots = new SnapshotSchedule(options);
         _writes = new WaitingWrites(options);
         _reads = new WaitingReads(options);
         _committed = new CommittedEntries(self);
@@ -98,7 +110,7 @@ public sealed class Replica
             }
 
             var waiting = Instant.Min(_writes.EarliestDeadline, _reads.EarliestDeadline);
-            var own = Instant.Min(_expiryDeadline, _committed.RetryAt);
+            var own = Instant.Min(Instant.Min(_expiryDeadline, _committed.RetryAt), _snapshots.RetryAt);
             return Instant.Min(Raft.NextDeadline, Instant.Min(waiting, own));
         }
     }
@@ -141,6 +153,56 @@ public sealed class Replica
 
     /// <summary>Hands leadership over, to none for any voter: see <see cref="Raft.Raft.TransferLeadership"/>.</summary>
     public bool TransferLeadership(NodeId target, ClockReading clock) => Raft.TransferLeadership(target, clock.Now);
+
+    /// <summary>Takes a snapshot at the next flush, whatever the length of the log.</summary>
+    public void AskForSnapshot() => _snapshots.Asked = true;
+
+    /// <summary>The image of <see cref="ReplicaOutput.Image"/> is in a durable file; null if it could not be written: then another is taken later.</summary>
+    public void SnapshotTaken(SnapshotMeta? snapshot, ClockReading clock)
+    {
+        _snapshots.Ended(snapshot is not null, clock.Now);
+        if (snapshot is not null)
+        {
+            Raft.SnapshotTaken(snapshot, clock.Now);
+        }
+    }
+
+    /// <summary>See <see cref="Raft.Raft.SnapshotRead"/>.</summary>
+    public void SnapshotRead(NodeId to, ulong id, long offset, ReadOnlyMemory<byte> data, uint crc, ClockReading clock) =>
+        Raft.SnapshotRead(to, id, offset, data, crc, clock.Now);
+
+    /// <summary>See <see cref="Raft.Raft.SnapshotStored"/>.</summary>
+    public void SnapshotStored(ulong id, long nextOffset, ClockReading clock) => Raft.SnapshotStored(id, nextOffset, clock.Now);
+
+    /// <summary>A snapshot that the leader sent is durable.</summary>
+    /// <param name="snapshot">The file.</param>
+    /// <param name="state">What it holds; this replica's own from here on. Dropped if this replica has gone on beyond it meanwhile.</param>
+    /// <param name="configuration">The group's configuration that it holds.</param>
+    /// <param name="clock">The time.</param>
+    public void SnapshotInstalled(SnapshotMeta snapshot, StateMachine state, Configuration configuration, ClockReading clock)
+    {
+        ArgumentNullException.ThrowIfNull(snapshot);
+        ArgumentNullException.ThrowIfNull(state);
+        if (state.LastApplied != snapshot.Index)
+        {
+            throw new ArgumentException($"The snapshot is of {snapshot}, and the state of {state.LastApplied}.", nameof(state));
+        }
+
+        if (state.LastApplied > _machine.LastApplied)
+        {
+            _machine = state;
+            _logClock.Saw(state.LogTimeMs, clock.Now);
+            _snapshots.Installed();
+        }
+
+        Raft.SnapshotInstalled(snapshot, configuration, clock.Now);
+    }
+
+    /// <summary>See <see cref="Raft.Raft.AddMember"/>.</summary>
+    public ChangeOutcome AddMember(NodeId id, Incarnation incarnation, string address, ClockReading clock) => Raft.AddMember(id, incarnation, address, clock.Now);
+
+    /// <summary>See <see cref="Raft.Raft.RemoveMember"/>.</summary>
+    public ChangeOutcome RemoveMember(NodeId id, ClockReading clock) => Raft.RemoveMember(id, clock.Now);
 
     /// <summary>A write. Answered by exactly one <see cref="ReplicaOutput.Replies"/>, at the latest at <paramref name="deadline"/>.</summary>
     /// <param name="id">Names it in the answer.</param>
@@ -208,6 +270,12 @@ public sealed class Replica
             CarryOut(Raft.TakeEffects());
         }
 
+        if (_snapshots.IsDue(Raft, _machine.LastApplied, _now))
+        {
+            _snapshots.Begun();
+            _output.Image = _machine.TakeImage(ConfigurationCodec.Encode(Raft.ConfigurationAt(_machine.LastApplied)));
+        }
+
         // Deadlines come last: what can be answered is answered.
         _reads.Serve(_machine, _output);
         _writes.Expire(_now, _output);
@@ -271,6 +339,7 @@ public sealed class Replica
             if (!fetching)
             {
                 budget -= entry.Cost;
+                _snapshots.Applied(entry.Cost);
                 if (_writes.Applying(entry.Index, entry.Term, _output))
                 {
                     _machine.Apply(in entry, _results);

@@ -38,6 +38,12 @@ public sealed record ReplicaOptions
     /// <summary>Bytes of answers to reads made in one <see cref="Replica.Flush"/>; the rest follows in the next. Default 8 MiB.</summary>
     public int ReadBytesPerFlush { get; init; } = 8 << 20;
 
+    /// <summary>Bytes of entries applied since the last snapshot after which another is taken, if they are as many as that one's. Default 64 MiB.</summary>
+    public long SnapshotLogBytes { get; init; } = 64L << 20;
+
+    /// <summary>A snapshot that could not be written is tried again after this. Milliseconds, default 10,000.</summary>
+    public int SnapshotRetryMs { get; init; } = 10_000;
+
     /// <summary>
     /// A leader that only waits for records to expire adds a time entry at most this often: a bound on its syncs, and on
     /// how long an expired record is still seen in an idle shard. Milliseconds, default 25.

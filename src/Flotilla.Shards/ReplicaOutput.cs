@@ -1,11 +1,12 @@
 using Flotilla.Raft;
+using Flotilla.Shards.Image;
 
 namespace Flotilla.Shards;
 
 /// <summary>What one batch of inputs led to.</summary>
 public sealed class ReplicaOutput
 {
-    /// <summary>Persist, Send, Fetch and RoleChanged effects, in order (Commit and reads are dealt with inside).</summary>
+    /// <summary>Everything that Raft wants done, in order (Commit and reads are dealt with inside).</summary>
     public List<Effect> Effects { get; } = [];
 
     /// <summary>Answers to commands and gets. Values are copies: they belong to the receiver.</summary>
@@ -14,8 +15,15 @@ public sealed class ReplicaOutput
     /// <summary>Answers to scans.</summary>
     public List<(RequestId Id, ScanPage Page)> Pages { get; } = [];
 
+    /// <summary>
+    /// A view of the state to be written to a snapshot file, on another thread if wished; then report
+    /// <see cref="Replica.SnapshotTaken"/>. Null if none is due; at most one is under way.
+    /// </summary>
+    public StateImage? Image { get; internal set; }
+
     internal void Clear()
     {
+        Image = null;
         Effects.Clear();
         Replies.Clear();
         Pages.Clear();

@@ -9,8 +9,6 @@ namespace Flotilla.Node.Loops;
 /// </summary>
 internal sealed class HostedReplica
 {
-    private static readonly IReadOnlyList<NodeId> NoNodes = [];
-
     private Instant _published;
     private volatile ReplicaView _view;
     private ulong _firstVoterLag = ulong.MaxValue;
@@ -73,7 +71,7 @@ internal sealed class HostedReplica
     {
         var raft = Replica.Raft;
         return new ReplicaView(
-            Genesis.Shard, raft.Role, raft.Term, raft.Leader, raft.CommitIndex, Replica.LastApplied, raft.Log.LastIndex, default,
-            Genesis.Voters, NoNodes, raft.Admitted, Replica.Records.Count, Replica.Records.Bytes, raft.SeatIsTaken);
+            Genesis.Shard, raft.Role, raft.Term, raft.Leader, raft.CommitIndex, Replica.LastApplied, raft.Log.LastIndex, raft.Snapshot?.Index ?? LogIndex.Zero,
+            raft.Configuration.Voters, raft.Configuration.Learners, raft.Admitted, Replica.Records.Count, Replica.Records.Bytes, raft.SeatIsTaken, raft.Log.Base.Index);
     }
 }

@@ -1,4 +1,5 @@
 using Flotilla.Raft;
+using Flotilla.Shards;
 
 namespace Flotilla.Node.Loops;
 
@@ -25,6 +26,9 @@ internal enum LoopInputKind : byte
 
     /// <summary>Run an <see cref="Action"/> on the loop's thread.</summary>
     Run,
+
+    /// <summary>Do something with the replica: the payload is an <c>Action&lt;Replica, ClockReading&gt;</c>. For what is rare.</summary>
+    Act,
 }
 
 /// <summary>One input of a shard loop. Hot, so one tagged struct.</summary>
@@ -47,6 +51,8 @@ internal readonly record struct LoopInput(LoopInputKind Kind, HostedReplica? Tar
     public static LoopInput ForPeerGone(NodeId peer) => new(LoopInputKind.PeerGone, null, null, peer, 0);
 
     public static LoopInput ForTransfer(HostedReplica target, NodeId to) => new(LoopInputKind.Transfer, target, null, to, 0);
+
+    public static LoopInput ForAct(HostedReplica target, Action<Replica, ClockReading> what) => new(LoopInputKind.Act, target, what, default, 0);
 
     public static LoopInput ForRun(Action action) => new(LoopInputKind.Run, null, action, default, 0);
 }

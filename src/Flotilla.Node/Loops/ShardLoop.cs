@@ -175,6 +175,9 @@ internal sealed class ShardLoop
                 case LoopInputKind.Fetched:
                     replica.EntriesFetched(input.Peer, (IReadOnlyList<Entry>)input.Payload!, clock);
                     break;
+                case LoopInputKind.Act:
+                    ((Action<Replica, ClockReading>)input.Payload!)(replica, clock);
+                    break;
                 case LoopInputKind.Transfer:
                     replica.TransferLeadership(input.Peer, clock);
                     break;
@@ -261,6 +264,11 @@ internal sealed class ShardLoop
                 changed |= Carry(hosted, effect);
             }
 
+            if (output.Image is { } image)
+            {
+                _services.Snapshots.Write(hosted, image);
+            }
+
             hosted.Publish(clock.Now, changed);
             if (changed)
             {
@@ -317,7 +325,19 @@ internal sealed class ShardLoop
             case Effect.Fetch fetch:
                 _services.Wal.Fetch(hosted, fetch);
                 return false;
-            case Effect.RoleChanged:
+            case Effect.Release release:
+                _job.Releases.Add((hosted, release.Through));
+                return false;
+            case Effect.ReadSnapshot read:
+                _services.Snapshots.Read(hosted, read);
+                return false;
+            case Effect.StoreSnapshot store:
+                _services.Snapshots.Store(hosted, store);
+                return false;
+            case Effect.DropSnapshot drop:
+                _services.Snapshots.Drop(hosted, drop.Snapshot);
+                return false;
+            case Effect.ConfigurationChanged or Effect.RoleChanged:
                 return true;
             default:
                 throw new InvalidOperationException($"A replica emitted {effect.GetType().Name}, which it should deal with inside.");

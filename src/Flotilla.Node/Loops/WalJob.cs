@@ -10,6 +10,9 @@ internal sealed class WalJob
     /// <summary>In order; per replica by rising sequence.</summary>
     public List<(HostedReplica Hosted, Effect.Persist Persist)> Persists { get; } = [];
 
+    /// <summary>What snapshots have made superfluous; after the persists.</summary>
+    public List<(HostedReplica Hosted, LogIndex Through)> Releases { get; } = [];
+
     /// <summary>To be sent after this batch and all before it are durable.</summary>
     public List<OutboundMessage> Sends { get; } = [];
 
@@ -17,7 +20,7 @@ internal sealed class WalJob
     public bool MustSync { get; private set; }
 
     /// <summary>Nothing to do.</summary>
-    public bool IsEmpty => Persists.Count == 0 && Sends.Count == 0;
+    public bool IsEmpty => Persists.Count == 0 && Sends.Count == 0 && Releases.Count == 0;
 
     /// <summary>An empty job.</summary>
     public static WalJob Rent() => Pool.Rent();
@@ -40,6 +43,7 @@ internal sealed class WalJob
     public void Return()
     {
         Persists.Clear();
+        Releases.Clear();
         Sends.Clear();
         MustSync = false;
         Pool.Return(this);

@@ -144,6 +144,11 @@ internal sealed class WalWriter
                 }
             }
 
+            foreach (var (hosted, through) in job.Releases)
+            {
+                _wal.Release(hosted.Genesis.Group, through);
+            }
+
             mustSync |= job.MustSync;
         }
 

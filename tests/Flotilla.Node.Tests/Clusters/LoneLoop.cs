@@ -1,9 +1,12 @@
 using Flotilla.Node.Loops;
+using Flotilla.Node.Snapshots;
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Storage;
 using Flotilla.Storage.Disk;
+using Flotilla.Storage.Snapshots;
 using Flotilla.Topology;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Flotilla.Node.Tests.Clusters;
 
@@ -13,13 +16,15 @@ internal sealed class LoneLoop : IDisposable
     private readonly string _root = Directory.CreateTempSubdirectory("flotilla-loop-").FullName;
     private readonly Wal _wal;
     private readonly WalWriter _writer;
+    private readonly SnapshotWorker _snapshots;
 
     /// <param name="voters">The replica is the first of them.</param>
     public LoneLoop(params NodeId[] voters)
     {
         _wal = Wal.Open(new FileDisk(_root), new WalOptions { SegmentBytes = 1 << 20 });
         _writer = new WalWriter(_wal, e => Failed.TrySetResult(e));
-        Loop = new ShardLoop(0, LoopLimits.Default, new LoopServices(_writer, static _ => { }, static _ => { }, () => IsDiskLow ? "the disk is low" : null, () => IsDiskLow, e => Failed.TrySetResult(e)));
+        _snapshots = new SnapshotWorker(SnapshotStore.Open(new FileDisk(Path.Combine(_root, "snapshots"))), e => Failed.TrySetResult(e), NullLogger.Instance);
+        Loop = new ShardLoop(0, LoopLimits.Default, new LoopServices(_writer, _snapshots, static _ => { }, static _ => { }, () => IsDiskLow ? "the disk is low" : null, () => IsDiskLow, e => Failed.TrySetResult(e)));
         var shard = new ShardGenesis(new ShardId(1), new GroupId(1), voters, [.. Enumerable.Range(0, Slot.Count).Select(s => new Slot((ushort)s))]);
         Hosted = new HostedReplica(shard, new Replica(shard, voters[0], new Incarnation(1), new ReplicaOptions(), RaftRecovery.Empty, 1, NodeClock.Read()));
         Loop.Add(Hosted);
@@ -64,6 +69,7 @@ internal sealed class LoneLoop : IDisposable
     public void Dispose()
     {
         Loop.Stop();
+        _snapshots.Dispose();
         _writer.Stop();
         _wal.Dispose();
         Directory.Delete(_root, recursive: true);

@@ -13,14 +13,17 @@ internal sealed class Fleet
 {
     private const long MessageMicroseconds = 1000;
     private const long SyncMicroseconds = 200;
+    private const long SnapshotMicroseconds = 20_000;
 
     private readonly PriorityQueue<Action, (long At, long Order)> _events = new();
     private readonly Dictionary<LogIndex, ulong> _digests = [];
     private readonly HashSet<RequestId> _asked = [];
+    private readonly Dictionary<ulong, SnapshotFileOf> _files = [];
     private readonly ReplicaOptions _options;
     private readonly bool _model;
     private long _order;
     private ulong _lastRequest;
+    private ulong _lastSnapshot;
 
     public Fleet(int nodes, ReplicaOptions? options = null, IReadOnlyList<Slot>? slots = null, bool model = false)
     {
@@ -65,7 +68,12 @@ internal sealed class Fleet
     public void Start(FleetNode node)
     {
         node.Generation++;
-        node.Replica = new Replica(Genesis, node.Id, node.Incarnation, _options, node.Recovery(), (ulong)(node.Generation * 31) + node.Incarnation.Value, Clock(node), _model ? new SortedStore() : new BTree());
+        var recovered = node.Recovery();
+        var restored = recovered.Snapshot is { } snapshot ? _files[snapshot.Id].Load() : default;
+        recovered = recovered with { SnapshotConfiguration = restored.Configuration };
+        node.Replica = new Replica(
+            Genesis, node.Id, node.Incarnation, _options, recovered, (ulong)(node.Generation * 31) + node.Incarnation.Value, Clock(node),
+            restored.State is null ? (_model ? new SortedStore() : new BTree()) : null, restored.State);
         Step(node);
     }
 
@@ -73,6 +81,8 @@ internal sealed class Fleet
     public static void Kill(FleetNode node) => node.Replica = null;
 
     public static void Isolate(FleetNode node) => node.Cut = true;
+
+    public static void Rejoin(FleetNode node) => node.Cut = false;
 
     public RequestId Execute(FleetNode node, Command command, double deadlineMs = 5000)
     {
@@ -140,6 +150,11 @@ internal sealed class Fleet
         foreach (var effect in output.Effects)
         {
             CarryOut(node, effect);
+        }
+
+        if (output.Image is { } image)
+        {
+            Write(node, new SnapshotFileOf(image, ++_lastSnapshot));
         }
 
         foreach (var (id, result) in output.Replies)
@@ -214,6 +229,17 @@ internal sealed class Fleet
             case Effect.Send send:
                 node.Held.Add(send);
                 break;
+            case Effect.Release release:
+                node.Log.RemoveAll(e => e.Index <= release.Through);
+                node.Base = new LogBase(release.Through, node.Replica!.Raft.Log.TermAt(release.Through)!.Value);
+                break;
+            case Effect.ReadSnapshot read:
+                var piece = _files[read.Snapshot.Id].Piece(read.Offset, read.MaxBytes);
+                Later(node, SyncMicroseconds, (replica, clock) => replica.SnapshotRead(read.To, read.Snapshot.Id, read.Offset, piece, 0, clock));
+                break;
+            case Effect.StoreSnapshot store:
+                Receive(node, store);
+                break;
             case Effect.Fetch fetch:
                 node.Fetches++;
                 After(SyncMicroseconds, () =>
@@ -226,6 +252,51 @@ internal sealed class Fleet
                     }
                 });
                 break;
+        }
+    }
+
+    private void Later(FleetNode node, long microseconds, Action<Replica, ClockReading> what)
+    {
+        var generation = node.Generation;
+        After(microseconds, () =>
+        {
+            if (node.Replica is { } replica && node.Generation == generation)
+            {
+                what(replica, Clock(node));
+                Step(node);
+            }
+        });
+    }
+
+    private void Write(FleetNode node, SnapshotFileOf file)
+    {
+        node.SnapshotsTaken++;
+        var fails = node.FailSnapshots > 0 && node.FailSnapshots-- > 0;
+        Later(node, SnapshotMicroseconds, (replica, clock) =>
+        {
+            if (!fails)
+            {
+                _files.Add(file.Meta.Id, file);
+                node.Snapshot = file.Meta;
+            }
+
+            replica.SnapshotTaken(fails ? null : file.Meta, clock);
+        });
+    }
+
+    private void Receive(FleetNode node, Effect.StoreSnapshot store)
+    {
+        var next = store.Offset + store.Data.Length;
+        Later(node, SyncMicroseconds, (replica, clock) => replica.SnapshotStored(store.Snapshot.Id, next, clock));
+        if (next == store.Snapshot.Bytes)
+        {
+            Later(node, SnapshotMicroseconds, (replica, clock) =>
+            {
+                node.SnapshotsInstalled++;
+                var (state, configuration) = _files[store.Snapshot.Id].Load();
+                node.Snapshot = node.Snapshot?.Index > store.Snapshot.Index ? node.Snapshot : store.Snapshot;
+                replica.SnapshotInstalled(store.Snapshot, state!, configuration!, clock);
+            });
         }
     }
 
@@ -306,11 +377,27 @@ internal sealed class FleetNode(NodeId id, Incarnation incarnation)
 
     public List<Entry> Log { get; } = [];
 
+    public LogBase Base { get; set; }
+
+    public SnapshotMeta? Snapshot { get; set; }
+
+    public int SnapshotsTaken { get; set; }
+
+    public int SnapshotsInstalled { get; set; }
+
+    public int FailSnapshots { get; set; }
+
     public void Store(Effect.Persist persist)
     {
         Durable = persist.Sequence.Value;
         _hardState = persist.HardState ?? _hardState;
         _identity = persist.Identity ?? _identity;
+        if (persist.ResetTo is { } reset)
+        {
+            Log.Clear();
+            Base = reset;
+        }
+
         if (persist.Entries.Count > 0)
         {
             Log.RemoveAll(e => e.Index >= persist.Entries[0].Index);
@@ -332,6 +419,7 @@ internal sealed class FleetNode(NodeId id, Incarnation incarnation)
             }
         }
 
-        return new RaftRecovery(_hardState, _identity, Log.Count == 0 ? default : Log[^1].Index, starts);
+        return new RaftRecovery(_hardState, _identity, Log.Count == 0 ? Base.Index : Log[^1].Index, starts, Base, Snapshot: Snapshot,
+            Configurations: [.. Log.Where(e => e.Kind == EntryKind.Configuration)]);
     }
 }

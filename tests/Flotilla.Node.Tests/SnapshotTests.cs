@@ -1,0 +1,95 @@
+using Flotilla.Node.Tests.Clusters;
+using Flotilla.Topology;
+
+namespace Flotilla.Node.Tests;
+
+public sealed class SnapshotTests
+{
+    private static readonly ShardId First = new(1);
+
+    [Fact]
+    public async Task The_log_is_truncated_behind_snapshots_and_a_restart_of_all_nodes_finds_everything()
+    {
+        await using var cluster = await SmallSnapshotsAsync();
+        await FillAsync(cluster, "a", 300);
+        await Eventually.IsTrueAsync(() => cluster.Running.All(i => SnapshotOf(cluster, i) > 0), "every node has taken a snapshot");
+        for (var i = 0; i < 3; i++)
+        {
+            await (i == 1 ? cluster.StopAsync(i) : cluster.KillAsync(i));
+        }
+
+        for (var i = 0; i < 3; i++)
+        {
+            await cluster.StartNodeAsync(i);
+        }
+
+        await cluster.LeadersAsync();
+        for (var k = 0; k < 300; k += 17)
+        {
+            Assert.Equal(Value, await cluster[k % 3].Gateway.ReadAsync($"a{k}"));
+        }
+    }
+
+    [Fact]
+    [Trait("Hazard", "28")]
+    public async Task A_node_that_was_away_for_long_gets_a_snapshot_while_writes_go_on()
+    {
+        await using var cluster = await SmallSnapshotsAsync();
+        await FillAsync(cluster, "a", 50);
+        var away = Enumerable.Range(0, 3).First(i => i != cluster.LeaderOf(First));
+        await cluster.KillAsync(away);
+
+        // One at a time: an entry each. The node that is away has stored 52 at most (two no-ops, and one for each write).
+        var gateway = cluster[cluster.Running.First()].Gateway;
+        for (var k = 0; k < 300; k++)
+        {
+            await gateway.PutSurelyAsync($"b{k % 20}", Value);
+        }
+
+        await Eventually.IsTrueAsync(() => cluster.Running.All(i => cluster[i].Gateway.View.Local[0].LogBase.Value > 60), "the log that it needs is gone");
+
+        using var stop = new CancellationTokenSource();
+        var writes = WriteAsync(gateway, stop.Token);
+        await cluster.StartNodeAsync(away);
+        await Eventually.IsTrueAsync(() => cluster.Log.Has(2304, ""), "it has installed a snapshot");
+        await stop.CancelAsync();
+        await writes;
+        var end = cluster[cluster.LeaderOf(First)].Gateway.View.Local[0].LastApplied;
+        await Eventually.IsTrueAsync(() => cluster[away].Gateway.View.Local[0].LastApplied >= end, "it has caught up");
+        var stale = new CallOptions(true, Stale: true, 0);
+        for (var k = 0; k < 20; k++)
+        {
+            Assert.Equal(Value, await cluster[away].Gateway.ReadAsync($"b{k}", stale));
+        }
+    }
+
+    private static string Value { get; } = new('x', 5000);
+
+    private static Task<TestCluster> SmallSnapshotsAsync() => TestCluster.StartAsync(3, shards: 1, change: o => o with
+    {
+        Replica = o.Replica with
+        {
+            SnapshotLogBytes = 200_000,
+            Raft = o.Replica.Raft with { LogTailBytes = 0, LogCacheBytes = 64 << 10, SnapshotChunkBytes = 64 << 10 },
+        },
+    });
+
+    private static async Task WriteAsync(IGateway gateway, CancellationToken stop)
+    {
+        for (var k = 0; !stop.IsCancellationRequested; k++)
+        {
+            await gateway.PutSurelyAsync($"c{k % 20}", Value);
+        }
+    }
+
+    private static ulong SnapshotOf(TestCluster cluster, int node) => cluster[node].Gateway.View.Local[0].SnapshotIndex.Value;
+
+    private static async Task FillAsync(TestCluster cluster, string prefix, int count)
+    {
+        var gateway = cluster[cluster.Running.First()].Gateway;
+        for (var k = 0; k < count; k += 50)
+        {
+            await Task.WhenAll(Enumerable.Range(k, Math.Min(50, count - k)).Select(i => gateway.PutSurelyAsync($"{prefix}{i}", Value)));
+        }
+    }
+}

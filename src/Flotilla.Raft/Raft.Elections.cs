@@ -229,6 +229,13 @@ public sealed partial class Raft
 
     private void AskWhetherOthersAreEmpty()
     {
+        if (!_admission.IsInitial)
+        {
+            // One that joins waits until a leader tells it of its seat.
+            _askEmptyAt = Instant.Never;
+            return;
+        }
+
         if (_now < _askEmptyAt)
         {
             return;

@@ -40,7 +40,7 @@ public sealed partial class Raft
     /// <summary>A replica that starts from what its disk holds.</summary>
     /// <param name="self">This node.</param>
     /// <param name="incarnation">This node's data directory.</param>
-    /// <param name="voters">The initial voters, as genesis names them; none for a group that this node is to join. The first one is meant to lead first: at the very first start it asks for votes before the others.</param>
+    /// <param name="voters">The initial voters, as genesis names them. A node that is not among them joins: it waits until a leader gives it a seat. The first one is meant to lead first: at the very first start it asks for votes before the others.</param>
     /// <param name="options">Times and limits.</param>
     /// <param name="recovered">What the disk holds.</param>
     /// <param name="seed">Seeds the election timeouts.</param>

@@ -36,6 +36,7 @@ internal sealed class Admission
         _self = self;
         _incarnation = incarnation;
         _others = others;
+        IsInitial = isInitial;
         Admitted = recovered.Admitted || (isInitial && others.Length == 0);
         foreach (var peer in recovered.Known)
         {
@@ -46,6 +47,9 @@ internal sealed class Admission
     }
 
     public bool Admitted { get; private set; }
+
+    /// <summary>This node is an initial voter: only then do the others' answers admit it.</summary>
+    public bool IsInitial { get; }
 
     /// <summary>The last peer that answered has another incarnation stored for this node.</summary>
     public bool SeatIsTaken { get; private set; }
@@ -93,7 +97,7 @@ internal sealed class Admission
     public bool Answered(NodeId peer, bool empty, bool begun, Incarnation stored)
     {
         SeatIsTaken = stored != _incarnation;
-        if (Admitted || SeatIsTaken)
+        if (Admitted || SeatIsTaken || !IsInitial)
         {
             return false;
         }

@@ -33,6 +33,11 @@ public readonly record struct Member(NodeId Id, Suffrage Suffrage, Incarnation I
     };
 }
 
+/// <summary>A seat that was taken away from a data directory.</summary>
+/// <param name="Id">The node.</param>
+/// <param name="Incarnation">Its data directory; none if nobody ever met it.</param>
+public readonly record struct RemovedSeat(NodeId Id, Incarnation Incarnation);
+
 /// <summary>
 /// Who belongs to a group (Raft paper, section 6; dissertation, chapter 4). Immutable. A joint configuration has two
 /// halves, C-old and C-new, and everything needs a majority of each.
@@ -47,9 +52,16 @@ public sealed class Configuration : IEquatable<Configuration>
     /// <summary>No group is larger than this.</summary>
     public const int MaxMembers = 64;
 
+    /// <summary>So many removed seats are remembered; older ones are forgotten.</summary>
+    public const int MaxRemoved = 32;
+
     /// <summary>A configuration of these members. Throws <see cref="ArgumentException"/> if they break an invariant.</summary>
-    public Configuration(IEnumerable<Member> members)
+    /// <param name="members">The members, in any order.</param>
+    /// <param name="removed">Who was removed, by age.</param>
+    public Configuration(IEnumerable<Member> members, IEnumerable<RemovedSeat>? removed = null)
     {
+        RemovedSeat[] gone = [.. removed ?? []];
+        Removed = gone.Length <= MaxRemoved ? gone : gone[^MaxRemoved..];
         Member[] ordered = [.. members.OrderBy(member => member.Id)];
         Members = ordered;
         IsJoint = Array.Exists(ordered, member => member.Suffrage is Suffrage.Incoming or Suffrage.Outgoing);
@@ -85,6 +97,12 @@ public sealed class Configuration : IEquatable<Configuration>
     /// <summary>Those without a vote.</summary>
     public IReadOnlyList<NodeId> Learners { get; }
 
+    /// <summary>
+    /// The seats that were taken away on purpose, by age, until somebody is added under that id again: whoever fills empty seats by itself
+    /// leaves these data directories out.
+    /// </summary>
+    public IReadOnlyList<RemovedSeat> Removed { get; }
+
     /// <summary>A change is under way: majorities of both halves are needed.</summary>
     public bool IsJoint { get; }
 
@@ -110,26 +128,27 @@ public sealed class Configuration : IEquatable<Configuration>
 
     /// <summary>With a learner more. It must not be a member.</summary>
     public Configuration Adding(NodeId id, Incarnation incarnation, string address) =>
-        new(Members.Append(new Member(id, Suffrage.Learner, incarnation, address)));
+        new(Members.Append(new Member(id, Suffrage.Learner, incarnation, address)), Removed.Where(seat => seat.Id != id));
 
     /// <summary>The joint configuration that makes a learner a voter.</summary>
-    public Configuration Promoting(NodeId learner) => new(Members.Select(m => m.Id == learner ? m with { Suffrage = Suffrage.Incoming } : m));
+    public Configuration Promoting(NodeId learner) => new(Members.Select(m => m.Id == learner ? m with { Suffrage = Suffrage.Incoming } : m), Removed);
 
     /// <summary>Without a member: the joint configuration for a voter, and simply without for a learner.</summary>
     public Configuration Removing(NodeId id) => IsVoter(id)
-        ? new(Members.Select(m => m.Id == id ? m with { Suffrage = Suffrage.Outgoing } : m))
-        : new(Members.Where(m => m.Id != id));
+        ? new(Members.Select(m => m.Id == id ? m with { Suffrage = Suffrage.Outgoing } : m), Removed)
+        : new(Members.Where(m => m.Id != id), Removed.Concat(Members.Where(m => m.Id == id).Select(m => new RemovedSeat(m.Id, m.Incarnation))));
 
     /// <summary>C-new: the end of a joint configuration.</summary>
     public Configuration LeavingJoint() =>
-        new(Members.Where(m => m.Suffrage != Suffrage.Outgoing).Select(m => m.Suffrage == Suffrage.Incoming ? m with { Suffrage = Suffrage.Voter } : m));
+        new(Members.Where(m => m.Suffrage != Suffrage.Outgoing).Select(m => m.Suffrage == Suffrage.Incoming ? m with { Suffrage = Suffrage.Voter } : m),
+            Removed.Concat(Members.Where(m => m.Suffrage == Suffrage.Outgoing).Select(m => new RemovedSeat(m.Id, m.Incarnation))));
 
     /// <summary>With the incarnations that <paramref name="known"/> tells for seats that have none yet.</summary>
     public Configuration Seating(Func<NodeId, Incarnation> known) =>
-        new(Members.Select(m => m.Incarnation.IsNone ? m with { Incarnation = known(m.Id) } : m));
+        new(Members.Select(m => m.Incarnation.IsNone ? m with { Incarnation = known(m.Id) } : m), Removed);
 
     /// <inheritdoc/>
-    public bool Equals(Configuration? other) => other is not null && Members.SequenceEqual(other.Members);
+    public bool Equals(Configuration? other) => other is not null && Members.SequenceEqual(other.Members) && Removed.SequenceEqual(other.Removed);
 
     /// <inheritdoc/>
     public override bool Equals(object? obj) => Equals(obj as Configuration);

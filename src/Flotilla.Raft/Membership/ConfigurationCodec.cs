@@ -9,7 +9,8 @@ namespace Flotilla.Raft.Membership;
 /// </summary>
 /// <remarks>
 /// <code>
-/// configuration = format:u8 (1)  count:u8  count × member, ordered by id
+/// configuration = format:u8 (1)  count:u8  count × member, ordered by id   count:u8  count × removed, by age
+/// removed       = incarnation:u64  id:text (not empty)
 /// member        = suffrage:u8  incarnation:u64 little-endian  id:text (not empty)  address:text
 /// text          = length:u8  length × u8, UTF-8
 /// </code>
@@ -30,14 +31,19 @@ public static class ConfigurationCodec
     {
         ArgumentNullException.ThrowIfNull(configuration);
         var bytes = new List<byte> { Format, (byte)configuration.Members.Count };
-        Span<byte> incarnation = stackalloc byte[sizeof(ulong)];
         foreach (var member in configuration.Members)
         {
             bytes.Add((byte)member.Suffrage);
-            BinaryPrimitives.WriteUInt64LittleEndian(incarnation, member.Incarnation.Value);
-            bytes.AddRange(incarnation);
+            AddIncarnation(bytes, member.Incarnation);
             AddText(bytes, member.Id.Value);
             AddText(bytes, member.Address);
+        }
+
+        bytes.Add((byte)configuration.Removed.Count);
+        foreach (var seat in configuration.Removed)
+        {
+            AddIncarnation(bytes, seat.Incarnation);
+            AddText(bytes, seat.Id.Value);
         }
 
         return [.. bytes];
@@ -55,16 +61,15 @@ public static class ConfigurationCodec
         bytes = bytes[2..];
         for (var i = 0; i < members.Length; i++)
         {
-            if (bytes.Length < 1 + sizeof(ulong) || bytes[0] > (byte)Suffrage.Outgoing)
+            if (bytes.IsEmpty || bytes[0] > (byte)Suffrage.Outgoing)
             {
                 return null;
             }
 
             var suffrage = (Suffrage)bytes[0];
-            var incarnation = new Incarnation(BinaryPrimitives.ReadUInt64LittleEndian(bytes[1..]));
-            bytes = bytes[(1 + sizeof(ulong))..];
-            if (!TryTakeText(ref bytes, out var id) || id.Length == 0 || !TryTakeText(ref bytes, out var address)
-                || (i > 0 && new NodeId(id).CompareTo(members[i - 1].Id) <= 0))
+            bytes = bytes[1..];
+            if (!TryTakeIncarnation(ref bytes, out var incarnation) || !TryTakeText(ref bytes, out var id) || id.Length == 0
+                || !TryTakeText(ref bytes, out var address) || (i > 0 && new NodeId(id).CompareTo(members[i - 1].Id) <= 0))
             {
                 return null;
             }
@@ -72,14 +77,51 @@ public static class ConfigurationCodec
             members[i] = new Member(new NodeId(id), suffrage, incarnation, address);
         }
 
+        if (bytes.IsEmpty || bytes[0] > Configuration.MaxRemoved)
+        {
+            return null;
+        }
+
+        var removed = new RemovedSeat[bytes[0]];
+        bytes = bytes[1..];
+        for (var i = 0; i < removed.Length; i++)
+        {
+            if (!TryTakeIncarnation(ref bytes, out var incarnation) || !TryTakeText(ref bytes, out var id) || id.Length == 0)
+            {
+                return null;
+            }
+
+            removed[i] = new RemovedSeat(new NodeId(id), incarnation);
+        }
+
         try
         {
-            return bytes.IsEmpty ? new Configuration(members) : null;
+            return bytes.IsEmpty ? new Configuration(members, removed) : null;
         }
         catch (ArgumentException)
         {
             return null;
         }
+    }
+
+    private static void AddIncarnation(List<byte> to, Incarnation incarnation)
+    {
+        Span<byte> bytes = stackalloc byte[sizeof(ulong)];
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes, incarnation.Value);
+        to.AddRange(bytes);
+    }
+
+    private static bool TryTakeIncarnation(ref ReadOnlySpan<byte> from, out Incarnation incarnation)
+    {
+        incarnation = default;
+        if (from.Length < sizeof(ulong))
+        {
+            return false;
+        }
+
+        incarnation = new Incarnation(BinaryPrimitives.ReadUInt64LittleEndian(from));
+        from = from[sizeof(ulong)..];
+        return true;
     }
 
     private static void AddText(List<byte> to, string text)

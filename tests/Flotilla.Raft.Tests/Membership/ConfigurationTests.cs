@@ -31,7 +31,26 @@ public sealed class ConfigurationTests
         Assert.Equal([B, C, D], leaving.Voters);
         Assert.Equal([A, B, C, D], leaving.OldVoters);
         Assert.Null(leaving.LeavingJoint().Find(A));
-        Assert.Equal(first, learning.Removing(D));
+        Assert.Equal(first.Members, learning.Removing(D).Members);
+    }
+
+    [Fact]
+    public void Who_was_removed_is_remembered_until_it_is_added_again()
+    {
+        var all = Configuration.Genesis([A, B, C]).Seating(_ => new Incarnation(1));
+        var gone = all.Removing(C);
+        Assert.Empty(gone.Removed);
+        gone = gone.LeavingJoint();
+        Assert.Equal([new RemovedSeat(C, new Incarnation(1))], gone.Removed);
+        Assert.Empty(gone.Adding(C, new Incarnation(2), "c").Removed);
+        for (var i = 0; i < 40; i++)
+        {
+            gone = gone.Adding(new NodeId($"x{i:00}"), new Incarnation(7), "").Removing(new NodeId($"x{i:00}"));
+        }
+
+        Assert.Equal(Configuration.MaxRemoved, gone.Removed.Count);
+        Assert.Equal("x39", gone.Removed[^1].Id.Value);
+        Assert.Equal(gone, ConfigurationCodec.Decode(ConfigurationCodec.Encode(gone)));
     }
 
     [Fact]

@@ -104,6 +104,9 @@ public sealed partial class Raft
     /// <summary>A peer has another data directory stored for this node: this one was wiped or replaced, and must be given its seat again before it takes part.</summary>
     public bool SeatIsTaken => _admission.SeatIsTaken;
 
+    /// <summary>While this replica is not admitted: the first voters that it has not heard from since its start; else none.</summary>
+    public IReadOnlyList<NodeId> Awaited => _admission.Awaited;
+
     /// <summary>The leader has committed its no-op and is not handing over: it accepts proposals.</summary>
     public bool AcceptsProposals => Role == Role.Leader && CommitIndex >= _termStart && _transfer is null;
 

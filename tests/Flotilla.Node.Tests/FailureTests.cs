@@ -212,6 +212,31 @@ public sealed class FailureTests
     }
 
     [Fact]
+    public async Task A_shard_that_has_not_begun_names_the_nodes_that_it_waits_for()
+    {
+        await using var cluster = TestCluster.Make(3, shards: 1);
+        await cluster.StartNodeAsync(0);
+        var quick = new CallOptions(true, false, TimeoutMs: 300);
+        Assert.Contains("waiting for first contact with node n2, n3", (await cluster[0].Gateway.PutAsync("k", "v", quick)).Detail, StringComparison.Ordinal);
+        await cluster.StartNodeAsync(1);
+        foreach (var node in cluster.Running)
+        {
+            var words = "waiting for first contact with node n3";
+            await Eventually.IsTrueAsync(
+                async () => await cluster[node].Gateway.PutAsync("k", "v", quick) is { Result.Code: ResultCode.NoQuorum, Detail: { } detail } && detail.Contains(words, StringComparison.Ordinal), words);
+            using var http = new HttpClient();
+            using var ready = await http.GetAsync(new Uri($"http://{cluster[node].Http}/readyz"), TestContext.Current.CancellationToken);
+            Assert.Equal(503, (int)ready.StatusCode);
+            Assert.Contains(words, await ready.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), StringComparison.Ordinal);
+        }
+
+        await cluster.StartNodeAsync(2);
+        await cluster[0].Gateway.PutSurelyAsync("k", "v");
+        await cluster.KillAsync(2);
+        await cluster[0].Gateway.PutSurelyAsync("k", "a majority is enough from now on");
+    }
+
+    [Fact]
     public async Task A_node_says_why_it_cannot_start()
     {
         await using var cluster = await TestCluster.StartAsync(1);

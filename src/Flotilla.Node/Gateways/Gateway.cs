@@ -91,9 +91,15 @@ internal sealed class Gateway(ClusterState cluster, PeerTransport transport, Tim
 
     private static Outcome OutOfTime(ShardRoute? route, in Outcome last)
     {
-        var why = last.Detail ?? (route is null ? NothingKnown : $"shard {route.Shard} had no leader that a majority of its voters ({string.Join(", ", route.Voters)}) follows");
+        var why = NotBegun(route) ?? last.Detail ?? (route is null ? NothingKnown : $"shard {route.Shard} had no leader that a majority of its voters ({string.Join(", ", route.Voters)}) follows");
         return Outcome.Of(ResultCode.NoQuorum, $"time ran out; nothing was written: {why}", route?.Leader.Leader ?? default);
     }
+
+    /// <summary>What keeps a shard from ever having had a leader, as far as its replica here knows; null if it is not that.</summary>
+    private static string? NotBegun(ShardRoute? route) =>
+        route is { Leader.Leader.IsNone: true, Local.View: { Admitted: false, SeatIsTaken: false, Awaited: { Count: > 0 } awaited } }
+            ? $"shard {route.Shard} has not begun: its replica here is waiting for first contact with node {string.Join(", ", awaited)}. All first replicas of a new shard must have been up together once; start what is missing"
+            : null;
 
     private static async ValueTask PauseAsync(Task news, double ms, Instant deadline)
     {

@@ -72,6 +72,6 @@ internal sealed class HostedReplica
         var raft = Replica.Raft;
         return new ReplicaView(
             Genesis.Shard, raft.Role, raft.Term, raft.Leader, raft.CommitIndex, Replica.LastApplied, raft.Log.LastIndex, raft.Snapshot?.Index ?? LogIndex.Zero,
-            raft.Configuration.Voters, raft.Configuration.Learners, raft.Admitted, Replica.Records.Count, Replica.Records.Bytes, raft.SeatIsTaken, raft.Log.Base.Index);
+            raft.Configuration.Voters, raft.Configuration.Learners, raft.Admitted, Replica.Records.Count, Replica.Records.Bytes, raft.SeatIsTaken, raft.Log.Base.Index, raft.Awaited);
     }
 }

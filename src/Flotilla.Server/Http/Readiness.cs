@@ -10,6 +10,17 @@ namespace Flotilla.Server.Http;
 /// </summary>
 internal static class Readiness
 {
+    private static string NotAdmitted(ReplicaView replica)
+    {
+        if (replica.SeatIsTaken)
+        {
+            return "seat taken: another data directory holds this node's seat, so this replica takes no part; put the old directory back";
+        }
+
+        var awaited = replica.Awaited is { Count: > 0 } nodes ? $"waiting for first contact with node {string.Join(", ", nodes)}" : "this replica may not vote yet";
+        return awaited + ": all first replicas of a new shard must have been up together once";
+    }
+
     /// <summary>Runs the checks. The report has one line for each, <c>[+]</c> or <c>[-]</c>, as Kubernetes writes them, and <c>[!]</c> for each warning.</summary>
     public static bool Check(ClusterView view, bool stopping, out string report)
     {
@@ -28,7 +39,7 @@ internal static class Readiness
         {
             foreach (var replica in view.Local)
             {
-                Say(replica.Admitted, $"shard-{replica.Shard}-admitted", replica.SeatIsTaken ? "seat taken: another data directory holds this node's seat, so this replica takes no part; put the old directory back" : "this replica may not vote yet: all first replicas of a new shard must have been up together once");
+                Say(replica.Admitted, $"shard-{replica.Shard}-admitted", NotAdmitted(replica));
                 Say(!replica.Leader.IsNone, $"shard-{replica.Shard}-leader", "no leader known");
             }
         }

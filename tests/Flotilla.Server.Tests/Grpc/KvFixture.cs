@@ -1,6 +1,7 @@
 using Flotilla.Contracts;
 using Flotilla.Contracts.Protos;
 using Flotilla.Server.Grpc;
+using Flotilla.Server.Tests.Fakes;
 using Flotilla.Wire.Rpc;
 using Google.Protobuf;
 
@@ -26,7 +27,7 @@ internal sealed class KvFixture : IAsyncDisposable
 
     public static async Task<KvFixture> StartAsync(KvServiceOptions? options = null)
     {
-        var gateway = new FakeGateway();
+        var gateway = new FakeGateway { View = Views.OneShard("n1", 3) };
         var services = new RpcServices();
         new KvService(gateway, options ?? new KvServiceOptions()).Register(services);
         return new KvFixture(gateway, await RpcListener.StartAsync(new HostPort("127.0.0.1", 0), services, cancellation: Token));

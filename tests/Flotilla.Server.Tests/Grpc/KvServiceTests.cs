@@ -2,6 +2,7 @@ using Flotilla.Contracts.Protos;
 using Flotilla.Node;
 using Flotilla.Raft;
 using Flotilla.Server.Grpc;
+using Flotilla.Server.Tests.Fakes;
 using Flotilla.Shards;
 using Flotilla.Wire.Rpc;
 using static Flotilla.Server.Tests.Grpc.KvFixture;
@@ -32,7 +33,7 @@ public sealed class KvServiceTests
     {
         await using var kv = await StartAsync();
         var version = new Version(1, 2, 3, 4);
-        kv.Gateway.Override = () => new(new Answer(new CommandResult(ResultCode.Ok, version, "41"u8.ToArray()), new(1), default, null, null));
+        kv.Gateway.AnswerAll(() => Task.FromResult(new Answer(new CommandResult(ResultCode.Ok, version, "41"u8.ToArray()), new(1), default, null, null)));
         var key = Bytes("k");
         var value = Bytes("v");
 
@@ -73,7 +74,7 @@ public sealed class KvServiceTests
     public async Task Every_result_has_its_status_and_its_stable_code(ResultCode result, RpcCode code, string name)
     {
         await using var kv = await StartAsync();
-        kv.Gateway.Override = () => new(new Answer(new CommandResult(result, new Version(1, 0, 9, 0), default), new(1), new NodeId("n2"), "127.0.0.1:8002", null));
+        kv.Gateway.AnswerAll(() => Task.FromResult(new Answer(new CommandResult(result, new Version(1, 0, 9, 0), default), new(1), new NodeId("n2"), "127.0.0.1:8002", null)));
         var status = await FailsAsync(() => kv.PutAsync(new PutRequest { Key = Bytes("k") }));
         Assert.Equal((code, name), (status.Code, status.FlotillaCode));
         Assert.False(string.IsNullOrEmpty(status.Message));
@@ -86,7 +87,7 @@ public sealed class KvServiceTests
     public async Task What_makes_no_sense_never_reaches_the_gateway()
     {
         await using var kv = await StartAsync();
-        kv.Gateway.Override = () => throw new InvalidOperationException("the gateway was asked");
+        kv.Gateway.AnswerAll(() => throw new InvalidOperationException("the gateway was asked"));
         var key = Bytes("k");
         var bad = new PutRequest[]
         {
@@ -163,7 +164,7 @@ public sealed class KvServiceTests
     {
         await using var kv = await StartAsync(new KvServiceOptions { MaxInFlight = 1 });
         var release = new TaskCompletionSource<Answer>();
-        kv.Gateway.Override = () => new(release.Task);
+        kv.Gateway.AnswerAll(() => release.Task);
         var first = kv.PutAsync(new PutRequest { Key = Bytes("k") });
         Assert.True(SpinWait.SpinUntil(() => !kv.Gateway.LastCommand.Key.IsEmpty, Patience));
         Assert.Equal("overloaded", (await FailsAsync(() => kv.GetAsync(new GetRequest { Key = Bytes("k") }))).FlotillaCode);
@@ -192,8 +193,8 @@ public sealed class KvServiceTests
         Assert.Equal(("candidate", 10ul), (first.Replicas[0].Role, first.Replicas[0].CommitIndex));
 
         // Only numbers that every write moves: not worth an event of its own. The new leader is.
-        kv.Gateway.View = FakeGateway.ViewOf("n1", 3, commit: 11);
-        kv.Gateway.View = FakeGateway.ViewOf("n2", 4, commit: 12);
+        kv.Gateway.View = Views.OneShard("n1", 3, commit: 11);
+        kv.Gateway.View = Views.OneShard("n2", 4, commit: 12);
         Assert.True(await events.MoveNextAsync().AsTask().WaitAsync(Patience, Token));
         Assert.Equal(("n2", 4ul, 12ul), (events.Current.Shards[0].Leader, events.Current.Shards[0].Term, events.Current.Replicas[0].CommitIndex));
     }

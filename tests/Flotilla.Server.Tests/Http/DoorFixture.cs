@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.Json;
 using Flotilla.Contracts;
 using Flotilla.Server.Http;
+using Flotilla.Server.Tests.Fakes;
 
 namespace Flotilla.Server.Tests.Http;
 

@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using Flotilla.Contracts;
 using Flotilla.Node;
 using Flotilla.Server.Http;
+using Flotilla.Server.Tests.Fakes;
 using Flotilla.Shards;
 
 namespace Flotilla.Server.Tests.Http;

@@ -1,5 +1,6 @@
 using System.Text;
 using Flotilla.Server.Http;
+using Flotilla.Server.Tests.Fakes;
 using Flotilla.Shards;
 
 namespace Flotilla.Server.Tests.Http;

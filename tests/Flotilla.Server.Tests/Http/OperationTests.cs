@@ -1,3 +1,5 @@
+using Flotilla.Server.Tests.Fakes;
+
 namespace Flotilla.Server.Tests.Http;
 
 public sealed class OperationTests

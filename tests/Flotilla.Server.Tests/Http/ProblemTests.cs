@@ -1,6 +1,7 @@
 using System.Text;
 using Flotilla.Node;
 using Flotilla.Raft;
+using Flotilla.Server.Tests.Fakes;
 using Flotilla.Shards;
 using Flotilla.Topology;
 using Version = Flotilla.Data.Version;

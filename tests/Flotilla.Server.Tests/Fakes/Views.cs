@@ -2,7 +2,7 @@ using Flotilla.Node;
 using Flotilla.Raft;
 using Flotilla.Topology;
 
-namespace Flotilla.Server.Tests.Http;
+namespace Flotilla.Server.Tests.Fakes;
 
 /// <summary>Views of a small cluster.</summary>
 internal static class Views
@@ -29,6 +29,16 @@ internal static class Views
         [.. leaders.Select((leader, i) => Shard(i + 1, leader, (0, 16383)))],
         [],
         AgeMs: 0);
+
+    /// <summary>A node with one shard, as a leader comes and goes.</summary>
+    public static ClusterView OneShard(string leader, ulong term, ulong commit = 10) => new(
+        new NodeId("n1"),
+        IsRouter: false,
+        0xABC,
+        [.. All.Select((n, i) => new NodeView(n, $"127.0.0.1:{8001 + i}", $"127.0.0.1:{50051 + i}", null, true))],
+        [new ShardView(new ShardId(1), "active", "raft", new NodeId(leader), new Term(term), All, [], All, [(0, 16383)], $"{term}.{commit}")],
+        [new ReplicaView(new ShardId(1), Role.PreCandidate, new Term(term), new NodeId(leader), new LogIndex(commit), new LogIndex(commit), new LogIndex(commit), default, All, [], Admitted: true, Keys: 5, Bytes: 500)],
+        AgeMs: 7);
 
     private static ShardView Shard(int id, string? leader, params (int First, int Last)[] ranges) =>
         new(new ShardId(id), "active", "raft", leader is null ? default : new NodeId(leader), new Term(7), All, [], All, ranges, "7.41");

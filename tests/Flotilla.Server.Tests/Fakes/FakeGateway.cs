@@ -7,7 +7,7 @@ using Flotilla.Topology;
 using Record = Flotilla.Data.Record;
 using Version = Flotilla.Data.Version;
 
-namespace Flotilla.Server.Tests.Http;
+namespace Flotilla.Server.Tests.Fakes;
 
 /// <summary>A gateway in memory that does what a shard would, keeps what it was asked, and answers otherwise when told to.</summary>
 internal sealed class FakeGateway : IGateway
@@ -31,7 +31,23 @@ internal sealed class FakeGateway : IGateway
     /// <summary>Every read asked for, scans among them.</summary>
     public ConcurrentQueue<CallOptions> Reads { get; } = new();
 
+    /// <summary>How the last write, read or scan was asked for.</summary>
+    public CallOptions LastOptions { get; private set; }
+
+    /// <summary>The last write asked for.</summary>
+    public Command LastCommand { get; private set; }
+
+    /// <summary>The last scan asked for.</summary>
+    public ScanRequest LastScan { get; private set; }
+
     public ClusterView View { get; set; } = Views.Node();
+
+    /// <summary>Answers every write and every read with the same from now on.</summary>
+    public void AnswerAll(Func<Task<Answer>> answer)
+    {
+        OnExecute = (_, _) => new ValueTask<Answer>(answer());
+        OnGet = _ => new ValueTask<Answer>(answer());
+    }
 
     public static Answer Answered(ResultCode code, string? detail = null) =>
         new(CommandResult.Of(code), new ShardId(2), new NodeId("n2"), "127.0.0.1:8002", detail);
@@ -39,12 +55,15 @@ internal sealed class FakeGateway : IGateway
     public ValueTask<Answer> ExecuteAsync(Command command, CallOptions options)
     {
         Writes.Enqueue((command, options));
+        LastCommand = command;
+        LastOptions = options;
         return OnExecute?.Invoke(command, options) ?? new(Answered(Apply(command)));
     }
 
     public ValueTask<Answer> GetAsync(ReadOnlyMemory<byte> key, CallOptions options)
     {
         Reads.Enqueue(options);
+        LastOptions = options;
         if (OnGet?.Invoke(options) is { } answer)
         {
             return answer;
@@ -61,6 +80,8 @@ internal sealed class FakeGateway : IGateway
     public ValueTask<ScanAnswer> ScanAsync(ScanRequest request, CallOptions options)
     {
         Reads.Enqueue(options);
+        LastOptions = options;
+        LastScan = request;
         if (OnScan?.Invoke(request) is { } answer)
         {
             return new(answer);

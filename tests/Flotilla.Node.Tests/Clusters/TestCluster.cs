@@ -14,6 +14,8 @@ namespace Flotilla.Node.Tests.Clusters;
 /// <summary>Real nodes in this process, on free loopback ports, each with a directory of its own.</summary>
 internal sealed class TestCluster : IAsyncDisposable
 {
+    private static int _lastPort = Random.Shared.Next(12_000);
+
     private readonly string _root = Directory.CreateTempSubdirectory("flotilla-node-").FullName;
     private readonly NodeOptions[] _options;
     private readonly NodeHost?[] _hosts;
@@ -124,18 +126,29 @@ internal sealed class TestCluster : IAsyncDisposable
         Directory.Delete(_root, recursive: true);
     }
 
+    /// <summary>
+    /// Ports that nobody listens on, below those that the system gives to outgoing connections (from 32768 on): one of these
+    /// might be taken by any connection of any test before its node listens, or while its node is down.
+    /// </summary>
     private static int[] FreePorts(int count)
     {
-        var sockets = new List<Socket>();
-        for (var i = 0; i < count; i++)
+        var ports = new int[count];
+        for (var i = 0; i < count;)
         {
-            var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-            socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-            sockets.Add(socket);
+            // Each is given once in this process; where to begin is left to chance, for the sake of other processes.
+            var port = 20_000 + (int)((uint)Interlocked.Increment(ref _lastPort) % 12_000);
+            using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+            try
+            {
+                socket.Bind(new IPEndPoint(IPAddress.Loopback, port));
+                ports[i++] = port;
+            }
+            catch (SocketException)
+            {
+                // Somebody listens there: the next one.
+            }
         }
 
-        var ports = sockets.Select(s => ((IPEndPoint)s.LocalEndPoint!).Port).ToArray();
-        sockets.ForEach(s => s.Dispose());
         return ports;
     }
 }

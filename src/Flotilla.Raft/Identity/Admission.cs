@@ -54,8 +54,8 @@ internal sealed class Admission
     /// <summary>The last peer that answered has another incarnation stored for this node.</summary>
     public bool SeatIsTaken { get; private set; }
 
-    /// <summary>While not admitted: the others that have not answered since this start, ordered.</summary>
-    public IReadOnlyList<NodeId> Awaited => Admitted ? [] : [.. _others.Where(other => !_saidEmpty.Contains(other) && !_storedThis.Contains(other))];
+    /// <summary>While not admitted, in a group that begins with this replica: the others that have not answered since this start, ordered.</summary>
+    public IReadOnlyList<NodeId> Awaited => Admitted || !IsInitial ? [] : [.. _others.Where(other => !_saidEmpty.Contains(other) && !_storedThis.Contains(other))];
 
     /// <summary>What vote grants list. A new list at each change, so that messages may keep it.</summary>
     public IReadOnlyList<KnownPeer> Known { get; private set; }

@@ -4,11 +4,11 @@ using Flotilla.Storage;
 using Flotilla.Storage.Bench;
 using Flotilla.Storage.Disk;
 
-// Measures the log on a real directory; docs/wal.md quotes what this prints.
-// Usage: dotnet run -c Release --project bench/Flotilla.Storage.Bench -- DIRECTORY [SECONDS]
-if (args.Length is 0 or > 2)
+// Measures the log and snapshots on a real directory; docs/wal.md and docs/snapshots.md quote what this prints.
+// Usage: dotnet run -c Release --project bench/Flotilla.Storage.Bench -- DIRECTORY [SECONDS [log|snapshots]]
+if (args.Length is 0 or > 3 || args is [_, _, not ("log" or "snapshots")])
 {
-    Console.Error.WriteLine("usage: Flotilla.Storage.Bench DIRECTORY [SECONDS]   (the directory must be on the disk to measure)");
+    Console.Error.WriteLine("usage: Flotilla.Storage.Bench DIRECTORY [SECONDS [log|snapshots]]   (the directory must be on the disk to measure)");
     return 2;
 }
 
@@ -20,17 +20,26 @@ try
 {
     Console.WriteLine($"{Environment.ProcessorCount} cores, .NET {Environment.Version}, {duration.TotalSeconds:N0} s each, entries of 150 bytes, segments of 64 MiB");
     Console.WriteLine();
-    Raw("one 256-byte write and sync, file that grows", 256, zeroed: false);
-    Raw("the same, file of zeros", 256, zeroed: true);
-    Raw("one 12 KiB write and sync, file that grows", 12 << 10, zeroed: false);
-    Raw("the same, file of zeros", 12 << 10, zeroed: true);
-    Log("log, 1 entry per batch", new FileDisk(Path.Combine(root, "one")), 1, prepare: true);
-    Log("log, 64 entries per batch", new FileDisk(Path.Combine(root, "many")), 64, prepare: true);
-    Log("the same, no spare prepared ahead", new FileDisk(Path.Combine(root, "inline")), 64, prepare: false);
-    Log("log, 1 entry per batch, no disk", new NullDisk(), 1, prepare: true);
-    Log("log, 64 entries per batch, no disk", new NullDisk(), 64, prepare: true);
-    Recover(1);
-    Recover(64);
+    if (args is not [_, _, "snapshots"])
+    {
+        Raw("one 256-byte write and sync, file that grows", 256, zeroed: false);
+        Raw("the same, file of zeros", 256, zeroed: true);
+        Raw("one 12 KiB write and sync, file that grows", 12 << 10, zeroed: false);
+        Raw("the same, file of zeros", 12 << 10, zeroed: true);
+        Log("log, 1 entry per batch", new FileDisk(Path.Combine(root, "one")), 1, prepare: true);
+        Log("log, 64 entries per batch", new FileDisk(Path.Combine(root, "many")), 64, prepare: true);
+        Log("the same, no spare prepared ahead", new FileDisk(Path.Combine(root, "inline")), 64, prepare: false);
+        Log("log, 1 entry per batch, no disk", new NullDisk(), 1, prepare: true);
+        Log("log, 64 entries per batch, no disk", new NullDisk(), 64, prepare: true);
+        Recover(1);
+        Recover(64);
+    }
+
+    if (args is not [_, _, "log"])
+    {
+        SnapshotBench.Run(root, duration);
+    }
+
     return 0;
 }
 finally

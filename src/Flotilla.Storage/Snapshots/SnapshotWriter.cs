@@ -14,7 +14,7 @@ namespace Flotilla.Storage.Snapshots;
 public sealed class SnapshotWriter : IDisposable
 {
     // Synced in pieces, so that a sync of the log never waits behind all of a snapshot.
-    internal const int SyncBytes = 8 << 20;
+    internal const int SyncBytes = 2 << 20;
 
     private const int BufferBytes = 512 << 10;
 

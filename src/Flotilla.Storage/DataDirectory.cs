@@ -160,7 +160,8 @@ public sealed class DataDirectory : IDisposable
 
     /// <summary>
     /// Opens the snapshots, and checks that they and the log fit together (<see cref="SnapshotStore.Recover"/>) for every group: a
-    /// log that begins behind what any snapshot holds is refused, with what to do.
+    /// log that begins behind what any snapshot holds is refused, with what to do. Snapshots that a newer one had superseded when
+    /// the node stopped are deleted: nobody asks for them any more.
     /// </summary>
     /// <exception cref="SnapshotMissingException">A snapshot is missing.</exception>
     /// <exception cref="SnapshotCorruptException">A snapshot is damaged.</exception>
@@ -172,6 +173,11 @@ public sealed class DataDirectory : IDisposable
         foreach (var group in wal.Groups.ToArray())
         {
             _ = snapshots.Recover(group, wal.Recovered(group));
+        }
+
+        foreach (var group in snapshots.Groups)
+        {
+            snapshots.Retire(group);
         }
 
         return snapshots;

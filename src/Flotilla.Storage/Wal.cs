@@ -195,15 +195,16 @@ public sealed class Wal : IDisposable
 
     /// <summary>
     /// The groups whose entries hold back the oldest segment that is needed, ordered by id; none if that is the current one.
-    /// Segments can only go in order, so a group that writes nothing may pin all that the others have written since: release
-    /// its log up to <see cref="SegmentPin.Through"/> behind a snapshot, without keeping a tail, or <see cref="Rewrite"/> it. On any thread.
+    /// Segments can only go in order, so a group that writes nothing may pin all that the others have written since:
+    /// <see cref="Rewrite"/> it, or release its log up to <see cref="SegmentPin.Through"/> behind a snapshot, without a tail. On any thread.
     /// </summary>
     public IReadOnlyList<SegmentPin> OldestPins() => _index.OldestPins();
 
     /// <summary>
     /// Appends all that a group keeps once more, so that older segments are not needed for it: for a group that pins them
-    /// (<see cref="OldestPins"/>) and can't be released, since its entries are not committed. It reads and holds them all, so
-    /// nothing is done, and the answer is false, if they take more than about <paramref name="maxBytes"/>.
+    /// (<see cref="OldestPins"/>) and can't be released, since its entries are the tail kept for followers, or not committed. It
+    /// reads and holds them all, so nothing is done, and the answer is false, if they take more than about <paramref name="maxBytes"/>.
+    /// For the appending thread, between two <see cref="Sync"/>s; the next one makes it durable.
     /// </summary>
     /// <exception cref="InvalidOperationException">Something of the log waits for <see cref="Sync"/>.</exception>
     /// <exception cref="WalCorruptException">An entry does not read back as it was written.</exception>

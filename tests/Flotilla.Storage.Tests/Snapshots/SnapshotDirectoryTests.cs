@@ -25,6 +25,7 @@ public sealed class SnapshotDirectoryTests : IDisposable
             var store = directory.OpenSnapshots(wal);
             wal.Append(Small.G, Workload.Persist(Workload.Entries(1, 3, 40, 10)));
             wal.Sync();
+            _ = Small.Write(store, 20);
             info = Small.Write(store, 30, Small.Blocks(30, 5, 200_000));
             wal.Release(Small.G, new LogIndex(25));
             wal.Sync();

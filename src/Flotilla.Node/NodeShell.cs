@@ -91,7 +91,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _log.NodeStarts(_options.NodeId, _state.Genesis.ClusterId, _state.BootNumber, _replicas.Count, _loops.Count);
         // The first look at the disk comes before the first election.
         _disk.Start(_handover.Begin);
-        _wal.Start(_transport.Send);
+        _wal.Start(_transport.Send, AskForSnapshot);
         foreach (var loop in _loops)
         {
             loop.Start();
@@ -279,6 +279,14 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     private bool IsReluctant() => _leaving || _disk.IsLow;
 
     private IReadOnlyList<string> Warnings() => _disk.Objection is { } objection ? [objection] : [];
+
+    private void AskForSnapshot(GroupId group)
+    {
+        if (_replicas.TryGetValue(group, out var hosted))
+        {
+            hosted.Loop.Inbox.Post(LoopInput.ForAct(hosted, static (replica, _) => replica.AskForSnapshot()));
+        }
+    }
 
     private void Fail(Exception reason)
     {

@@ -128,7 +128,8 @@ public sealed partial class Raft
 
         if (request.PreVote)
         {
-            var would = upToDate && request.Term > Term && !LeaderIsAlive;
+            // A disk that stalls could not make the vote itself durable in time.
+            var would = upToDate && request.Term > Term && !LeaderIsAlive && !DiskIsStalled;
             Send(from, new RequestVoteReply(would ? request.Term : Term, PreVote: true, would, _admission.Known), default);
             return;
         }

@@ -63,6 +63,39 @@ public sealed class SnapshotTests
         }
     }
 
+    [Fact]
+    [Trait("Hazard", "62")]
+    public async Task A_shard_that_writes_nothing_does_not_keep_the_log_of_the_others()
+    {
+        await using var cluster = await TestCluster.StartAsync(1, shards: 2, replicas: 1, change: o => o with
+        {
+            Wal = o.Wal with { SegmentBytes = 1 << 20 },
+            Replica = o.Replica with { SnapshotLogBytes = 500_000, Raft = o.Replica.Raft with { LogTailBytes = 0 } },
+        });
+        var gateway = cluster[0].Gateway;
+        for (var k = 0; k < 20; k++)
+        {
+            await gateway.PutSurelyAsync($"idle{k}", "once");
+        }
+
+        // Forty segments' worth, all of one shard: a hash tag keeps the keys together.
+        var value = new string('x', 50_000);
+        for (var k = 0; k < 800; k++)
+        {
+            await gateway.PutSurelyAsync($"{{busy}}{k % 5}", value);
+        }
+
+        var files = Directory.GetFiles(Path.Combine(cluster.OptionsOf(0).DataDir, "wal"));
+        Assert.InRange(files.Length, 1, 16);
+        await cluster.KillAsync(0);
+        await cluster.StartNodeAsync(0);
+        await cluster.LeadersAsync();
+        for (var k = 0; k < 20; k++)
+        {
+            Assert.Equal("once", await cluster[0].Gateway.ReadAsync($"idle{k}"));
+        }
+    }
+
     private static string Value { get; } = new('x', 5000);
 
     private static Task<TestCluster> SmallSnapshotsAsync() => TestCluster.StartAsync(3, shards: 1, change: o => o with

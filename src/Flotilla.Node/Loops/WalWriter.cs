@@ -12,6 +12,12 @@ namespace Flotilla.Node.Loops;
 /// </summary>
 internal sealed class WalWriter
 {
+    /// <summary>So many segments behind the oldest may be kept for a group that writes nothing.</summary>
+    private const int MaxPinnedSegments = 8;
+
+    /// <summary>What a group keeps is written once more if it is no more than this: twice the tail that Raft keeps.</summary>
+    private const long MaxRewriteBytes = 32 << 20;
+
     private readonly object _gate = new();
     private readonly Wal _wal;
     private readonly Action<Exception> _fatal;
@@ -19,12 +25,14 @@ internal sealed class WalWriter
     private readonly List<HostedReplica> _due = [];
     private readonly List<LoopInput> _reports = [];
     private Action<List<OutboundMessage>>? _send;
+    private Action<GroupId>? _askForSnapshot;
     private List<WalJob> _waiting = [];
     private List<WalJob> _taken = [];
     private bool _sleeping;
     private bool _stopping;
     private volatile bool _failed;
     private int _preparing;
+    private int _segmentsSeen;
 
     /// <summary>A writer for an open log.</summary>
     /// <param name="wal">The log; the writer's thread owns it until <see cref="Stop"/> has returned.</param>
@@ -36,10 +44,13 @@ internal sealed class WalWriter
         _thread = new Thread(Run) { IsBackground = true, Name = "wal-writer" };
     }
 
-    /// <summary>Starts the thread. <paramref name="send"/> sends the messages that waited for the disk.</summary>
-    public void Start(Action<List<OutboundMessage>> send)
+    /// <summary>Starts the thread.</summary>
+    /// <param name="send">Sends the messages that waited for the disk.</param>
+    /// <param name="askForSnapshot">Has a group's replica take a snapshot, since its log holds back segments.</param>
+    public void Start(Action<List<OutboundMessage>> send, Action<GroupId> askForSnapshot)
     {
         _send = send;
+        _askForSnapshot = askForSnapshot;
         PrepareSpare();
         _thread.Start();
     }
@@ -179,6 +190,34 @@ internal sealed class WalWriter
         if (mustSync)
         {
             Report();
+            Unpin();
+        }
+    }
+
+    /// <summary>
+    /// Segments go in order, so a group that writes nothing would keep all that the others have written since: what it keeps is
+    /// written once more at the end of the log. If that is too much, a snapshot makes most of it superfluous.
+    /// </summary>
+    private void Unpin()
+    {
+        var segments = _wal.SegmentCount;
+        if (segments == _segmentsSeen)
+        {
+            return;
+        }
+
+        _segmentsSeen = segments;
+        if (segments <= MaxPinnedSegments)
+        {
+            return;
+        }
+
+        foreach (var pin in _wal.OldestPins())
+        {
+            if (pin.SegmentsBehind >= MaxPinnedSegments && !_wal.Rewrite(pin.Group, MaxRewriteBytes))
+            {
+                _askForSnapshot!(pin.Group);
+            }
         }
     }
 

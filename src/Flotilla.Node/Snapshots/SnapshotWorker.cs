@@ -16,8 +16,8 @@ namespace Flotilla.Node.Snapshots;
 /// </summary>
 internal sealed class SnapshotWorker : IDisposable
 {
-    /// <summary>How fast images are written, at most: on a small machine, a snapshot must leave the cores to the clients. 64 MiB a second.</summary>
-    private const double WriteBytesPerMs = 64 << 10;
+    /// <summary>How fast images are written, at most: on a small machine, a snapshot must leave cores and disk to the clients. 32 MiB a second.</summary>
+    private const double WriteBytesPerMs = 32 << 10;
 
     private static readonly TimeSpan PauseAfterFailure = TimeSpan.FromMilliseconds(500);
 

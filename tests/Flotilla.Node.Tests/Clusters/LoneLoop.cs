@@ -41,7 +41,7 @@ internal sealed class LoneLoop : IDisposable
 
     public void Start()
     {
-        _writer.Start(static _ => { });
+        _writer.Start(static _ => { }, static _ => { });
         Loop.Start();
     }
 

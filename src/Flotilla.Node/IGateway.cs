@@ -72,5 +72,22 @@ public sealed record NodeView(NodeId Node, string? Http, string Rpc, string? Res
 /// <param name="Version">The descriptor's version, as text.</param>
 public sealed record ShardView(ShardId Shard, string State, string Mode, NodeId Leader, Term Term, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, IReadOnlyList<NodeId> InSync, IReadOnlyList<(int First, int Last)> Ranges, string Version);
 
-/// <summary>A replica hosted here. Not <paramref name="Admitted"/>: it may not vote yet; with <paramref name="SeatIsTaken"/> because another data directory holds its seat, else because a first contact with the nodes in <paramref name="Awaited"/> (null for none) is still to come.</summary>
-public sealed record ReplicaView(ShardId Shard, Role Role, Term Term, NodeId Leader, LogIndex CommitIndex, LogIndex LastApplied, LogIndex LastLogIndex, LogIndex SnapshotIndex, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, bool Admitted, long Keys, long Bytes, bool SeatIsTaken = false, LogIndex LogBase = default, IReadOnlyList<NodeId>? Awaited = null);
+/// <summary>What a replica is to its group.</summary>
+public enum Standing
+{
+    /// <summary>It votes.</summary>
+    Voter = 0,
+
+    /// <summary>It receives the log, or is about to, and does not vote yet.</summary>
+    Learner = 1,
+
+    /// <summary>It was removed: it stays as it is, and takes part again if it is given a seat.</summary>
+    Removed = 2,
+}
+
+/// <summary>
+/// A replica hosted here. Not <paramref name="Admitted"/>: it may not vote yet; with <paramref name="SeatIsTaken"/> because another data
+/// directory holds its seat, else because a first contact with the nodes in <paramref name="Awaited"/> (null for none) is still to come.
+/// <paramref name="Voters"/> and <paramref name="Learners"/> are those of the newest configuration that it knows to be committed.
+/// </summary>
+public sealed record ReplicaView(ShardId Shard, Role Role, Term Term, NodeId Leader, LogIndex CommitIndex, LogIndex LastApplied, LogIndex LastLogIndex, LogIndex SnapshotIndex, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, bool Admitted, long Keys, long Bytes, bool SeatIsTaken = false, LogIndex LogBase = default, IReadOnlyList<NodeId>? Awaited = null, Standing Standing = Standing.Voter);

@@ -1,4 +1,6 @@
+using Flotilla.Contracts;
 using Flotilla.Raft;
+using Flotilla.Raft.Membership;
 using Flotilla.Topology;
 using Microsoft.Extensions.Logging;
 
@@ -28,6 +30,12 @@ internal static partial class NodeLog
     [LoggerMessage(EventId = 2006, Level = LogLevel.Information, Message = "There is room again where the log lies ({Free} bytes free): this node takes writes.")]
     public static partial void DiskRecovered(this ILogger log, long free);
 
+    [LoggerMessage(EventId = 2007, Level = LogLevel.Warning, Message = "Node {Node} waits to join the cluster of {Contact} and serves nothing yet: {Reason}. It asks again until it is answered; start that node, or give the RPC address of another one with --join.")]
+    public static partial void CannotJoin(this ILogger log, NodeId node, HostPort contact, string reason);
+
+    [LoggerMessage(EventId = 2008, Level = LogLevel.Information, Message = "Node {Node} has joined cluster {ClusterId:x16}, of which {Contact} told it ({Nodes} nodes). It hosts no replica until a shard wants one.")]
+    public static partial void Joined(this ILogger log, NodeId node, ulong clusterId, HostPort contact, int nodes);
+
     [LoggerMessage(EventId = 2100, Level = LogLevel.Information, Message = "Connected with {Peer} (boot {Boot}).")]
     public static partial void PeerUp(this ILogger log, NodeId peer, ulong boot);
 
@@ -52,7 +60,16 @@ internal static partial class NodeLog
     [LoggerMessage(EventId = 2202, Level = LogLevel.Information, Message = "Shard {Shard}: {First} is meant to lead it first, and has been alive and caught up for a while: it is asked to lead again.")]
     public static partial void SpreadsLeaders(this ILogger log, ShardId shard, NodeId first);
 
-    [LoggerMessage(EventId = 2201, Level = LogLevel.Warning, Message = "Shard {Shard}: another data directory holds this node's seat, so this replica neither votes nor acknowledges (the directory was wiped or replaced). The shard goes on with its other voters; put the old directory back, or give the seat to this one once members can be changed.")]
+    [LoggerMessage(EventId = 2203, Level = LogLevel.Information, Message = "Shard {Shard}: its members are now {Configuration} (a learner has ?, one being added +, one being removed -).")]
+    public static partial void MembersChanged(this ILogger log, ShardId shard, Configuration configuration);
+
+    [LoggerMessage(EventId = 2204, Level = LogLevel.Information, Message = "Shard {Shard}: {Leader} has a seat for this node, which hosts a replica from now on.")]
+    public static partial void BeginsToHost(this ILogger log, ShardId shard, NodeId leader);
+
+    [LoggerMessage(EventId = 2205, Level = LogLevel.Information, Message = "Shard {Shard}: it has fewer than the {Target} replicas that it is meant to have, so {Node} gets a seat, as a learner first.")]
+    public static partial void FillsSeat(this ILogger log, ShardId shard, NodeId node, int target);
+
+    [LoggerMessage(EventId = 2201, Level = LogLevel.Warning, Message = "Shard {Shard}: another data directory holds this node's seat, so this replica neither votes nor acknowledges (the directory was wiped or replaced). The shard goes on with its other voters; put the old directory back, or take the seat from it, so that this one can be given it: flotilla remove-node, with this node's name.")]
     public static partial void SeatIsTaken(this ILogger log, ShardId shard);
 
     [LoggerMessage(EventId = 2300, Level = LogLevel.Information, Message = "Shard {Shard}: took a snapshot of everything up to entry {Index} ({Bytes} bytes, in {Took}); the log before it goes.")]

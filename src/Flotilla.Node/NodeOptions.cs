@@ -25,7 +25,7 @@ public sealed record NodeOptions
 
     /// <summary>
     /// The initial nodes with their RPC addresses, this one among them; the same on every node. Read once, at the first
-    /// start of a data directory. Never empty for now: a node by itself is a cluster of one.
+    /// start of a data directory. Empty only with <see cref="Join"/>.
     /// </summary>
     public required IReadOnlyList<ClusterMember> InitialCluster { get; init; }
 
@@ -41,7 +41,10 @@ public sealed record NodeOptions
     /// <summary>The replication mode of a new cluster's shards. Only <c>raft</c> for now.</summary>
     public string Mode { get; init; } = "raft";
 
-    /// <summary>The RPC address of a node whose cluster to join, or null. Reserved: always null until members can be added to a running cluster.</summary>
+    /// <summary>
+    /// The RPC address of a node whose cluster to join, or null. Asked at the first start of a data directory; <see cref="InitialCluster"/>,
+    /// <see cref="Shards"/> and <see cref="Replicas"/> are then that cluster's.
+    /// </summary>
     public HostPort? Join { get; init; }
 
     /// <summary>False: a request for a shard that this node does not lead is answered 409 <c>not_leader</c> unless it says <c>?forward=true</c>. Default true.</summary>

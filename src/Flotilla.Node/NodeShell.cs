@@ -1,13 +1,17 @@
 using Flotilla.Contracts;
 using Flotilla.Node.Cluster;
 using Flotilla.Node.Gateways;
+using Flotilla.Node.Hosting;
 using Flotilla.Node.Leading;
 using Flotilla.Node.Loops;
+using Flotilla.Node.Members;
 using Flotilla.Node.Peers;
 using Flotilla.Node.Snapshots;
 using Flotilla.Raft;
+using Flotilla.Raft.Membership;
 using Flotilla.Shards;
 using Flotilla.Storage;
+using Flotilla.Storage.Identity;
 using Flotilla.Storage.Snapshots;
 using Flotilla.Wire.Peers;
 using Flotilla.Wire.Rpc;
@@ -16,13 +20,15 @@ using Microsoft.Extensions.Logging;
 namespace Flotilla.Node;
 
 /// <summary>What a node's disk says of it.</summary>
-/// <param name="Genesis">How the cluster began.</param>
+/// <param name="Genesis">How the cluster began; its members with the addresses that they have now.</param>
+/// <param name="Flags">The flags that it began with, as they were then.</param>
+/// <param name="Known">Nodes that this one was told of when it joined.</param>
 /// <param name="Incarnation">This data directory.</param>
 /// <param name="BootNumber">How often it was started.</param>
 /// <param name="Wal">The open log; the shell's until it has stopped.</param>
 /// <param name="Snapshots">The node's snapshots.</param>
 /// <param name="FreeBytes">Bytes free on the log's disk, asked now and then.</param>
-public sealed record NodeState(Genesis Genesis, Incarnation Incarnation, ulong BootNumber, Wal Wal, SnapshotStore Snapshots, Func<long> FreeBytes);
+public sealed record NodeState(Genesis Genesis, GenesisFlags Flags, IReadOnlyList<ClusterMember> Known, Incarnation Incarnation, ulong BootNumber, Wal Wal, SnapshotStore Snapshots, Func<long> FreeBytes);
 
 /// <summary>
 /// A node without its doors: its replicas on their loops, the log writer, the streams to its peers and the gateway. Make
@@ -40,14 +46,14 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     private readonly ClusterState _cluster;
     private readonly WalWriter _wal;
     private readonly SnapshotWorker _snapshots;
-    private readonly List<ShardLoop> _loops = [];
-    private readonly Dictionary<GroupId, HostedReplica> _replicas = [];
+    private readonly ReplicaHost _host;
     private readonly PeerTransport _transport;
     private readonly Gossip _gossip;
     private readonly RequestServer _requests;
     private readonly DiskWatch _disk;
     private readonly Handover _handover;
     private readonly LeaderSpreader _spreader;
+    private readonly Placer _placer;
     private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile bool _leaving;
     private int _ended;
@@ -61,23 +67,40 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _options = options;
         _state = state;
         _log = loggers.CreateLogger("Flotilla.Node");
-        var members = state.Genesis.Members.Select(m => m.Node).ToHashSet();
-        _transport = new PeerTransport(new TransportOptions { Members = members }, this, _log);
+        _transport = new PeerTransport(new TransportOptions { IsNode = node => _cluster!.Nodes.ContainsKey(node) }, this, _log);
         _cluster = new ClusterState(options.NodeId, isRouter: false, _transport.IsAlive, AgeMs, Warnings);
         _gossip = new Gossip(_cluster, () => _transport.Links, IsReluctant);
-        _requests = new RequestServer(_cluster, _transport);
+        var changes = new ChangeServer(_cluster, _transport);
+        Changes = new ClusterChanges(_cluster, _transport, changes);
+        _requests = new RequestServer(_cluster, _transport, changes);
         _wal = new WalWriter(state.Wal, Fail);
         _snapshots = new SnapshotWorker(state.Snapshots, Fail, _log);
         _disk = new DiskWatch(options.NodeId, state.FreeBytes, DiskWatch.ReserveFor(options.Wal), Fail, _log);
         var gateway = new Gateway(_cluster, _transport, options.RequestTimeout);
         Gateway = gateway;
-        _handover = new Handover(_cluster, _transport, gateway, _loops);
+        var services = new LoopServices(_wal, _snapshots, _transport.Send, OnRoleChanged, OnConfigurationChanged, () => _disk.Objection, IsReluctant, Fail);
+        _host = new ReplicaHost(options, state, _cluster, services, _log);
+        _handover = new Handover(_cluster, _transport, gateway, _host.Loops);
         _spreader = new LeaderSpreader(_cluster, _log, Fail);
-        HostReplicas();
+        _placer = new Placer(_cluster, _transport, state.Flags.Replicas, _log, Fail);
+        _host.Recover();
+        foreach (var member in state.Genesis.Members.Concat(state.Known))
+        {
+            var told = options.PeerHttp.TryGetValue(member.Node, out var peer) ? peer.ToString() : null;
+            _cluster.Learn(member.Node, new NodeAddresses(told, member.Rpc, null));
+        }
+
+        foreach (var member in _host.KnownMembers())
+        {
+            LearnOf(member);
+        }
     }
 
     /// <summary>What the doors call.</summary>
     public IGateway Gateway { get; }
+
+    /// <summary>What the doors call for an operator.</summary>
+    public IClusterChanges Changes { get; }
 
     /// <summary>Completes, with the reason, when the node can't go on: its host must end the process without any further answer.</summary>
     public Task<Exception> Failed => _failed.Task;
@@ -88,27 +111,39 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     public void Start(HostPort http, HostPort rpc)
     {
         _cluster.Learn(_options.NodeId, new NodeAddresses(http.ToString(), rpc.ToString(), null));
-        _log.NodeStarts(_options.NodeId, _state.Genesis.ClusterId, _state.BootNumber, _replicas.Count, _loops.Count);
+        _log.NodeStarts(_options.NodeId, _state.Genesis.ClusterId, _state.BootNumber, _host.Count, _host.Loops.Count);
         // The first look at the disk comes before the first election.
         _disk.Start(_handover.Begin);
         _wal.Start(_transport.Send, AskForSnapshot);
-        foreach (var loop in _loops)
+        foreach (var loop in _host.Loops)
         {
             loop.Start();
         }
 
         _transport.Start(new Hello(
             PeerFrame.ProtocolVersion, _options.NodeId, _state.Incarnation, _state.BootNumber, _state.Genesis.ClusterId, http.ToString(), rpc.ToString(), IsRouter: false));
-        foreach (var member in _state.Genesis.Members)
-        {
-            if (member.Node != _options.NodeId)
-            {
-                _transport.Connect(member.Node, member.Rpc);
-            }
-        }
-
+        ConnectAll();
         _gossip.Start();
         _spreader.Start();
+        _placer.Start();
+    }
+
+    /// <summary>Tells a node that has no cluster yet of this one, unless its name is another's.</summary>
+    public RpcReply<Wire.Protos.JoinReply> Join(Wire.Protos.JoinRequest request)
+    {
+        try
+        {
+            var ask = JoinCodec.FromProto(request);
+            return Objection(ask) is { } reason
+                ? new RpcStatus(RpcCode.FailedPrecondition, reason)
+                : JoinCodec.ToProto(new JoinAnswer(
+                    _state.Genesis.ClusterId, _state.Flags.Members, _state.Flags.Shards, _state.Flags.Replicas,
+                    [.. _cluster.Nodes.Where(static n => n.Value.Rpc is not null).Select(static n => new ClusterMember(n.Key, n.Value.Rpc!))]));
+        }
+        catch (PeerFormatException e)
+        {
+            return new RpcStatus(RpcCode.InvalidArgument, e.Message);
+        }
     }
 
     /// <summary>Serves a stream that a peer or a router has opened, until it ends.</summary>
@@ -158,21 +193,15 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     /// <summary><see cref="AbortAsync"/>, unless it has stopped already.</summary>
     public async ValueTask DisposeAsync() => await AbortAsync();
 
-    void IPeerEvents.OnMessage(Hello from, in PeerEnvelope envelope)
-    {
-        if (_replicas.TryGetValue(envelope.Group, out var hosted))
-        {
-            var input = LoopInput.ForMessage(hosted, from.Node, from.Incarnation, envelope.Message);
-            if (hosted.Loop.Inbox.TryPostMessage(input, PeerFrame.ApproximateBytes(envelope.Message)) != Posted.Taken)
-            {
-                NodeMetrics.MessagesDropped.Add(1);
-            }
-        }
-    }
+    void IPeerEvents.OnMessage(Hello from, in PeerEnvelope envelope) => _host.Receive(from, envelope);
 
     void IPeerEvents.OnRequest(PeerSession session, in CallRequest request) => _requests.Serve(session, request);
 
-    void IPeerEvents.OnStatus(Hello from, ClusterStatus status) => _gossip.Learn(from, status);
+    void IPeerEvents.OnStatus(Hello from, ClusterStatus status)
+    {
+        _gossip.Learn(from, status);
+        ConnectAll();
+    }
 
     void IPeerEvents.OnUp(PeerSession session)
     {
@@ -198,61 +227,18 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
 
     void IPeerEvents.OnGone(NodeId peer)
     {
-        foreach (var loop in _loops)
+        foreach (var loop in _host.Loops)
         {
             loop.Inbox.Post(LoopInput.ForPeerGone(peer));
         }
     }
 
-    private void HostReplicas()
-    {
-        var genesis = _state.Genesis;
-        var self = _options.NodeId;
-        var services = new LoopServices(_wal, _snapshots, _transport.Send, OnRoleChanged, () => _disk.Objection, IsReluctant, Fail);
-        var count = Environment.ProcessorCount <= 4 ? 1 : Environment.ProcessorCount / 4;
-        for (var i = 0; i < count; i++)
-        {
-            _loops.Add(new ShardLoop(i, LoopLimits.Default, services));
-        }
-
-        // The longest part of a start: snapshots are loaded side by side.
-        var loaded = genesis.Shards.AsParallel()
-            .Where(shard => shard.Voters.Contains(self))
-            .Select(shard => _state.Snapshots.Latest(shard.Group))
-            .OfType<SnapshotInfo>()
-            .Select(info => LoadedSnapshot.Read(_state.Snapshots, info))
-            .ToDictionary(snapshot => snapshot.Info.Group);
-        var clock = NodeClock.Read();
-        var routes = new List<ShardRoute>();
-        foreach (var shard in genesis.Shards)
-        {
-            HostedReplica? hosted = null;
-            if (shard.Voters.Contains(self))
-            {
-                hosted = new HostedReplica(shard, Recover(shard, loaded, clock));
-                _replicas.Add(shard.Group, hosted);
-                _loops[shard.Shard.Value % _loops.Count].Add(hosted);
-            }
-
-            routes.Add(new ShardRoute(shard.Shard, shard.Group, shard.Voters, RoutingTable.RangesOf(shard.Slots), hosted));
-        }
-
-        foreach (var member in genesis.Members)
-        {
-            var http = _options.PeerHttp.TryGetValue(member.Node, out var told) ? told.ToString() : null;
-            _cluster.Learn(member.Node, new NodeAddresses(http, member.Rpc, null));
-        }
-
-        _cluster.Publish(new RoutingTable(genesis.ClusterId, routes));
-    }
-
-    private Replica Recover(ShardGenesis shard, Dictionary<GroupId, LoadedSnapshot> loaded, ClockReading clock)
-    {
-        var snapshot = loaded.GetValueOrDefault(shard.Group);
-        var recovered = _state.Snapshots.Recover(shard.Group, _state.Wal.Recovered(shard.Group)) with { SnapshotConfiguration = snapshot?.Configuration };
-        var seed = (ulong)Random.Shared.NextInt64();
-        return new Replica(shard, _options.NodeId, _state.Incarnation, _options.Replica, recovered, seed, clock, restored: snapshot?.State);
-    }
+    private string? Objection(JoinAsk ask) =>
+        ask.Version != PeerFrame.ProtocolVersion ? $"it speaks protocol version {PeerFrame.ProtocolVersion}, and this node {ask.Version}: run the same release on both"
+        : ask.Node == _options.NodeId ? $"it calls itself {ask.Node} too: give this node another --node-id"
+        : _transport.LinkOf(ask.Node)?.Session is { } stands && stands.Remote.Incarnation != ask.Incarnation
+            ? $"another process speaks as {ask.Node} already, from another data directory: stop it, or give this node another --node-id"
+            : null;
 
     private void OnRoleChanged(ReplicaView view)
     {
@@ -274,7 +260,43 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         }
     }
 
-    private long AgeMs() => _replicas.Count == _state.Genesis.Shards.Count ? 0 : _gossip.AgeMs;
+    private void OnConfigurationChanged(HostedReplica hosted)
+    {
+        // A configuration counts from the moment it is in the log, so its members must be found from then on; others are told of
+        // it once it is committed.
+        var raft = hosted.Replica.Raft;
+        foreach (var member in raft.Configuration.Members)
+        {
+            LearnOf(member);
+        }
+
+        ConnectAll();
+        var (index, configuration) = raft.CommittedConfiguration;
+        if (_cluster.Table.Of(hosted.Genesis.Shard) is { } route && route.Merge(ShardMembers.Of(index, configuration)))
+        {
+            _log.MembersChanged(hosted.Genesis.Shard, configuration);
+            _gossip.Changed(route);
+        }
+    }
+
+    /// <summary>A configuration says where a member was when it was added: better than nothing.</summary>
+    private void LearnOf(Member member)
+    {
+        if (member.Address.Length > 0 && !_cluster.Nodes.ContainsKey(member.Id))
+        {
+            _cluster.Learn(member.Id, new NodeAddresses(null, member.Address, null));
+        }
+    }
+
+    private void ConnectAll()
+    {
+        foreach (var (node, addresses) in _cluster.Nodes)
+        {
+            _transport.Connect(node, addresses.Rpc);
+        }
+    }
+
+    private long AgeMs() => _host.Count == _state.Genesis.Shards.Count ? 0 : _gossip.AgeMs;
 
     private bool IsReluctant() => _leaving || _disk.IsLow;
 
@@ -282,7 +304,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
 
     private void AskForSnapshot(GroupId group)
     {
-        if (_replicas.TryGetValue(group, out var hosted))
+        if (_host.Of(group) is { } hosted)
         {
             hosted.Loop.Inbox.Post(LoopInput.ForAct(hosted, static (replica, _) => replica.AskForSnapshot()));
         }
@@ -298,7 +320,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
 
     private void EndLoops()
     {
-        foreach (var loop in _loops)
+        foreach (var loop in _host.Loops)
         {
             loop.Stop();
         }
@@ -309,6 +331,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     private async Task EndStreamsAsync()
     {
         await _disk.DisposeAsync();
+        await _placer.DisposeAsync();
         await _spreader.DisposeAsync();
         await _gossip.DisposeAsync();
         await _transport.DisposeAsync();

@@ -3,6 +3,7 @@ using System.Net.Http.Json;
 using Flotilla.Contracts.Http;
 using Flotilla.Node.Cluster;
 using Flotilla.Node.Gateways;
+using Flotilla.Node.Members;
 using Flotilla.Node.Peers;
 using Flotilla.Raft;
 using Flotilla.Shards;
@@ -43,10 +44,14 @@ public sealed class RouterShell : IPeerEvents, IAsyncDisposable
         _cluster = new ClusterState(_self, isRouter: true, _transport.IsAlive, () => _gossip!.AgeMs);
         _gossip = new Gossip(_cluster, () => _transport.Links, static () => false);
         Gateway = new Gateway(_cluster, _transport, options.RequestTimeout);
+        Changes = new ClusterChanges(_cluster, _transport, here: null);
     }
 
     /// <summary>What the door calls. It answers <c>no_quorum</c> until the cluster is known.</summary>
     public IGateway Gateway { get; }
+
+    /// <summary>What the door calls for an operator.</summary>
+    public IClusterChanges Changes { get; }
 
     /// <summary>Starts to look for the cluster.</summary>
     public void Start()
@@ -83,9 +88,9 @@ public sealed class RouterShell : IPeerEvents, IAsyncDisposable
     {
         var knewShards = _cluster.Table.Shards.Count > 0;
         _gossip.Learn(from, status);
-        foreach (var node in status.Nodes)
+        foreach (var (node, addresses) in _cluster.Nodes)
         {
-            _transport.Connect(node.Node, node.Rpc);
+            _transport.Connect(node, addresses.Rpc);
         }
 
         if (!knewShards && _cluster.Table.Shards.Count > 0)

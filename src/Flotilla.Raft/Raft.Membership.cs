@@ -36,8 +36,17 @@ public sealed partial class Raft
     /// <summary>The entry that made <see cref="Configuration"/>; 0 for the first one.</summary>
     public LogIndex ConfigurationIndex => _configurations.CurrentIndex;
 
+    /// <summary>Who belongs to the group as far as this replica knows it to be committed, and which entry says so; 0 for the first members.</summary>
+    public (LogIndex Index, Configuration Configuration) CommittedConfiguration => _configurations.EntryAt(CommitIndex);
+
     /// <summary>This replica learned that it is no member any more: it asks for no votes.</summary>
     public bool IsRemoved { get; private set; }
+
+    /// <summary>The data directory that counts for a member: the one that the configuration names or, for a first member, that was met first. None for who is no member, or was never met.</summary>
+    public Incarnation IncarnationOf(NodeId id) =>
+        Configuration.Find(id) is not { } member ? default
+        : !member.Incarnation.IsNone ? member.Incarnation
+        : id == _self ? _incarnation : _admission.Stored(id);
 
     /// <summary>The configuration that was in force after <paramref name="index"/>, which must be in the log or its base.</summary>
     public Configuration ConfigurationAt(LogIndex index) => _configurations.At(index);

@@ -101,8 +101,8 @@ public sealed partial class Raft
     /// <summary>This replica may vote and acknowledge (<see cref="Admission"/>).</summary>
     public bool Admitted => _admission.Admitted;
 
-    /// <summary>A peer has another data directory stored for this node: this one was wiped or replaced, and must be given its seat again before it takes part.</summary>
-    public bool SeatIsTaken => _admission.SeatIsTaken;
+    /// <summary>A peer has another data directory stored for this node: this one was wiped or replaced, and must be given its seat again before it takes part. Once it was, what others met before does not matter.</summary>
+    public bool SeatIsTaken => !Admitted && _admission.SeatIsTaken;
 
     /// <summary>While this replica is not admitted: the first voters that it has not heard from since its start; else none.</summary>
     public IReadOnlyList<NodeId> Awaited => _admission.Awaited;

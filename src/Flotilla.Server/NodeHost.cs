@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Flotilla.Contracts;
 using Flotilla.Node;
+using Flotilla.Node.Hosting;
 using Flotilla.Server.Grpc;
 using Flotilla.Server.Http;
 using Flotilla.Shards;
@@ -9,6 +10,7 @@ using Flotilla.Storage;
 using Flotilla.Storage.Disk;
 using Flotilla.Storage.Identity;
 using Flotilla.Wire.Peers;
+using Flotilla.Wire.Protos;
 using Flotilla.Wire.Rpc;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.Logging;
@@ -41,6 +43,9 @@ public sealed class NodeHost : IAsyncDisposable
 
     /// <summary>The node's gateway, for callers in this process.</summary>
     public IGateway Gateway => Shell.Gateway;
+
+    /// <summary>Changes of the cluster, for callers in this process.</summary>
+    public IClusterChanges Changes => Shell.Changes;
 
     /// <summary>Completes, with the reason, if the node can't go on: its host must <see cref="AbortAsync"/> it and end the process.</summary>
     public Task<Exception> Failed => Shell.Failed;
@@ -125,21 +130,8 @@ public sealed class NodeHost : IAsyncDisposable
 
     private async Task BuildAsync(Func<IDisk, IDisk>? wrapDisk, CancellationToken cancellation)
     {
-        var asked = Genesis.Compute(_options.InitialCluster, _options.Shards, _options.Replicas);
-        if (_options.InitialCluster.All(m => m.Node != _options.NodeId))
-        {
-            throw new NodeFailedException(
-                $"Node {_options.NodeId} is not in the initial cluster ({string.Join(", ", _options.InitialCluster.Select(m => m.Node))}). Add {_options.NodeId}={_options.Rpc} to --initial-cluster on every node, or start this one under one of those ids.");
-        }
-
-        _directory = DataDirectory.Open(new DataDirectoryOptions
-        {
-            Path = _options.DataDir,
-            Node = _options.NodeId,
-            Genesis = new GenesisFlags(_options.InitialCluster, _options.Shards, _options.Replicas),
-            ClusterId = asked.ClusterId,
-        });
         var log = _loggers.CreateLogger("Flotilla.Node");
+        _directory = await OpenDirectoryAsync(log, cancellation);
         foreach (var ignored in _directory.IgnoredFlags)
         {
             log.FlagIgnored(ignored);
@@ -151,20 +143,71 @@ public sealed class NodeHost : IAsyncDisposable
         genesis = genesis with { Members = [.. genesis.Members.Select(CurrentAddress)] };
         var disk = wrapDisk is null ? _directory.WalDisk : wrapDisk(_directory.WalDisk);
         _wal = wrapDisk is null ? _directory.OpenLog(_options.Wal) : Wal.Open(disk, _options.Wal with { Owner = _directory.Incarnation.Value });
-        _shell = new NodeShell(_options, new NodeState(genesis, _directory.Incarnation, _directory.BootNumber, _wal, _directory.OpenSnapshots(_wal), () => disk.FreeBytes), _loggers);
+        _shell = new NodeShell(_options, new NodeState(genesis, flags, _directory.Identity.Known, _directory.Incarnation, _directory.BootNumber, _wal, _directory.OpenSnapshots(_wal), () => disk.FreeBytes), _loggers);
         await ListenAsync(_shell, cancellation);
         _shell.Start(Reachable(Http), Reachable(Rpc));
     }
 
+    /// <summary>The data directory, of which the cluster is known when this returns: a node that joins asks for it until it is answered.</summary>
+    private async Task<DataDirectory> OpenDirectoryAsync(ILogger log, CancellationToken cancellation)
+    {
+        var flags = new GenesisFlags(_options.InitialCluster, _options.Shards, _options.Replicas);
+        if (_options.Join is null && _options.InitialCluster.All(m => m.Node != _options.NodeId))
+        {
+            throw new NodeFailedException(
+                $"Node {_options.NodeId} is not in the initial cluster ({string.Join(", ", _options.InitialCluster.Select(m => m.Node))}). Add {_options.NodeId}={_options.Rpc} to --initial-cluster on every node, start this one under one of those ids, or let it enter a running cluster with --join HOST:RPC.");
+        }
+
+        if (_options.Join is not null && IsAnyAddress(_options.Rpc))
+        {
+            throw new NodeFailedException($"A node that joins tells the others where to find it, and nobody finds {_options.Rpc}: give --rpc the address of this machine that the others reach.");
+        }
+
+        var directory = DataDirectory.Open(new DataDirectoryOptions
+        {
+            Path = _options.DataDir,
+            Node = _options.NodeId,
+            Genesis = _options.Join is null ? flags : null,
+            ClusterId = _options.Join is null ? Genesis.Compute(flags.Members, flags.Shards, flags.Replicas).ClusterId : 0,
+        });
+        try
+        {
+            var identity = directory.Identity;
+            if (_options.Join is { } contact && identity.ClusterId != 0 && identity.Genesis.Members is [var only] && only.Node == _options.NodeId)
+            {
+                throw new NodeFailedException($"{directory.Path} holds a cluster of its own, which node {_options.NodeId} began by itself, so it can't enter that of {contact}. Start it without --join, or give it an empty data directory.");
+            }
+
+            if (identity.ClusterId == 0)
+            {
+                var joined = await Joiner.AskAsync(
+                    _options.Join ?? throw new NodeFailedException($"{directory.Path} is that of a node that was to join a cluster and was never answered. Start it with --join HOST:RPC, or give it an empty data directory."),
+                    identity.Node, identity.Incarnation, log, cancellation);
+                directory.JoinCluster(joined.ClusterId, new GenesisFlags(joined.Members, joined.Shards, joined.Replicas), [.. joined.Nodes.Where(n => n.Node != identity.Node)]);
+            }
+
+            return directory;
+        }
+        catch
+        {
+            directory.Dispose();
+            throw;
+        }
+    }
+
+    private static bool IsAnyAddress(HostPort listen) =>
+        IPAddress.TryParse(listen.Host, out var address) && (address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any));
+
     /// <summary>Where others reach what listens on an address: one that stands for all of this machine's is told as the host that the initial cluster names.</summary>
     private HostPort Reachable(HostPort listen)
     {
-        if (!IPAddress.TryParse(listen.Host, out var address) || !(address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any)))
+        if (!IsAnyAddress(listen))
         {
             return listen;
         }
 
-        var own = _options.InitialCluster.First(m => m.Node == _options.NodeId).Rpc;
+        // One that joined has given an RPC address at which others find it.
+        var own = _options.Join is null ? _options.InitialCluster.First(m => m.Node == _options.NodeId).Rpc : _options.Rpc.ToString();
         return HostPort.TryParse(own, out var named, out _) ? listen with { Host = named.Host } : listen;
     }
 
@@ -183,7 +226,9 @@ public sealed class NodeHost : IAsyncDisposable
 
     private async Task ListenAsync(NodeShell shell, CancellationToken cancellation)
     {
-        var services = new RpcServices(_loggers).Duplex(PeerCodec.StreamPath, shell.AcceptPeerAsync);
+        var services = new RpcServices(_loggers)
+            .Duplex(PeerCodec.StreamPath, shell.AcceptPeerAsync)
+            .Unary<JoinRequest, JoinReply>(JoinCodec.Path, JoinRequest.Parser, (request, _) => ValueTask.FromResult(shell.Join(request)));
         new KvService(shell.Gateway, new KvServiceOptions
         {
             ForwardDefault = _options.Forward,

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Security.Cryptography;
 using Flotilla.Raft;
+using Flotilla.Shards;
 using Flotilla.Storage.Disk;
 using Flotilla.Storage.Identity;
 using Flotilla.Storage.Snapshots;
@@ -16,8 +17,11 @@ public sealed record DataDirectoryOptions
     /// <summary>The node that wants it.</summary>
     public required NodeId Node { get; init; }
 
-    /// <summary>The start flags. They count at the first start; later ones that differ are reported in <see cref="DataDirectory.IgnoredFlags"/>.</summary>
-    public required GenesisFlags Genesis { get; init; }
+    /// <summary>
+    /// The start flags. They count at the first start; later ones that differ are reported in <see cref="DataDirectory.IgnoredFlags"/>.
+    /// Null for a node that joins a cluster: it learns them from that.
+    /// </summary>
+    public required GenesisFlags? Genesis { get; init; }
 
     /// <summary>The cluster id that <see cref="Genesis"/> makes: kept at the first start. 0 if it is not known yet.</summary>
     public required ulong ClusterId { get; init; }
@@ -183,16 +187,21 @@ public sealed class DataDirectory : IDisposable
         return snapshots;
     }
 
-    /// <summary>Keeps the cluster's id durably, once a node that waited to be adopted learns it. Only possible while none is known.</summary>
-    public void AdoptCluster(ulong clusterId)
+    /// <summary>Keeps durably of which cluster the node is, once one that began without any learns it. Only possible while none is known.</summary>
+    /// <param name="clusterId">The cluster, which the flags make.</param>
+    /// <param name="genesis">The flags that it began with.</param>
+    /// <param name="known">Its nodes with their present addresses, to find them again after a restart.</param>
+    public void JoinCluster(ulong clusterId, GenesisFlags genesis, IReadOnlyList<ClusterMember> known)
     {
         ArgumentOutOfRangeException.ThrowIfZero(clusterId);
+        ArgumentNullException.ThrowIfNull(genesis);
+        ArgumentNullException.ThrowIfNull(known);
         if (ClusterId != 0)
         {
             throw new InvalidOperationException("The data directory belongs to a cluster already.");
         }
 
-        Change(Identity with { ClusterId = clusterId });
+        Change(Identity with { ClusterId = clusterId, Genesis = genesis with { Members = [.. genesis.Members.OrderBy(static m => m.Node)] }, Known = known });
     }
 
     /// <summary>Unlocks it.</summary>
@@ -210,7 +219,7 @@ public sealed class DataDirectory : IDisposable
         {
             identity = IdentityFile.Read(disk);
             Check(identity, path, options);
-            ignoredFlags = identity.Genesis.Differences(options.Genesis);
+            ignoredFlags = options.Genesis is { } later && identity.ClusterId != 0 ? identity.Genesis.Differences(later) : [];
             identity = identity with { BootNumber = checked(identity.BootNumber + 1) };
         }
         else if (walDisk.List().Count + snapshotDisk.List().Count > 0)
@@ -221,8 +230,8 @@ public sealed class DataDirectory : IDisposable
         }
         else
         {
-            var members = options.Genesis.Members.OrderBy(static m => m.Node).ToArray();
-            identity = new NodeIdentity(options.Node, DrawIncarnation(), options.ClusterId, 1, false, options.Genesis with { Members = members });
+            var genesis = options.Genesis ?? GenesisFlags.Unknown;
+            identity = new NodeIdentity(options.Node, DrawIncarnation(), options.ClusterId, 1, false, genesis with { Members = [.. genesis.Members.OrderBy(static m => m.Node)] });
         }
 
         IdentityFile.Write(disk, identity);

@@ -43,10 +43,10 @@ public sealed class PeerProtocolTests
     }
 
     [Fact]
-    public async Task A_stranger_is_refused_with_a_reason()
+    public async Task A_node_of_another_cluster_is_refused_with_a_reason()
     {
         await using var cluster = await TestCluster.StartAsync(1);
-        Assert.Contains("no member", await RefusalAsync(cluster, 0, new NodeId("stranger"), isRouter: false), StringComparison.Ordinal);
+        Assert.Contains("belongs to cluster 0000000000000bad", await RefusalAsync(cluster, 0, new NodeId("stranger"), isRouter: false, clusterId: 0xbad), StringComparison.Ordinal);
         Assert.True(cluster.Log.Has(2103, "stranger"));
     }
 
@@ -91,10 +91,10 @@ public sealed class PeerProtocolTests
     }
 
     /// <summary>Says Hello under a name, from a data directory of its own, and returns the words of the refusal.</summary>
-    private static async Task<string> RefusalAsync(TestCluster cluster, int node, NodeId name, bool isRouter)
+    private static async Task<string> RefusalAsync(TestCluster cluster, int node, NodeId name, bool isRouter, ulong clusterId = 0)
     {
         await using var stream = await OpenAsync(cluster, node);
-        var clusterId = cluster[node].Gateway.View.ClusterId;
+        clusterId = clusterId == 0 ? cluster[node].Gateway.View.ClusterId : clusterId;
         stream.Write(PeerCodec.ToProto(new PeerFrame
         {
             ClusterId = clusterId,

@@ -134,8 +134,8 @@ public sealed class DataDirectoryTests : IDisposable
     {
         using (var directory = DataDirectory.Open(Options() with { ClusterId = 0 }))
         {
-            directory.AdoptCluster(123);
-            _ = Assert.Throws<InvalidOperationException>(() => directory.AdoptCluster(124));
+            directory.JoinCluster(123, Flags, [new ClusterMember(new NodeId("c"), "h:3")]);
+            _ = Assert.Throws<InvalidOperationException>(() => directory.JoinCluster(124, Flags, []));
         }
 
         using var again = DataDirectory.Open(Options() with { ClusterId = 0 });

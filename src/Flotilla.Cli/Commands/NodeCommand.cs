@@ -20,7 +20,7 @@ internal sealed class NodeCommand : CliCommand
     private static readonly Flag<string> DataDir = new("--data-dir", "DIR", "Directory of its log; created if missing", Readers.SomeText);
     private static readonly Flag<IReadOnlyList<(string Node, HostPort Address)>> InitialCluster = new("--initial-cluster", "A=HOST:RPC,…", "All first nodes with their RPC addresses, this one among them; the same on each. By default this node alone", Readers.Members);
     private static readonly Flag<int?> ShardsPerNode = new("--shards-per-node", "N|off", "Comes later, so only off; use --shards", Readers.OrOff(Readers.Number(1, 1000)), "off");
-    private static readonly Flag<HostPort?> Join = new("--join", "HOST:RPC|off", "Join the cluster of that node; comes later, so only off", Readers.OrOff<HostPort>(Readers.Address), "off");
+    private static readonly Flag<HostPort?> Join = new("--join", "HOST:RPC|off", "Enter the running cluster of that node, which says what --initial-cluster, --shards and --replicas are; read at the first start", Readers.OrOff<HostPort>(Readers.Address), "off");
     private static readonly Flag<bool> Forward = new("--forward", "on|off", "Pass requests on to the leader, or answer 409 not_leader with where it is", Readers.OnOff, "on");
     private static readonly Flag<TimeSpan?> HealAfter = new("--heal-after", "TIME|off", "When the in-sync set of modes sync and chain gives a member up; no meaning in mode raft", Readers.OrOff(Readers.Time(TimeSpan.FromMilliseconds(1), TimeSpan.FromDays(1))), "10s");
 
@@ -37,7 +37,9 @@ internal sealed class NodeCommand : CliCommand
             "flotilla node --node-id A --http 127.0.0.1:8001 --rpc 127.0.0.1:50051 --data-dir data/A --initial-cluster \"A=127.0.0.1:50051,B=127.0.0.1:50052,C=127.0.0.1:50053\"",
             "one of three nodes; start B and C alike",
             "flotilla node --node-id A --grpc-port 50051 --http-port 8001 --host 127.0.0.1 --grpc-peers \"B=127.0.0.1:50052,C=127.0.0.1:50053\" --data-dir data/A",
-            "the same in other words: one shard unless --shards is given, and a node that does not lead answers 409 unless --forward on is")
+            "the same in other words: one shard unless --shards is given, and a node that does not lead answers 409 unless --forward on is",
+            "flotilla node --node-id D --http 127.0.0.1:8004 --rpc 127.0.0.1:50054 --data-dir data/D --join 127.0.0.1:50051",
+            "enters the running cluster of the node with that RPC address")
     {
         Use(NodeName, Http, Rpc, DataDir, InitialCluster, NodeFlags.Shards, NodeFlags.Replicas, NodeFlags.Mode, Forward, HealAfter, NodeFlags.Insecure);
         Use(GrpcPort, HttpPort, Host, GrpcPeers, HttpPeers);
@@ -67,9 +69,11 @@ internal sealed class NodeCommand : CliCommand
             }
         }
 
-        if (invocation.Get(Join) is not null)
+        var join = invocation.Get(Join);
+        var begins = new Flag[] { InitialCluster, GrpcPeers, NodeFlags.Shards, NodeFlags.Replicas }.FirstOrDefault(f => invocation.WrittenAnywhere(f) is not null);
+        if (join is not null && begins is not null)
         {
-            throw new UsageException("--join: joining a running cluster comes later; name all nodes with --initial-cluster");
+            throw new UsageException($"--join and {begins.Name} exclude each other: a node that enters a running cluster takes that cluster's");
         }
 
         if (invocation.Get(ShardsPerNode) is not null)
@@ -89,6 +93,8 @@ internal sealed class NodeCommand : CliCommand
         NodeFlags.CheckReach(invocation, (ported is null ? "--http" : "--host", options.Http), (ported is null ? "--rpc" : "--host", options.Rpc));
         return NodeFlags.Tune(invocation, options with
         {
+            Join = join,
+            InitialCluster = join is null ? options.InitialCluster : [],
             Replicas = invocation.Get(NodeFlags.Replicas),
             HealAfter = invocation.Get(HealAfter),
             Insecure = invocation.Get(NodeFlags.Insecure),

@@ -12,8 +12,6 @@ internal readonly record struct NodeAddresses(string? Http, string? Rpc, string?
 /// </summary>
 internal sealed class ClusterState
 {
-    private static readonly IReadOnlyList<NodeId> NoNodes = [];
-
     private readonly bool _isRouter;
     private readonly Func<NodeId, bool> _isAlive;
     private readonly Func<long> _ageMs;
@@ -105,9 +103,10 @@ internal sealed class ClusterState
         foreach (var route in table.Shards)
         {
             var leader = route.Leader;
+            var members = route.Members;
             // A leader that is gone is shown as none: a stale name would tell an operator that the shard serves.
             var shown = !leader.Leader.IsNone && IsAlive(leader.Leader) ? leader.Leader : default;
-            shards.Add(new ShardView(route.Shard, "active", "raft", shown, leader.Term, route.Voters, NoNodes, route.Voters, route.Ranges, leader.Term.Value.ToString()));
+            shards.Add(new ShardView(route.Shard, "active", "raft", shown, leader.Term, members.Voters, members.Learners, members.Voters, route.Ranges, leader.Term.Value.ToString()));
             if (route.Local is { } hosted)
             {
                 local.Add(hosted.View);

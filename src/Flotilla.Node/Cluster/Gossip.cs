@@ -6,8 +6,8 @@ using Flotilla.Wire.Peers;
 namespace Flotilla.Node.Cluster;
 
 /// <summary>
-/// Tells the peers who leads what and where this node is: everything when a stream begins, leaders as they change, and
-/// leaders again each second with this node itself, which also shows that this process is alive. Thread-safe.
+/// Tells the peers who leads what, who belongs to what, and where nodes are: everything when a stream begins, shards as
+/// they change, and all but the slots again each second, which also shows that this process is alive. Thread-safe.
 /// </summary>
 /// <param name="cluster">What is known here.</param>
 /// <param name="links">The streams to tell it on.</param>
@@ -43,7 +43,7 @@ internal sealed class Gossip(ClusterState cluster, Func<IEnumerable<PeerLink>> l
             this, (int)PeriodMs, (int)PeriodMs);
     }
 
-    /// <summary>The leader of a shard changed: the peers are told at once.</summary>
+    /// <summary>The leader of a shard, or its members, changed: the peers are told at once.</summary>
     public void Changed(ShardRoute route)
     {
         _changed.Enqueue(route);
@@ -53,13 +53,7 @@ internal sealed class Gossip(ClusterState cluster, Func<IEnumerable<PeerLink>> l
     /// <summary>Tells a new stream everything.</summary>
     public void Greet(PeerSession session)
     {
-        var nodes = new List<NodeStatus>();
-        foreach (var (id, addresses) in cluster.Nodes.OrderBy(n => n.Key))
-        {
-            nodes.Add(Tell(id, addresses));
-        }
-
-        session.SendStatus(new ClusterStatus(nodes, [.. cluster.Table.Shards.Select(static route => Tell(route, full: true))], 0));
+        session.SendStatus(new ClusterStatus(TellNodes(), [.. cluster.Table.Shards.Select(static route => Tell(route, full: true))], 0));
     }
 
     /// <summary>
@@ -75,7 +69,10 @@ internal sealed class Gossip(ClusterState cluster, Func<IEnumerable<PeerLink>> l
                 cluster.LearnReluctance(node.Node, node.Reluctant);
             }
 
-            if (node.Node != cluster.Self)
+            // What a node says of itself counts; of others, what was not known, and what somebody knows who hears from it
+            // while this process does not: it may have moved.
+            if (node.Node != cluster.Self
+                && (node.Node == from.Node || !cluster.Nodes.ContainsKey(node.Node) || (node.Alive && !cluster.IsAlive(node.Node))))
             {
                 cluster.Learn(node.Node, new NodeAddresses(node.Http, node.Rpc, node.Resp));
             }
@@ -84,7 +81,7 @@ internal sealed class Gossip(ClusterState cluster, Func<IEnumerable<PeerLink>> l
         var table = cluster.Table;
         if (table.Shards.Count == 0 && status.Shards.Count > 0 && status.Shards.All(static s => s.Ranges.Count > 0))
         {
-            table = new RoutingTable(from.ClusterId, status.Shards.Select(static s => new ShardRoute(s.Shard, s.Group, s.Voters, s.Ranges, local: null)));
+            table = new RoutingTable(from.ClusterId, status.Shards.Select(static s => new ShardRoute(s.Shard, s.Group, s.Members, s.Ranges, local: null)));
             cluster.Publish(table);
         }
 
@@ -93,6 +90,7 @@ internal sealed class Gossip(ClusterState cluster, Func<IEnumerable<PeerLink>> l
             if (table.Of(shard.Shard) is { } route && route.Group == shard.Group)
             {
                 route.Merge(shard.Term, shard.Leader, from.Node, cluster.Self);
+                route.Merge(shard.Members);
             }
         }
     }
@@ -114,11 +112,14 @@ internal sealed class Gossip(ClusterState cluster, Func<IEnumerable<PeerLink>> l
     private NodeStatus Tell(NodeId id, NodeAddresses addresses) =>
         new(id, addresses.Http, addresses.Rpc, addresses.Resp, cluster.IsAlive(id), Reluctant: id == cluster.Self && isReluctant());
 
+    // Ordered by id, as the wire wants it. A router is in no such list: it is no node.
+    private NodeStatus[] TellNodes() => [.. cluster.Nodes.OrderBy(static n => n.Key).Select(n => Tell(n.Key, n.Value))];
+
     private static ShardStatus Tell(ShardRoute route, bool full)
     {
         var info = route.Leader;
         return new ShardStatus(
-            route.Shard, route.Group, "active", "raft", info.Leader, info.Term, full ? route.Voters : NoNodes, NoNodes, NoNodes, full ? route.Ranges : NoRanges,
+            route.Shard, route.Group, "active", "raft", info.Leader, info.Term, route.Members, NoNodes, full ? route.Ranges : NoRanges,
             info.Term.Value.ToString());
     }
 
@@ -128,24 +129,23 @@ internal sealed class Gossip(ClusterState cluster, Func<IEnumerable<PeerLink>> l
         while (!_stop.IsCancellationRequested)
         {
             await _signal.WaitAsync();
+            var all = _all;
+            _all = false;
             changed.Clear();
             while (_changed.TryDequeue(out var route))
             {
                 changed[route.Shard.Value] = route;
             }
 
-            if (_all)
+            if (all)
             {
-                _all = false;
                 foreach (var route in cluster.Table.Shards)
                 {
                     changed[route.Shard.Value] = route;
                 }
             }
 
-            // A router does not know itself: it is no node.
-            IReadOnlyList<NodeStatus> self = cluster.Nodes.TryGetValue(cluster.Self, out var addresses) ? [Tell(cluster.Self, addresses)] : [];
-            var status = new ClusterStatus(self, [.. changed.Values.Select(static route => Tell(route, full: false))], AgeMs: 0);
+            var status = new ClusterStatus(all ? TellNodes() : [], [.. changed.Values.Select(static route => Tell(route, full: false))], AgeMs: 0);
             foreach (var link in links())
             {
                 link.Session?.SendStatus(status);

@@ -1,6 +1,7 @@
 using Flotilla.Node.Loops;
 using Flotilla.Raft;
 using Flotilla.Topology;
+using Flotilla.Wire.Peers;
 
 namespace Flotilla.Node.Cluster;
 
@@ -19,37 +20,48 @@ internal sealed record LeaderInfo(Term Term, NodeId Leader)
 }
 
 /// <summary>
-/// One shard as the gateway sees it: what never changes for now, and who leads it. Claims from anywhere are merged by
-/// term, so their order does not matter. Thread-safe.
+/// One shard as the gateway sees it: its slots, who belongs to it, who leads it. Claims from anywhere are merged, leaders
+/// by term and members by the index of the committed configuration, so their order does not matter. Thread-safe.
 /// </summary>
 internal sealed class ShardRoute
 {
     private LeaderInfo _leader = new(default, default);
+    private ShardMembers _members;
+    private HostedReplica? _local;
 
     /// <summary>A shard of which no leader is known yet.</summary>
-    public ShardRoute(ShardId shard, GroupId group, IReadOnlyList<NodeId> voters, IReadOnlyList<(int First, int Last)> ranges, HostedReplica? local)
+    public ShardRoute(ShardId shard, GroupId group, ShardMembers members, IReadOnlyList<(int First, int Last)> ranges, HostedReplica? local)
     {
         Shard = shard;
         Group = group;
-        Voters = voters;
         Ranges = ranges;
-        Local = local;
+        _members = members;
+        _local = local;
     }
 
     /// <summary>The shard.</summary>
     public ShardId Shard { get; }
 
+    /// <summary>The first voter that it began with, which is meant to lead it while it votes; none if this process does not know.</summary>
+    public NodeId First { get; init; }
+
     /// <summary>Its Raft group.</summary>
     public GroupId Group { get; }
 
+    /// <summary>Who belongs to it, by the newest committed configuration heard of.</summary>
+    public ShardMembers Members => Volatile.Read(ref _members);
+
     /// <summary>Its voters.</summary>
-    public IReadOnlyList<NodeId> Voters { get; }
+    public IReadOnlyList<NodeId> Voters => Members.Voters;
 
     /// <summary>The slots that it owns, as inclusive ranges, in order.</summary>
     public IReadOnlyList<(int First, int Last)> Ranges { get; }
 
-    /// <summary>The replica on this node, or null.</summary>
-    public HostedReplica? Local { get; }
+    /// <summary>The replica on this node, or null. Once there is one there always is, also when it is no member any more.</summary>
+    public HostedReplica? Local => Volatile.Read(ref _local);
+
+    /// <summary>The replica on this node if reads may be served from it: one that votes. A learner may be far behind, and one that was removed for ever.</summary>
+    public HostedReplica? Serving => Local is { View: { Admitted: true, Standing: Standing.Voter } } local ? local : null;
 
     /// <summary>Who leads.</summary>
     public LeaderInfo Leader => Volatile.Read(ref _leader);
@@ -84,6 +96,27 @@ internal sealed class ShardRoute
             }
         }
     }
+
+    /// <summary>Merges a committed configuration. True if it is newer than what was known.</summary>
+    public bool Merge(ShardMembers members)
+    {
+        while (true)
+        {
+            var seen = Members;
+            if (members.Index <= seen.Index || members.Voters.Count == 0)
+            {
+                return false;
+            }
+
+            if (Interlocked.CompareExchange(ref _members, members, seen) == seen)
+            {
+                return true;
+            }
+        }
+    }
+
+    /// <summary>This node begins to host a replica.</summary>
+    public void Host(HostedReplica local) => Volatile.Write(ref _local, local);
 
     /// <summary>Wakes those who wait for a change of leader though the leader is the same: its stream is up again.</summary>
     public void WakeWaiters()

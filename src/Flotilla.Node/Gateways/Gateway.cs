@@ -209,12 +209,17 @@ internal sealed class Gateway(ClusterState cluster, PeerTransport transport, Tim
     /// <summary>Whether this attempt goes to the replica on this node: a write if it leads, a read also if it follows.</summary>
     private bool AsksHere(in Ask ask, ShardRoute route, NodeId target, int attempt)
     {
-        if (route.Local is null)
+        if (target == cluster.Self && route.Local is not null)
+        {
+            return true;
+        }
+
+        if (route.Serving is null)
         {
             return false;
         }
 
-        if (target == cluster.Self || (ask.Stale && attempt == 0))
+        if (ask.Stale && attempt == 0)
         {
             return true;
         }

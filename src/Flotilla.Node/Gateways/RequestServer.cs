@@ -1,5 +1,6 @@
 using Flotilla.Node.Cluster;
 using Flotilla.Node.Loops;
+using Flotilla.Node.Members;
 using Flotilla.Node.Peers;
 using Flotilla.Raft;
 using Flotilla.Shards;
@@ -12,7 +13,7 @@ namespace Flotilla.Node.Gateways;
 /// can reach and the asker perhaps cannot. Never waits and never retries: that is the part of the gateway that the client
 /// spoke to, which alone knows how long.
 /// </summary>
-internal sealed class RequestServer(ClusterState cluster, PeerTransport transport)
+internal sealed class RequestServer(ClusterState cluster, PeerTransport transport, ChangeServer changes)
 {
     /// <summary>Serves one call.</summary>
     public void Serve(PeerSession session, in CallRequest request)
@@ -25,7 +26,11 @@ internal sealed class RequestServer(ClusterState cluster, PeerTransport transpor
 
         var deadline = NodeClock.Now.PlusMs(request.TimeoutMs);
         var leader = route.Leader.Leader;
-        if (route.Local is { } local && (leader == cluster.Self || !request.IsWrite))
+        if (request.Change is { } change)
+        {
+            _ = ChangeAsync(session, route, request, change);
+        }
+        else if ((leader == cluster.Self ? route.Local : request.IsWrite ? null : route.Serving) is { } local)
         {
             var call = ForwardedCall.Rent(session, route, cluster, request, deadline);
             var posted = local.Loop.TrySubmit(local, call);
@@ -53,6 +58,15 @@ internal sealed class RequestServer(ClusterState cluster, PeerTransport transpor
             request.Stale, Forward: true, deadline);
         var outcome = await Attempts.RemoteAsync(next, route, ask, request.Hops + 1, anyReplica: false);
         session.Reply(new CallReply(request.Id, outcome.Result, outcome.Page, outcome.Leader, cluster.HttpOf(outcome.Leader), outcome.Detail));
+    }
+
+    /// <summary>Serves an operator's wish if this node leads. Never throws, as above.</summary>
+    private async Task ChangeAsync(PeerSession session, ShardRoute route, CallRequest request, ShardChange change)
+    {
+        var (reply, detail) = route.Local is { } local
+            ? await changes.AskAsync(local, change, TimeSpan.FromMilliseconds(request.TimeoutMs))
+            : (new ChangeReply(ChangeCode.NotLeader), null);
+        session.Reply(new CallReply(request.Id, default, null, route.Leader.Leader, null, detail) { Change = reply });
     }
 
     private void Refuse(PeerSession session, in CallRequest request, ResultCode code, NodeId leader, string? detail)

@@ -1,6 +1,7 @@
 using Flotilla.Node.Cluster;
 using Flotilla.Node.Loops;
 using Flotilla.Raft;
+using Flotilla.Shards.Placement;
 using Flotilla.Topology;
 using Microsoft.Extensions.Logging;
 
@@ -36,10 +37,11 @@ internal sealed class LeaderSpreader(ClusterState cluster, ILogger log, Action<E
         {
             while (await timer.WaitForNextTickAsync(_stop.Token))
             {
-                if (_spread.Next(Led(), NodeClock.Now) is { } shard && cluster.Table.Of(shard) is { Local: { } local } route)
+                var meant = LeadershipPlan.Of(cluster.Table.Shards.Select(static r => (r.Shard, r.First, r.Voters)));
+                if (_spread.Next(Led(meant), NodeClock.Now) is { } shard && cluster.Table.Of(shard) is { Local: { } local })
                 {
-                    log.SpreadsLeaders(shard, route.Voters[0]);
-                    local.Loop.Inbox.Post(LoopInput.ForTransfer(local, route.Voters[0]));
+                    log.SpreadsLeaders(shard, meant[shard]);
+                    local.Loop.Inbox.Post(LoopInput.ForTransfer(local, meant[shard]));
                 }
             }
         }
@@ -53,14 +55,14 @@ internal sealed class LeaderSpreader(ClusterState cluster, ILogger log, Action<E
         }
     }
 
-    private List<(ShardId Shard, bool IsFit)> Led()
+    private List<(ShardId Shard, bool IsFit)> Led(IReadOnlyDictionary<ShardId, NodeId> meant)
     {
         var led = new List<(ShardId Shard, bool IsFit)>();
         foreach (var route in cluster.Table.Shards)
         {
-            if (route.Local is { View.Role: Role.Leader } local && route.Voters[0] is var first && first != cluster.Self)
+            if (route.Local is { View.Role: Role.Leader } local && meant[route.Shard] is var first && first != cluster.Self)
             {
-                led.Add((route.Shard, cluster.IsAlive(first) && !cluster.IsReluctant(first) && local.FirstVoterLag <= MaxLag));
+                led.Add((route.Shard, cluster.IsAlive(first) && !cluster.IsReluctant(first) && local.LagOf(first) <= MaxLag));
             }
         }
 

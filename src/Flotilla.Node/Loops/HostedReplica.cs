@@ -1,4 +1,6 @@
+using System.Runtime.CompilerServices;
 using Flotilla.Raft;
+using Flotilla.Raft.Membership;
 using Flotilla.Shards;
 
 namespace Flotilla.Node.Loops;
@@ -9,15 +11,20 @@ namespace Flotilla.Node.Loops;
 /// </summary>
 internal sealed class HostedReplica
 {
+    private readonly NodeId _self;
     private Instant _published;
     private volatile ReplicaView _view;
-    private ulong _firstVoterLag = ulong.MaxValue;
+    private volatile LeaderElsewhere? _preferred;
+    private volatile StrongBox<(Configuration, bool)> _configuration;
+    private LogIndex _toldCommitted;
 
-    public HostedReplica(ShardGenesis genesis, Replica replica)
+    public HostedReplica(ShardGenesis genesis, NodeId self, Replica replica)
     {
+        _self = self;
         Genesis = genesis;
         Replica = replica;
         _view = MakeView();
+        _configuration = MakeConfiguration();
     }
 
     /// <summary>The shard as genesis made it.</summary>
@@ -26,7 +33,7 @@ internal sealed class HostedReplica
     /// <summary>The replica.</summary>
     public Replica Replica { get; }
 
-    /// <summary>The loop that owns it; set once, before the loop starts.</summary>
+    /// <summary>The loop that owns it; set once, before the loop gets it.</summary>
     public ShardLoop Loop { get; set; } = null!;
 
     /// <summary>Calls not answered yet.</summary>
@@ -50,11 +57,39 @@ internal sealed class HostedReplica
     /// <summary>It has been told that another data directory holds its seat, and the view does not say so yet.</summary>
     public bool LostItsSeat => Replica.Raft.SeatIsTaken && !_view.SeatIsTaken;
 
+    /// <summary>The configuration in force here a moment ago, and whether it was known to be committed. Any thread.</summary>
+    public (Configuration Configuration, bool IsCommitted) Configuration => _configuration.Value;
+
     /// <summary>What this replica looked like a moment ago. Any thread.</summary>
     public ReplicaView View => _view;
 
-    /// <summary>How many entries the voter that is meant to lead first lacks, as known to this replica a moment ago; means something only while it leads. Any thread.</summary>
-    public ulong FirstVoterLag => Volatile.Read(ref _firstVoterLag);
+    /// <summary>Another configuration is in force, and the node was not told yet.</summary>
+    public bool Reconfigured { get; set; }
+
+    /// <summary>
+    /// How many entries another voter lacks, as known to this replica a moment ago; means something only while it leads. One that is asked
+    /// about for the first time lacks everything. Any thread, but one at a time.
+    /// </summary>
+    public ulong LagOf(NodeId voter)
+    {
+        if (_preferred is { } known && known.Node == voter)
+        {
+            return Volatile.Read(ref known.Lag);
+        }
+
+        _preferred = new LeaderElsewhere(voter);
+        return ulong.MaxValue;
+    }
+
+    /// <summary>True once for every configuration that comes into force, and once more when it is known to be committed.</summary>
+    public bool TakeReconfigured()
+    {
+        var committed = Replica.Raft.CommittedConfiguration.Index;
+        var news = Reconfigured || committed != _toldCommitted;
+        Reconfigured = false;
+        _toldCommitted = committed;
+        return news;
+    }
 
     /// <summary>Publishes a new <see cref="View"/>, at most every 50 ms unless something important changed.</summary>
     public void Publish(Instant now, bool important)
@@ -63,15 +98,47 @@ internal sealed class HostedReplica
         {
             _published = now;
             _view = MakeView();
-            Volatile.Write(ref _firstVoterLag, Replica.Raft.Log.LastIndex.Value - Replica.Raft.MatchOf(Genesis.Voters[0]).Value);
+            if (important)
+            {
+                _configuration = MakeConfiguration();
+            }
+
+            if (_preferred is { } other)
+            {
+                Volatile.Write(ref other.Lag, Replica.Raft.Log.LastIndex.Value - Replica.Raft.MatchOf(other.Node).Value);
+            }
         }
     }
+
+    private StrongBox<(Configuration, bool)> MakeConfiguration() =>
+        new((Replica.Raft.Configuration, Replica.Raft.ConfigurationIndex <= Replica.Raft.CommitIndex));
 
     private ReplicaView MakeView()
     {
         var raft = Replica.Raft;
+        var (_, configuration) = raft.CommittedConfiguration;
+        var standing = StandingOf(raft);
         return new ReplicaView(
-            Genesis.Shard, raft.Role, raft.Term, raft.Leader, raft.CommitIndex, Replica.LastApplied, raft.Log.LastIndex, raft.Snapshot?.Index ?? LogIndex.Zero,
-            raft.Configuration.Voters, raft.Configuration.Learners, raft.Admitted, Replica.Records.Count, Replica.Records.Bytes, raft.SeatIsTaken, raft.Log.Base.Index, raft.Awaited);
+            Genesis.Shard, standing == Standing.Learner && raft.Role == Role.Follower ? Role.Learner : raft.Role, raft.Term, raft.Leader, raft.CommitIndex, Replica.LastApplied,
+            raft.Log.LastIndex, raft.Snapshot?.Index ?? LogIndex.Zero, configuration.Voters, configuration.Learners, raft.Admitted, Replica.Records.Count, Replica.Records.Bytes,
+            raft.SeatIsTaken, raft.Log.Base.Index, raft.Awaited, standing);
+    }
+
+    private Standing StandingOf(Raft.Raft raft) => raft.Configuration.Find(_self) switch
+    {
+        _ when raft.IsRemoved => Standing.Removed,
+        { Suffrage: not Suffrage.Learner } => Standing.Voter,
+        { } => Standing.Learner,
+
+        // One that no entry has told of any member yet was made because a leader has a seat for it.
+        null => raft.ConfigurationIndex == LogIndex.Zero ? Standing.Learner : Standing.Removed,
+    };
+
+    /// <summary>A voter that is meant to lead in this one's place.</summary>
+    private sealed class LeaderElsewhere(NodeId node)
+    {
+        public ulong Lag = ulong.MaxValue;
+
+        public NodeId Node => node;
     }
 }

@@ -24,6 +24,9 @@ internal enum LoopInputKind : byte
     /// <summary>Hand leadership to <see cref="LoopInput.Peer"/>, or to whichever voter is most caught up if none is named.</summary>
     Transfer,
 
+    /// <summary>The loop gets another replica: <see cref="LoopInput.Target"/>.</summary>
+    Host,
+
     /// <summary>Run an <see cref="Action"/> on the loop's thread.</summary>
     Run,
 
@@ -53,6 +56,8 @@ internal readonly record struct LoopInput(LoopInputKind Kind, HostedReplica? Tar
     public static LoopInput ForTransfer(HostedReplica target, NodeId to) => new(LoopInputKind.Transfer, target, null, to, 0);
 
     public static LoopInput ForAct(HostedReplica target, Action<Replica, ClockReading> what) => new(LoopInputKind.Act, target, what, default, 0);
+
+    public static LoopInput ForHost(HostedReplica target) => new(LoopInputKind.Host, target, null, default, 0);
 
     public static LoopInput ForRun(Action action) => new(LoopInputKind.Run, null, action, default, 0);
 }

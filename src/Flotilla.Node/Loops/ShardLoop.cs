@@ -36,14 +36,18 @@ internal sealed class ShardLoop
     /// <summary>The inputs that wait.</summary>
     public Inbox Inbox => _inbox;
 
-    /// <summary>The replicas of this loop, to read their views; fixed once the loop has started.</summary>
-    public IReadOnlyList<HostedReplica> Replicas => _replicas;
-
-    /// <summary>Gives the loop a replica. Before <see cref="Start"/>.</summary>
+    /// <summary>Gives the loop a replica, before <see cref="Start"/> or while it runs: what is posted afterwards finds it there. Never takes one away.</summary>
     public void Add(HostedReplica replica)
     {
         replica.Loop = this;
-        _replicas.Add(replica);
+        if (_thread.ThreadState.HasFlag(ThreadState.Unstarted))
+        {
+            _replicas.Add(replica);
+        }
+        else
+        {
+            _inbox.Post(LoopInput.ForHost(replica));
+        }
     }
 
     /// <summary>Starts the thread.</summary>
@@ -159,6 +163,7 @@ internal sealed class ShardLoop
     {
         if (input.Target is { } target)
         {
+            // One that the loop gets right now may have something to do at once, as at the loop's start.
             Touch(target);
             var replica = target.Replica;
             switch (input.Kind)
@@ -177,6 +182,9 @@ internal sealed class ShardLoop
                     break;
                 case LoopInputKind.Act:
                     ((Action<Replica, ClockReading>)input.Payload!)(replica, clock);
+                    break;
+                case LoopInputKind.Host:
+                    _replicas.Add(target);
                     break;
                 case LoopInputKind.Transfer:
                     replica.TransferLeadership(input.Peer, clock);
@@ -269,10 +277,16 @@ internal sealed class ShardLoop
                 _services.Snapshots.Write(hosted, image);
             }
 
-            hosted.Publish(clock.Now, changed);
+            var reconfigured = hosted.TakeReconfigured();
+            hosted.Publish(clock.Now, changed || reconfigured);
             if (changed)
             {
                 _services.RoleChanged(hosted.View);
+            }
+
+            if (reconfigured)
+            {
+                _services.ConfigurationChanged(hosted);
             }
         }
 
@@ -337,8 +351,11 @@ internal sealed class ShardLoop
             case Effect.DropSnapshot drop:
                 _services.Snapshots.Drop(hosted, drop.Snapshot);
                 return false;
-            case Effect.ConfigurationChanged or Effect.RoleChanged:
+            case Effect.RoleChanged:
                 return true;
+            case Effect.ConfigurationChanged:
+                hosted.Reconfigured = true;
+                return false;
             default:
                 throw new InvalidOperationException($"A replica emitted {effect.GetType().Name}, which it should deal with inside.");
         }

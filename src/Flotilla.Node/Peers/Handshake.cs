@@ -22,11 +22,11 @@ internal static class Handshake
         var remote = Read(stream, self.ClusterId);
         return remote.Node == expected && !remote.IsRouter
             ? remote
-            : throw new HandshakeException($"{(remote.IsRouter ? "router" : "node")} {remote.Node} answers there, not node {expected}: check the addresses in --initial-cluster");
+            : throw new HandshakeException($"{(remote.IsRouter ? "router" : "node")} {remote.Node} answers there, not node {expected}: check the addresses in --initial-cluster or --join");
     }
 
     /// <summary>The accepting side: waits for the other's Hello, and answers unless <paramref name="objection"/> says why not.</summary>
-    public static async Task<Hello> AcceptAsync(RpcDuplex stream, Hello self, IReadOnlySet<NodeId> members, Func<Hello, string?> objection, CancellationToken cancellation)
+    public static async Task<Hello> AcceptAsync(RpcDuplex stream, Hello self, Func<Hello, string?> objection, CancellationToken cancellation)
     {
         if (!await stream.WaitToReadAsync(cancellation))
         {
@@ -37,13 +37,6 @@ internal static class Handshake
         if (remote.Node == self.Node)
         {
             throw new HandshakeException($"it calls itself {remote.Node}, which is this node's own id: two processes may not share one");
-        }
-
-        if (remote.IsRouter == members.Contains(remote.Node))
-        {
-            throw new HandshakeException(remote.IsRouter
-                ? $"it is a router and calls itself {remote.Node}, which is a node of this cluster: its streams would take the place of that node's"
-                : $"node {remote.Node} is no member of this cluster ({string.Join(", ", members)})");
         }
 
         if (objection(remote) is { } reason)
@@ -89,6 +82,6 @@ internal static class Handshake
         return hello.ClusterId == clusterId
             ? hello
             : throw new HandshakeException(
-                $"node {hello.Node} belongs to cluster {hello.ClusterId:x16}, this one to {clusterId:x16}: nodes of one cluster must be started with the same --initial-cluster, --shards and --replicas the first time, and keep their data directories");
+                $"node {hello.Node} belongs to cluster {hello.ClusterId:x16}, this one to {clusterId:x16}: nodes of one cluster must be started with the same --initial-cluster, --shards and --replicas the first time, or with --join, and keep their data directories");
     }
 }

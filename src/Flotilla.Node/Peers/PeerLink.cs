@@ -8,6 +8,7 @@ internal sealed class PeerLink(NodeId peer, bool isRouter)
 {
     private PeerSession? _session;
     private string? _address;
+    private int _dialling;
 
     /// <summary>The other process.</summary>
     public NodeId Peer => peer;
@@ -27,6 +28,12 @@ internal sealed class PeerLink(NodeId peer, bool isRouter)
 
     /// <summary>What the dialler last said in the log, so that it does not repeat itself.</summary>
     public string? LastComplaint { get; set; }
+
+    /// <summary>Somebody sees to it that a stream stands.</summary>
+    public bool IsDialled => Volatile.Read(ref _dialling) != 0;
+
+    /// <summary>True the first time: whoever asks is to dial from then on.</summary>
+    public bool BeginDialling() => Interlocked.Exchange(ref _dialling, 1) == 0;
 
     /// <summary>
     /// Why a stream that begins may not take the place of the one that stands, or null if it may. A restarted process may;

@@ -18,6 +18,7 @@ internal sealed class PeerSession
     private readonly OutboundQueue _queue;
     private readonly AsyncSignal _signal = new();
     private readonly Dictionary<ulong, ForwardCall> _forwards = [];
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ulong _lastCall;
     private bool _closed;
     private bool _sendingReplies;
@@ -36,6 +37,9 @@ internal sealed class PeerSession
 
     /// <summary>Who is at the other end.</summary>
     public Hello Remote { get; }
+
+    /// <summary>Completes when the stream was cut or has ended.</summary>
+    public Task Ended => _ended.Task;
 
     /// <summary>When the other side was heard last.</summary>
     public Instant LastHeard => new(Volatile.Read(ref _lastHeardUs));
@@ -197,6 +201,7 @@ internal sealed class PeerSession
 
         _stream.Abort();
         _signal.Set();
+        _ended.TrySetResult();
         foreach (var call in forwards)
         {
             call.Fail(call.Sent ? ForwardOutcome.Unclear : ForwardOutcome.NotSent);

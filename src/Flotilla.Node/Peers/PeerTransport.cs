@@ -8,8 +8,9 @@ using Microsoft.Extensions.Logging;
 namespace Flotilla.Node.Peers;
 
 /// <summary>
-/// One stream per pair of processes: the node with the lower id dials, the other accepts; a router always dials. Sends what
-/// it is given on the streams that stand and drops Raft messages for those that do not. Thread-safe.
+/// One stream per pair of processes: the node with the lower id dials, the other accepts, and dials only if nothing comes; a
+/// router always dials. Any process of this cluster is let in. Sends what it is given on the streams that stand and drops Raft
+/// messages for those that do not. Thread-safe.
 /// </summary>
 internal sealed class PeerTransport : IAsyncDisposable
 {
@@ -43,13 +44,18 @@ internal sealed class PeerTransport : IAsyncDisposable
         _timer.Change(50, 50);
     }
 
-    /// <summary>After <see cref="Start"/>: makes a link to a peer and, if it is this process's part, dials it until the transport stops.</summary>
+    /// <summary>After <see cref="Start"/>: makes a link to a peer and sees to it that a stream stands, until the transport stops. A new address replaces the one before.</summary>
     public void Connect(NodeId peer, string? address)
     {
-        var link = LinkTo(peer, isRouter: false, out var created);
+        if (!_started.Task.IsCompletedSuccessfully || _started.Task.Result is var self && peer == self.Node
+            || (LinkOf(peer) is { IsDialled: true } known && (address is null || known.Address == address)))
+        {
+            return; // Before the start, or nothing new.
+        }
+
+        var link = LinkTo(peer, isRouter: false);
         link.Address = address ?? link.Address;
-        var self = _started.Task.Result;
-        if (created && (self.IsRouter || self.Node.CompareTo(peer) < 0))
+        if (!link.IsRouter && link.BeginDialling())
         {
             Own(Task.Run(() => DialAsync(link, self)));
         }
@@ -89,7 +95,7 @@ internal sealed class PeerTransport : IAsyncDisposable
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token, call.Cancellation);
             limit.CancelAfter(_options.OpenTimeout);
             self = await _started.Task.WaitAsync(limit.Token);
-            remote = await Handshake.AcceptAsync(stream, self, _options.Members, hello => LinkOf(hello.Node)?.Objection(hello), limit.Token);
+            remote = await Handshake.AcceptAsync(stream, self, hello => Objection(self, hello), limit.Token);
         }
         catch (HandshakeException e)
         {
@@ -100,8 +106,8 @@ internal sealed class PeerTransport : IAsyncDisposable
             return new RpcStatus(RpcCode.DeadlineExceeded, "no Hello came in time");
         }
 
-        var link = LinkTo(remote.Node, remote.IsRouter, out _);
-        link.Address ??= remote.Rpc;
+        var link = LinkTo(remote.Node, remote.IsRouter);
+        link.Address = remote.Rpc ?? link.Address;
         try
         {
             await RunAsync(link, new PeerSession(stream, remote, self.ClusterId, _options.MaxQueueBytes, _events));
@@ -111,7 +117,7 @@ internal sealed class PeerTransport : IAsyncDisposable
             return Refuse(e);
         }
 
-        if (remote.IsRouter && link.Session is null)
+        if (link.IsRouter && link.Session is null)
         {
             Forget(link);
         }
@@ -145,12 +151,27 @@ internal sealed class PeerTransport : IAsyncDisposable
         _stop.Dispose();
     }
 
-    private PeerLink LinkTo(NodeId peer, bool isRouter, out bool created)
+    private string? Objection(Hello self, Hello remote)
+    {
+        if (remote.IsRouter && _options.IsNode(remote.Node))
+        {
+            return $"it is a router and calls itself {remote.Node}, which is a node of this cluster: its streams would take the place of that node's";
+        }
+
+        // It dialled in this node's stead, and needlessly: two that took each other's place in turn would cut each other's calls.
+        // One whose process was started anew does not have the stream that stands here.
+        var link = LinkOf(remote.Node);
+        return !remote.IsRouter && self.Node.CompareTo(remote.Node) < 0 && link?.Session is { } stands
+            && stands.Remote.Incarnation == remote.Incarnation && stands.Remote.BootNumber == remote.BootNumber
+            ? $"a stream with node {remote.Node} stands already"
+            : link?.Objection(remote);
+    }
+
+    private PeerLink LinkTo(NodeId peer, bool isRouter)
     {
         lock (_gate)
         {
-            created = !_links.TryGetValue(peer, out var link);
-            if (created)
+            if (!_links.TryGetValue(peer, out var link))
             {
                 link = new PeerLink(peer, isRouter);
                 Volatile.Write(ref _links, new Dictionary<NodeId, PeerLink>(_links) { [peer] = link });
@@ -182,9 +203,19 @@ internal sealed class PeerTransport : IAsyncDisposable
 
     private async Task DialAsync(PeerLink link, Hello self)
     {
-        var pauseMs = _options.MinBackoffMs;
-        while (!_stop.IsCancellationRequested)
+        var isMyPart = self.IsRouter || self.Node.CompareTo(link.Peer) < 0;
+        var pauseMs = isMyPart ? 0 : _options.DialInsteadMs;
+        while (await PauseAsync(pauseMs))
         {
+            if (link.Session is { } stands)
+            {
+                // The other side has dialled.
+                await stands.Ended.WaitAsync(_stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                pauseMs = isMyPart ? _options.MinBackoffMs : _options.DialInsteadMs;
+                continue;
+            }
+
+            pauseMs = Math.Clamp(pauseMs * 2, _options.MinBackoffMs, _options.MaxBackoffMs);
             var started = NodeClock.Now;
             try
             {
@@ -202,20 +233,16 @@ internal sealed class PeerTransport : IAsyncDisposable
 
             if (NodeClock.Now.MsSince(started) > 1000)
             {
-                pauseMs = _options.MinBackoffMs;
+                pauseMs = isMyPart ? _options.MinBackoffMs : _options.DialInsteadMs;
             }
-
-            try
-            {
-                await Task.Delay(pauseMs, _stop.Token);
-            }
-            catch (OperationCanceledException)
-            {
-                return;
-            }
-
-            pauseMs = Math.Min(pauseMs * 2, _options.MaxBackoffMs);
         }
+    }
+
+    /// <summary>False: the transport is stopping.</summary>
+    private async Task<bool> PauseAsync(int ms)
+    {
+        await Task.Delay(ms, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        return !_stop.IsCancellationRequested;
     }
 
     private async Task<PeerSession> OpenAsync(PeerLink link, Hello self)

@@ -32,6 +32,12 @@ internal sealed record TransportOptions
     /// <summary>An answer may arrive this much after the call's deadline, which the other side keeps on its own clock. Default 100 ms.</summary>
     public double AnswerGraceMs { get; init; } = 100;
 
-    /// <summary>Only these, and routers, may open a stream to this process. Default nobody.</summary>
-    public IReadOnlySet<NodeId> Members { get; init; } = new HashSet<NodeId>();
+    /// <summary>
+    /// One of two nodes dials as a rule: the one with the lower id. The other one does if no stream stands after this long: it
+    /// alone may know the way, when it has just joined or moved. Default 1 s.
+    /// </summary>
+    public int DialInsteadMs { get; init; } = 1000;
+
+    /// <summary>Whether a name is known to be a node's, so that no router may use it. Default never.</summary>
+    public Func<NodeId, bool> IsNode { get; init; } = static _ => false;
 }

@@ -18,17 +18,20 @@ internal sealed class ConfigurationHistory
     public LogIndex CurrentIndex => _history[^1].Index;
 
     /// <summary>The one that was in force after the entry at <paramref name="index"/>, which must not be below the log's base.</summary>
-    public Configuration At(LogIndex index)
+    public Configuration At(LogIndex index) => EntryAt(index).Configuration;
+
+    /// <summary>The same, with the entry that made it.</summary>
+    public (LogIndex Index, Configuration Configuration) EntryAt(LogIndex index)
     {
         for (var i = _history.Count - 1; i > 0; i--)
         {
             if (_history[i].Index <= index)
             {
-                return _history[i].Configuration;
+                return _history[i];
             }
         }
 
-        return _history[0].Configuration;
+        return _history[0];
     }
 
     public void Appended(LogIndex index, Configuration configuration) => _history.Add((index, configuration));

@@ -105,19 +105,15 @@ public static class IdentityFile
             json.WriteNumber("bootNumber", identity.BootNumber);
             json.WriteBoolean("hasLog", identity.HasLog);
             json.WriteStartObject("genesis");
-            json.WriteStartArray("initialCluster");
-            foreach (var member in identity.Genesis.Members)
-            {
-                json.WriteStartObject();
-                json.WriteString("node", member.Node.Value);
-                json.WriteString("rpc", member.Rpc);
-                json.WriteEndObject();
-            }
-
-            json.WriteEndArray();
+            WriteNodes(json, "initialCluster", identity.Genesis.Members);
             json.WriteNumber("shards", identity.Genesis.Shards);
             json.WriteNumber("replicas", identity.Genesis.Replicas);
             json.WriteEndObject();
+            if (identity.Known.Count > 0)
+            {
+                WriteNodes(json, "knownNodes", identity.Known);
+            }
+
             json.WriteEndObject();
         }
 
@@ -126,19 +122,37 @@ public static class IdentityFile
         return [.. body, .. ChecksumStart, .. Encoding.ASCII.GetBytes(Checksum(body)), .. ChecksumEnd];
     }
 
+    private static void WriteNodes(Utf8JsonWriter json, string name, IReadOnlyList<ClusterMember> nodes)
+    {
+        json.WriteStartArray(name);
+        foreach (var node in nodes)
+        {
+            json.WriteStartObject();
+            json.WriteString("node", node.Node.Value);
+            json.WriteString("rpc", node.Rpc);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+    }
+
+    private static ClusterMember[] ReadNodes(JsonElement nodes) =>
+        [.. nodes.EnumerateArray().Select(static m => new ClusterMember(new NodeId(Text(m, "node")), Text(m, "rpc")))];
+
     private static NodeIdentity Parse(JsonElement root)
     {
         var genesis = root.GetProperty("genesis");
-        var members = genesis.GetProperty("initialCluster").EnumerateArray()
-            .Select(static m => new ClusterMember(new NodeId(Text(m, "node")), Text(m, "rpc")))
-            .ToArray();
+        var members = ReadNodes(genesis.GetProperty("initialCluster"));
         return new NodeIdentity(
             new NodeId(Text(root, "node")),
             new Incarnation(Number(root, "incarnation")),
             Number(root, "clusterId"),
             root.GetProperty("bootNumber").GetUInt64(),
             root.GetProperty("hasLog").GetBoolean(),
-            new GenesisFlags(members, genesis.GetProperty("shards").GetInt32(), genesis.GetProperty("replicas").GetInt32()));
+            new GenesisFlags(members, genesis.GetProperty("shards").GetInt32(), genesis.GetProperty("replicas").GetInt32()))
+        {
+            Known = root.TryGetProperty("knownNodes", out var known) ? ReadNodes(known) : [],
+        };
     }
 
     private static string Text(JsonElement element, string name) =>
@@ -153,5 +167,5 @@ public static class IdentityFile
 
     private static DataDirectoryException Damaged(string path, string why) => new(
         $"{path} is damaged ({why}). Without it nobody can tell which votes this node has given. Restore the file, or keep "
-        + "the directory as it is: its shards go on with their other voters, and an empty one takes no part until its seat is given to it, which needs membership changes.");
+        + "the directory as it is: its shards go on with their other voters, and an empty one takes no part until its seat is given to it: flotilla remove-node, then flotilla add-node.");
 }

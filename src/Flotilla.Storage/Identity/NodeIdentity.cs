@@ -9,6 +9,9 @@ namespace Flotilla.Storage.Identity;
 /// <param name="Replicas">The replica target (<c>--replicas</c>).</param>
 public sealed record GenesisFlags(IReadOnlyList<ClusterMember> Members, int Shards, int Replicas)
 {
+    /// <summary>Those of a node that has no cluster yet.</summary>
+    public static GenesisFlags Unknown { get; } = new([], 0, 0);
+
     /// <summary>Says in words, one sentence per flag, where <paramref name="later"/> differs from these flags, and that it has no effect.</summary>
     public IReadOnlyList<string> Differences(GenesisFlags later)
     {
@@ -44,8 +47,12 @@ public sealed record GenesisFlags(IReadOnlyList<ClusterMember> Members, int Shar
 /// <param name="ClusterId">The cluster, or 0 while that is not known (a node that waits to be adopted).</param>
 /// <param name="BootNumber">Raised durably at each start: 1 at the first. Tells restarts of one incarnation apart.</param>
 /// <param name="HasLog">A log was opened here once: from then on a missing one is damage.</param>
-/// <param name="Genesis">The start flags of the first start.</param>
-public sealed record NodeIdentity(NodeId Node, Incarnation Incarnation, ulong ClusterId, ulong BootNumber, bool HasLog, GenesisFlags Genesis);
+/// <param name="Genesis">The start flags of the first start, or those of the cluster that it joined.</param>
+public sealed record NodeIdentity(NodeId Node, Incarnation Incarnation, ulong ClusterId, ulong BootNumber, bool HasLog, GenesisFlags Genesis)
+{
+    /// <summary>Other nodes of the cluster with their addresses, as the node was told when it joined.</summary>
+    public IReadOnlyList<ClusterMember> Known { get; init; } = [];
+}
 
 /// <summary>A data directory can't be used. The message is for the operator: what is wrong, and what to do.</summary>
 public sealed class DataDirectoryException : IOException

@@ -1,4 +1,5 @@
 using Flotilla.Data;
+using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Topology;
 using Google.Protobuf;
@@ -27,6 +28,7 @@ internal static class CallCodec
             : request.Kind switch
             {
                 CallKind.Command => request.Command.Key.IsEmpty || request.Command.TtlMs < 0 || request.Command.Kind is < CommandKind.Put or > CommandKind.CompareAndDelete ? "carries no valid command" : null,
+                CallKind.Change => request.Change is null ? "wishes nothing" : null,
                 CallKind.Get => request.Key.IsEmpty ? "has an empty key" : null,
                 _ => request.Scan.Limit is < 1 or > MaxScanRecords || request.Scan.MaxBytes is < 1 or > MaxScanBytes ? "has a bound out of range" : null,
             };
@@ -46,6 +48,10 @@ internal static class CallCodec
                 break;
             case CallKind.Scan:
                 proto.Scan = new Pb.Scan { From = Check.Wrap(request.Scan.From), Prefix = Check.Wrap(request.Scan.Prefix), Limit = (uint)request.Scan.Limit, MaxBytes = (uint)request.Scan.MaxBytes };
+                break;
+            case CallKind.Change:
+                var change = request.Change!;
+                proto.Change = new Pb.ShardChange { Kind = (uint)change.Kind, NodeId = change.Node.Value ?? "", Address = change.Address ?? "", Incarnation = change.Incarnation.Value, Index = change.Index.Value };
                 break;
             default:
                 throw new ArgumentException($"a call of kind {request.Kind}", nameof(request));
@@ -70,6 +76,13 @@ internal static class CallCodec
                 var limit = Check.Between(proto.Scan.Limit, 1, MaxScanRecords, "the limit of a scan is out of range");
                 var maxBytes = Check.Between(proto.Scan.MaxBytes, 1, MaxScanBytes, "the size of a scan is out of range");
                 return CallRequest.ScanPage(proto.Id, shard, hops, timeoutMs, new ScanRequest(proto.Scan.From.Memory, proto.Scan.Prefix.Memory, limit, maxBytes), proto.Stale);
+            case Pb.CallRequest.CallOneofCase.Change:
+                var change = proto.Change;
+                Check.That(change.Kind is >= (uint)ChangeKind.AddMember and <= (uint)ChangeKind.Snapshot, "a change is of no kind that is known here");
+                return new(proto.Id, shard, hops, timeoutMs, false, CallKind.Change, default, default, default)
+                {
+                    Change = new ShardChange((ChangeKind)change.Kind, Check.NodeOrNone(change.NodeId), Check.Optional(change.Address), new Incarnation(change.Incarnation), new LogIndex(change.Index)),
+                };
             default:
                 throw new PeerFormatException("a call asks for nothing that is known here");
         }
@@ -78,7 +91,11 @@ internal static class CallCodec
     public static Pb.CallReply ToProto(in CallReply reply)
     {
         var proto = new Pb.CallReply { Id = reply.Id, Leader = reply.Leader.Value ?? "", LeaderHttp = reply.LeaderHttp ?? "", Detail = Shorten(reply.Detail) };
-        if (reply.Page is { } page)
+        if (reply.Change is { } change)
+        {
+            proto.Change = new Pb.ChangeResult { Code = (uint)change.Code, Incarnation = change.Incarnation.Value, Index = change.Index.Value };
+        }
+        else if (reply.Page is { } page)
         {
             proto.Page = ToProto(page);
         }
@@ -95,6 +112,12 @@ internal static class CallCodec
         var leader = Check.NodeOrNone(proto.Leader);
         var http = Check.Optional(proto.LeaderHttp);
         var detail = Check.Optional(proto.Detail, Check.MaxTextChars);
+        if (proto.Change is { } change)
+        {
+            Check.That(change.Code <= (uint)ChangeCode.Refused && proto.AnswerCase == Pb.CallReply.AnswerOneofCase.None, "an answer to a change makes no sense");
+            return new CallReply(proto.Id, default, null, leader, http, detail) { Change = new ChangeReply((ChangeCode)change.Code, new Incarnation(change.Incarnation), new LogIndex(change.Index)) };
+        }
+
         return proto.AnswerCase switch
         {
             Pb.CallReply.AnswerOneofCase.Result => new CallReply(proto.Id, new CommandResult(Code(proto.Result.Code), FromProto(proto.Result.Version), proto.Result.Value.Memory), null, leader, http, detail),

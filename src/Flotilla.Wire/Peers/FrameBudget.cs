@@ -61,7 +61,7 @@ internal static class FrameBudget
         (Level.Page, 2) => Level.Leaf,
         (Level.Status, 1) => Level.Leaf,
         (Level.Status, 2) => Level.Shard,
-        (Level.Shard, 6 or 7 or 8 or 10) => Level.Leaf,
+        (Level.Shard, 6 or 7 or 8 or 10 or 13) => Level.Leaf,
         _ => Level.None,
     };
 

@@ -1,5 +1,6 @@
 using Flotilla.Data;
 using Flotilla.Raft;
+using Flotilla.Raft.Membership;
 using Flotilla.Shards;
 using Flotilla.Topology;
 
@@ -116,6 +117,9 @@ public enum CallKind : byte
 
     /// <summary>A page of a scan: <see cref="CallRequest.Scan"/>.</summary>
     Scan = 3,
+
+    /// <summary>An operator's wish: <see cref="CallRequest.Change"/>. Leaders alone are asked, and it is never passed on.</summary>
+    Change = 4,
 }
 
 /// <summary>A client's call, forwarded to a node that may lead the shard. Make it with <see cref="Write"/>, <see cref="Get"/> or <see cref="ScanPage"/>.</summary>
@@ -130,8 +134,15 @@ public enum CallKind : byte
 /// <param name="Scan">The bounds of the page.</param>
 public readonly record struct CallRequest(ulong Id, ShardId Shard, int Hops, int TimeoutMs, bool Stale, CallKind Kind, Command Command, ReadOnlyMemory<byte> Key, ScanRequest Scan)
 {
-    /// <summary>It may change something: without an answer the outcome is unknown.</summary>
+    /// <summary>It may change a record: without an answer the outcome is unknown.</summary>
     public bool IsWrite => Kind == CallKind.Command;
+
+    /// <summary>What an operator wishes; null unless <see cref="CallKind.Change"/>.</summary>
+    public ShardChange? Change { get; init; }
+
+    /// <summary>Asks a leader for a change. Its time is brought into range.</summary>
+    public static CallRequest ChangeOf(ulong id, ShardId shard, int timeoutMs, ShardChange change) =>
+        CallCodec.Asserted(new(id, shard, 0, CallCodec.TimeInRange(timeoutMs), false, CallKind.Change, default, default, default) { Change = change });
 
     /// <summary>Forwards a write. Its time is brought into range.</summary>
     /// <exception cref="ArgumentException">The other side would refuse this and cut the stream, and with it every other call.</exception>
@@ -160,6 +171,9 @@ public readonly record struct CallReply(ulong Id, CommandResult Result, ScanPage
 {
     /// <summary>How it ended.</summary>
     public ResultCode Code => Page?.Code ?? Result.Code;
+
+    /// <summary>To an operator's wish; else null. Null also if whoever was asked does not lead.</summary>
+    public ChangeReply? Change { get; init; }
 }
 
 /// <summary>What a node knows of the cluster.</summary>
@@ -171,5 +185,29 @@ public sealed record ClusterStatus(IReadOnlyList<NodeStatus> Nodes, IReadOnlyLis
 /// <summary>A node. Addresses are null if not known, or off. <paramref name="Reluctant"/>, which a node says of itself alone: it should rather not lead, since its disk is nearly full or it is about to stop.</summary>
 public sealed record NodeStatus(NodeId Node, string? Http, string? Rpc, string? Resp, bool Alive, bool Reluctant = false);
 
+/// <summary>Who belongs to a shard, as one committed configuration says; the one with the highest index is the newest.</summary>
+/// <param name="Index">The entry that made it; 0 for the first members.</param>
+/// <param name="Voters">In a joint configuration those of its new half. Empty: nothing is said.</param>
+/// <param name="Learners">Those without a vote.</param>
+/// <param name="Removed">The seats that were taken away on purpose.</param>
+public sealed record ShardMembers(LogIndex Index, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, IReadOnlyList<RemovedSeat> Removed)
+{
+    /// <summary>Nothing is said.</summary>
+    public static ShardMembers Unsaid { get; } = new(default, [], [], []);
+
+    /// <summary>The first members of a shard.</summary>
+    public static ShardMembers First(IReadOnlyList<NodeId> voters) => new(default, voters, [], []);
+
+    /// <summary>What a committed configuration says.</summary>
+    public static ShardMembers Of(LogIndex index, Configuration configuration)
+    {
+        ArgumentNullException.ThrowIfNull(configuration);
+        return new ShardMembers(index, configuration.Voters, configuration.Learners, configuration.Removed);
+    }
+
+    /// <summary>It votes, or will.</summary>
+    public bool Contains(NodeId node) => Voters.Contains(node) || Learners.Contains(node);
+}
+
 /// <summary>A shard, as far as the sender knows it; <paramref name="Leader"/> is none while unknown.</summary>
-public sealed record ShardStatus(ShardId Shard, GroupId Group, string State, string Mode, NodeId Leader, Term Term, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, IReadOnlyList<NodeId> InSync, IReadOnlyList<(int First, int Last)> Ranges, string Version);
+public sealed record ShardStatus(ShardId Shard, GroupId Group, string State, string Mode, NodeId Leader, Term Term, ShardMembers Members, IReadOnlyList<NodeId> InSync, IReadOnlyList<(int First, int Last)> Ranges, string Version);

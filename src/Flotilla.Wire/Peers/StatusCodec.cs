@@ -1,4 +1,5 @@
 using Flotilla.Raft;
+using Flotilla.Raft.Membership;
 using Flotilla.Topology;
 using Google.Protobuf.Collections;
 using Pb = Flotilla.Wire.Protos;
@@ -40,9 +41,11 @@ internal static class StatusCodec
         foreach (var shard in status.Shards)
         {
             var part = new Pb.ShardStatus { Shard = (uint)shard.Shard.Value, Group = shard.Group.Value, State = shard.State, Mode = shard.Mode, Leader = shard.Leader.Value ?? "", Term = shard.Term.Value, Version = shard.Version };
-            part.Voters.AddRange(shard.Voters.Select(n => n.Value));
-            part.Learners.AddRange(shard.Learners.Select(n => n.Value));
+            part.Voters.AddRange(shard.Members.Voters.Select(n => n.Value));
+            part.Learners.AddRange(shard.Members.Learners.Select(n => n.Value));
             part.InSync.AddRange(shard.InSync.Select(n => n.Value));
+            part.Configuration = shard.Members.Index.Value;
+            part.Removed.AddRange(shard.Members.Removed.Select(seat => new Pb.RemovedSeat { NodeId = seat.Id.Value, Incarnation = seat.Incarnation.Value }));
             part.Ranges.AddRange(shard.Ranges.Select(r => new Pb.SlotRange { First = (uint)r.First, Last = (uint)r.Last }));
             proto.Shards.Add(part);
         }
@@ -82,6 +85,8 @@ internal static class StatusCodec
             next = ranges[i].Last + 1;
         }
 
+        Check.That(proto.Removed.Count <= Configuration.MaxRemoved, "a shard remembers too many removed seats");
+        var removed = proto.Removed.Count == 0 ? [] : proto.Removed.Select(static seat => new RemovedSeat(Check.Node(seat.NodeId), new Incarnation(seat.Incarnation))).ToArray();
         return new ShardStatus(
             new ShardId(Check.Between(proto.Shard, 1, MaxShard, "there is no such shard")),
             new GroupId(proto.Group),
@@ -89,8 +94,7 @@ internal static class StatusCodec
             Check.Name(proto.Mode),
             Check.NodeOrNone(proto.Leader),
             new Term(proto.Term),
-            Nodes(proto.Voters),
-            Nodes(proto.Learners),
+            new ShardMembers(new LogIndex(proto.Configuration), Nodes(proto.Voters), Nodes(proto.Learners), removed),
             Nodes(proto.InSync),
             ranges,
             Check.Optional(proto.Version) ?? "");

@@ -46,7 +46,7 @@ public sealed class Node_flags
     [InlineData("one of raft", "--mode", "paxos")]
     [InlineData("comes later", "--resp", "127.0.0.1:7001")]
     [InlineData("comes later", "--resp-cluster", "127.0.0.1:7101")]
-    [InlineData("comes later", "--join", "127.0.0.1:50052")]
+    [InlineData("exclude each other", "--join", "127.0.0.1:50052", "--shards", "4")]
     [InlineData("come later", "--shards-per-node", "2")]
     [InlineData("in two ways", "--grpc-port", "50051")]
     [InlineData("in two ways", "--host", "127.0.0.1")]

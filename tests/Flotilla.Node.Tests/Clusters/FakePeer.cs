@@ -42,7 +42,7 @@ internal sealed class FakePeer : IAsyncDisposable
     public void Tell(ulong term, NodeId leader)
     {
         var shard = _genesis.Shards[0];
-        _status = new ClusterStatus([], [new ShardStatus(shard.Shard, shard.Group, "active", "raft", leader, new Term(term), [], [], [], [], "")], 0);
+        _status = new ClusterStatus([], [new ShardStatus(shard.Shard, shard.Group, "active", "raft", leader, new Term(term), ShardMembers.Unsaid, [], [], "")], 0);
         _news.TrySetResult();
     }
 

@@ -17,8 +17,8 @@ internal sealed class TestCluster : IAsyncDisposable
     private static int _lastPort = Random.Shared.Next(12_000);
 
     private readonly string _root = Directory.CreateTempSubdirectory("flotilla-node-").FullName;
-    private readonly NodeOptions[] _options;
-    private readonly NodeHost?[] _hosts;
+    private NodeOptions[] _options;
+    private NodeHost?[] _hosts;
 
     private TestCluster(NodeOptions[] options)
     {
@@ -80,6 +80,26 @@ internal sealed class TestCluster : IAsyncDisposable
 
     public async Task StartNodeAsync(int node, Func<IDisk, IDisk>? wrapDisk = null) =>
         _hosts[node] = await NodeHost.StartAsync(_options[node], Log, wrapDisk, TestContext.Current.CancellationToken);
+
+    /// <summary>Makes another node, which is to enter the cluster by way of a running one. Returns its index; it does not run yet.</summary>
+    public int Add(int contact, Func<NodeOptions, NodeOptions>? change = null)
+    {
+        var node = Count;
+        var ports = FreePorts(2);
+        var options = new NodeOptions
+        {
+            NodeId = Id(node),
+            Http = new HostPort("127.0.0.1", ports[1]),
+            Rpc = new HostPort("127.0.0.1", ports[0]),
+            DataDir = Path.Combine(_root, Id(node).Value),
+            InitialCluster = [],
+            Join = _options[contact].Rpc,
+            Wal = new WalOptions { SegmentBytes = 4 << 20 },
+        };
+        _options = [.. _options, change?.Invoke(options) ?? options];
+        Array.Resize(ref _hosts, Count);
+        return node;
+    }
 
     /// <summary>Ends a node as a crash would.</summary>
     public async Task KillAsync(int node)

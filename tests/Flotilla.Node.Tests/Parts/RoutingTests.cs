@@ -115,5 +115,5 @@ public sealed class RoutingTests
     }
 
     private static ShardRoute Route(int shard = 1, params (int First, int Last)[] ranges) =>
-        new(new ShardId(shard), new GroupId((ulong)shard), [A, B, C], ranges, local: null);
+        new(new ShardId(shard), new GroupId((ulong)shard), ShardMembers.First([A, B, C]), ranges, local: null);
 }

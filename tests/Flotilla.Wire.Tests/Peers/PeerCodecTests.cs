@@ -22,6 +22,22 @@ public sealed class PeerCodecTests
         }
     }
 
+    [Fact]
+    public void A_question_to_join_and_its_answer_come_back_as_they_were_sent_and_nonsense_is_refused()
+    {
+        var ask = new JoinAsk(1, new NodeId("d"), new Incarnation(7));
+        Assert.Equal(ask, JoinCodec.FromProto(Pb.JoinRequest.Parser.ParseFrom(JoinCodec.ToProto(ask).ToByteArray())));
+        ClusterMember[] members = [new(new NodeId("a"), "h:1"), new(new NodeId("b"), "h:2")];
+        var answer = new JoinAnswer(5, members, 3, 2, [new(new NodeId("c"), "h:3")]);
+        var proto = JoinCodec.ToProto(answer);
+        Assert.Equal(FrameText.Of(answer), FrameText.Of(JoinCodec.FromProto(Pb.JoinReply.Parser.ParseFrom(proto.ToByteArray()))));
+        Assert.Throws<PeerFormatException>(() => JoinCodec.FromProto(new Pb.JoinRequest()));
+        Assert.Throws<PeerFormatException>(() => JoinCodec.FromProto(new Pb.JoinReply()));
+        Assert.Throws<PeerFormatException>(() => JoinCodec.FromProto(new Pb.JoinReply(proto) { Shards = 1001 }));
+        Assert.Throws<PeerFormatException>(() => JoinCodec.FromProto(new Pb.JoinReply(proto) { Replicas = 0 }));
+        Assert.Throws<PeerFormatException>(() => JoinCodec.FromProto(new Pb.JoinReply(proto) { ClusterId = 0 }));
+    }
+
     [Theory]
     [InlineData(0)]
     [InlineData(1)]

@@ -1,5 +1,6 @@
 using Flotilla.Data;
 using Flotilla.Raft;
+using Flotilla.Raft.Membership;
 using Flotilla.Shards;
 using Flotilla.Topology;
 using Flotilla.Wire.Peers;
@@ -77,10 +78,11 @@ internal sealed class RandomFrames(int seed)
     public CallRequest Request()
     {
         var (id, shard, hops, timeoutMs) = (Number(), new ShardId(_random.Next(1, 1 << 20)), _random.Next(16), _random.Next(1, 600_000));
-        return _random.Next(3) switch
+        return _random.Next(4) switch
         {
             0 => CallRequest.Write(id, shard, hops, timeoutMs, Command()),
             1 => CallRequest.Get(id, shard, hops, timeoutMs, Bytes(1, 40), Chance(50)),
+            3 => CallRequest.ChangeOf(id, shard, timeoutMs, new ShardChange((ChangeKind)_random.Next(1, 6), Chance(80) ? Node() : default, Address(), new(Number()), new(Number()))),
             _ => CallRequest.ScanPage(id, shard, hops, timeoutMs, new ScanRequest(Bytes(0, 40), Bytes(0, 9), _random.Next(1, 10_001), _random.Next(1, 1 << 24)), Chance(50)),
         };
     }
@@ -89,6 +91,14 @@ internal sealed class RandomFrames(int seed)
     {
         var leader = Chance(50) ? Node() : default;
         var code = (ResultCode)_random.Next(11);
+        if (Chance(20))
+        {
+            return new CallReply(Number(), default, null, leader, Address(), Chance(30) ? "so steht es" : null)
+            {
+                Change = new ChangeReply((ChangeCode)_random.Next(12), new(Number()), new(Number())),
+            };
+        }
+
         return Chance(50)
             ? new CallReply(Number(), new CommandResult(code, Version(), Bytes(0, 100)), null, leader, Address(), Chance(30) ? "kein Grund: ähm" : null)
             : new CallReply(Number(), default, Page(code), leader, Address(), null);
@@ -160,7 +170,7 @@ internal sealed class RandomFrames(int seed)
             next = last + 1;
         }
 
-        return new ShardStatus(new(number), new(Number()), "active", "raft", Chance(50) ? Node() : default, new(Number()), Many(4, Node), Many(2, Node), Many(4, Node), ranges, Chance(50) ? "3.4" : "");
+        return new ShardStatus(new(number), new(Number()), "active", "raft", Chance(50) ? Node() : default, new(Number()), new ShardMembers(new(Number()), Many(4, Node), Many(2, Node), Many(3, () => new RemovedSeat(Node(), new(Number())))), Many(4, Node), ranges, Chance(50) ? "3.4" : "");
     }
 
     private Version Version() => Chance(30) ? default : new((uint)_random.NextInt64(uint.MaxValue), (uint)_random.Next(5), Number(), Number());

@@ -1,0 +1,60 @@
+using Flotilla.Contracts;
+using Flotilla.Raft;
+using Flotilla.Shards;
+using Flotilla.Wire.Peers;
+using Flotilla.Wire.Rpc;
+using Microsoft.Extensions.Logging;
+using Pb = Flotilla.Wire.Protos;
+
+namespace Flotilla.Node.Hosting;
+
+/// <summary>How a node without a cluster learns of one (<c>--join</c>).</summary>
+public static class Joiner
+{
+    private const int MinPauseMs = 100;
+    private const int MaxPauseMs = 2000;
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+
+    /// <summary>Asks a node for its cluster, again and again until it answers, and says in the log why it did not, once per reason.</summary>
+    /// <param name="contact">The RPC address of a node of the cluster.</param>
+    /// <param name="self">The asker.</param>
+    /// <param name="incarnation">Its data directory.</param>
+    /// <param name="log">Where to complain.</param>
+    /// <param name="cancellation">Gives up.</param>
+    public static async Task<JoinAnswer> AskAsync(HostPort contact, NodeId self, Incarnation incarnation, ILogger log, CancellationToken cancellation)
+    {
+        ArgumentNullException.ThrowIfNull(log);
+        var request = JoinCodec.ToProto(new JoinAsk(PeerFrame.ProtocolVersion, self, incarnation));
+        var pauseMs = MinPauseMs;
+        string? said = null;
+        while (true)
+        {
+            string reason;
+            try
+            {
+                using var channel = new RpcChannel(contact);
+                var answer = JoinCodec.FromProto(await channel.UnaryAsync(JoinCodec.Path, request, Pb.JoinReply.Parser, Patience, cancellation));
+                if (Genesis.Compute(answer.Members, answer.Shards, answer.Replicas).ClusterId == answer.ClusterId)
+                {
+                    log.Joined(self, answer.ClusterId, contact, answer.Nodes.Count);
+                    return answer;
+                }
+
+                reason = "it computes another cluster id from the same flags: run the same release on both";
+            }
+            catch (Exception e) when (e is RpcException or PeerFormatException or GenesisException && !cancellation.IsCancellationRequested)
+            {
+                reason = e is RpcException { Status.Message: { Length: > 0 } words } ? words : e.Message;
+            }
+
+            if (said != reason)
+            {
+                said = reason;
+                log.CannotJoin(self, contact, reason);
+            }
+
+            await Task.Delay(pauseMs, cancellation);
+            pauseMs = Math.Min(pauseMs * 2, MaxPauseMs);
+        }
+    }
+}

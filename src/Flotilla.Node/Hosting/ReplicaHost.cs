@@ -1,0 +1,142 @@
+using Flotilla.Node.Cluster;
+using Flotilla.Node.Loops;
+using Flotilla.Node.Snapshots;
+using Flotilla.Raft;
+using Flotilla.Raft.Membership;
+using Flotilla.Shards;
+using Flotilla.Storage.Snapshots;
+using Flotilla.Wire.Peers;
+using Microsoft.Extensions.Logging;
+
+namespace Flotilla.Node.Hosting;
+
+/// <summary>
+/// The replicas of this node on their loops: those that genesis, the log or a snapshot knows when the node starts, and from
+/// then on one for each shard in which a leader says that this very data directory has a seat. One that was removed stays:
+/// what it knows is worth keeping if it is given a seat again. Thread-safe once <see cref="Recover"/> has returned.
+/// </summary>
+internal sealed class ReplicaHost
+{
+    private readonly Lock _gate = new();
+    private readonly NodeOptions _options;
+    private readonly NodeState _state;
+    private readonly ClusterState _cluster;
+    private readonly ILogger _log;
+    private readonly ShardLoop[] _loops;
+    private Dictionary<GroupId, HostedReplica> _replicas = [];
+
+    public ReplicaHost(NodeOptions options, NodeState state, ClusterState cluster, LoopServices services, ILogger log)
+    {
+        _options = options;
+        _state = state;
+        _cluster = cluster;
+        _log = log;
+        var count = Environment.ProcessorCount <= 4 ? 1 : Environment.ProcessorCount / 4;
+        _loops = [.. Enumerable.Range(0, count).Select(i => new ShardLoop(i, LoopLimits.Default, services))];
+    }
+
+    /// <summary>The loops.</summary>
+    public IReadOnlyList<ShardLoop> Loops => _loops;
+
+    /// <summary>How many replicas there are.</summary>
+    public int Count => Volatile.Read(ref _replicas).Count;
+
+    /// <summary>The replica of a group, or null.</summary>
+    public HostedReplica? Of(GroupId group) => Volatile.Read(ref _replicas).GetValueOrDefault(group);
+
+    /// <summary>Before the loops start: makes the replicas that this node had or begins with, and publishes the routing table.</summary>
+    public void Recover()
+    {
+        var known = _state.Wal.Groups.ToHashSet();
+        var hosts = _state.Genesis.Shards.Where(shard => shard.Voters.Contains(_options.NodeId) || known.Contains(shard.Group) || _state.Snapshots.Latest(shard.Group) is not null)
+            .Select(static shard => shard.Group).ToHashSet();
+
+        // The longest part of a start: snapshots are loaded side by side.
+        var loaded = hosts.AsParallel()
+            .Select(group => _state.Snapshots.Latest(group))
+            .OfType<SnapshotInfo>()
+            .Select(info => LoadedSnapshot.Read(_state.Snapshots, info))
+            .ToDictionary(snapshot => snapshot.Info.Group);
+        var clock = NodeClock.Read();
+        var routes = new List<ShardRoute>();
+        foreach (var shard in _state.Genesis.Shards)
+        {
+            HostedReplica? hosted = null;
+            if (hosts.Contains(shard.Group))
+            {
+                var snapshot = loaded.GetValueOrDefault(shard.Group);
+                var recovered = _state.Snapshots.Recover(shard.Group, _state.Wal.Recovered(shard.Group)) with { SnapshotConfiguration = snapshot?.Configuration };
+                hosted = Make(shard, recovered, clock, snapshot?.State);
+                _replicas.Add(shard.Group, hosted);
+                LoopOf(shard).Add(hosted);
+            }
+
+            var route = new ShardRoute(shard.Shard, shard.Group, ShardMembers.First(shard.Voters), RoutingTable.RangesOf(shard.Slots), hosted) { First = shard.Voters[0] };
+            if (hosted is not null)
+            {
+                var (index, configuration) = hosted.Replica.Raft.CommittedConfiguration;
+                route.Merge(ShardMembers.Of(index, configuration));
+            }
+
+            routes.Add(route);
+        }
+
+        _cluster.Publish(new RoutingTable(_state.Genesis.ClusterId, routes));
+    }
+
+    /// <summary>The members that the replicas here know of; before the loops start.</summary>
+    public IEnumerable<Member> KnownMembers() => _replicas.Values.SelectMany(static hosted => hosted.Replica.Raft.Configuration.Members);
+
+    /// <summary>A message of some group has arrived. For any thread.</summary>
+    public void Receive(Hello from, in PeerEnvelope envelope)
+    {
+        var hosted = Of(envelope.Group) ?? BeginToHost(from, envelope);
+        if (hosted is not null)
+        {
+            var input = LoopInput.ForMessage(hosted, from.Node, from.Incarnation, envelope.Message);
+            if (hosted.Loop.Inbox.TryPostMessage(input, PeerFrame.ApproximateBytes(envelope.Message)) != Posted.Taken)
+            {
+                NodeMetrics.MessagesDropped.Add(1);
+            }
+        }
+    }
+
+    /// <summary>A leader's configuration names this very data directory: the group gets a replica here, which begins empty.</summary>
+    private HostedReplica? BeginToHost(Hello from, in PeerEnvelope envelope)
+    {
+        var seat = envelope.Message switch
+        {
+            AppendEntries append => append.Seat,
+            InstallSnapshot install => install.Seat,
+            _ => default,
+        };
+        var group = envelope.Group;
+        if (seat != _state.Incarnation || _cluster.Table.Shards.FirstOrDefault(r => r.Group == group) is not { } route)
+        {
+            return null;
+        }
+
+        lock (_gate)
+        {
+            if (_replicas.TryGetValue(group, out var hosted))
+            {
+                return hosted;
+            }
+
+            // Nothing of it is on the disk: the start hosts every group of which there is.
+            var shard = _state.Genesis.Shards.First(s => s.Group == group);
+            hosted = Make(shard, RaftRecovery.Empty, NodeClock.Read(), restored: null);
+            LoopOf(shard).Add(hosted);
+            Volatile.Write(ref _replicas, new Dictionary<GroupId, HostedReplica>(_replicas) { [group] = hosted });
+            route.Host(hosted);
+            _log.BeginsToHost(shard.Shard, from.Node);
+            return hosted;
+        }
+    }
+
+    private HostedReplica Make(ShardGenesis shard, RaftRecovery recovered, ClockReading clock, StateMachine? restored) => new(
+        shard, _options.NodeId,
+        new Replica(shard, _options.NodeId, _state.Incarnation, _options.Replica, recovered, (ulong)Random.Shared.NextInt64(), clock, restored: restored));
+
+    private ShardLoop LoopOf(ShardGenesis shard) => _loops[shard.Shard.Value % _loops.Length];
+}

@@ -1,0 +1,177 @@
+using Flotilla.Node.Cluster;
+using Flotilla.Node.Loops;
+using Flotilla.Node.Peers;
+using Flotilla.Raft;
+using Flotilla.Raft.Membership;
+using Flotilla.Raft.Quorum;
+using Flotilla.Shards;
+using Flotilla.Wire.Peers;
+
+namespace Flotilla.Node.Members;
+
+/// <summary>
+/// Carries operators' wishes out at a replica that leads, on its loop's thread, and says how they stand. What Raft decides it
+/// asks Raft; here stands what only the shell knows: which data directory speaks as a node, and who is down. Thread-safe.
+/// </summary>
+internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport)
+{
+    private static readonly ChangeReply NotLeader = new(ChangeCode.NotLeader);
+
+    /// <summary>Asks the replica here. The answer comes at the latest after <paramref name="patience"/>.</summary>
+    public async Task<(ChangeReply Reply, string? Detail)> AskAsync(HostedReplica local, ShardChange change, TimeSpan patience)
+    {
+        // Whoever is to be added is looked for before the loop is asked, which must not wait.
+        Hello? node = null;
+        if (change.Kind == ChangeKind.AddMember && change.Node != cluster.Self)
+        {
+            node = Find(change);
+        }
+
+        var answered = new TaskCompletionSource<(ChangeReply, string?)>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var posted = local.Loop.Inbox.Post(LoopInput.ForAct(local, (replica, clock) => answered.TrySetResult(
+            replica.Raft.Role != Role.Leader ? (NotLeader, null) : change.Kind switch
+            {
+                ChangeKind.AddMember => Add(replica, change, node, clock),
+                ChangeKind.RemoveMember => Remove(replica, change, clock),
+                ChangeKind.Inspect => Inspect(replica, change.Node),
+                ChangeKind.Transfer => Transfer(replica, change.Node, clock),
+                _ => Snapshot(replica, change.Index),
+            })));
+        if (posted)
+        {
+            // A loop that ends meanwhile answers nothing.
+            Task ready = answered.Task;
+            await ready.WaitAsync(patience).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        return answered.Task.IsCompletedSuccessfully ? await answered.Task : (NotLeader, "the node that led is stopping or stalled");
+    }
+
+    private Hello? Find(ShardChange change)
+    {
+        if (transport.IsAlive(change.Node) && transport.LinkOf(change.Node)?.Session is { } session)
+        {
+            return session.Remote;
+        }
+
+        // It is dialled from now on; whoever asks again finds it.
+        transport.Connect(change.Node, change.Address ?? cluster.Nodes.GetValueOrDefault(change.Node).Rpc);
+        return null;
+    }
+
+    private (ChangeReply Reply, string? Detail) Add(Replica replica, ShardChange change, Hello? node, ClockReading clock)
+    {
+        var raft = replica.Raft;
+        var id = change.Node;
+        var seat = raft.IncarnationOf(id);
+        if (id == cluster.Self || (raft.CommittedConfiguration.Configuration.Find(id) is { Suffrage: Suffrage.Voter } && (node is null || seat == node.Incarnation)))
+        {
+            return (new ChangeReply(ChangeCode.Done, seat), $"{id} votes");
+        }
+
+        if (raft.Configuration.Find(id) is not null && (node is null || seat == node.Incarnation))
+        {
+            var lacks = raft.Log.LastIndex.Value - raft.MatchOf(id).Value;
+            return (new ChangeReply(ChangeCode.UnderWay, seat), node is null ? $"{id} is a learner and down" : $"{id} is a learner, {lacks} entries behind");
+        }
+
+        if (node is null)
+        {
+            var link = transport.LinkOf(id);
+            return (new ChangeReply(ChangeCode.Unreachable), $"node {id} can't be reached at {link?.Address ?? "any known address"}: {link?.LastComplaint ?? "it does not answer"}. Start it with --join, or check its address");
+        }
+
+        return replica.AddMember(id, node.Incarnation, node.Rpc ?? change.Address ?? "", clock) switch
+        {
+            ChangeOutcome.Accepted or ChangeOutcome.AlreadyDone => (new ChangeReply(ChangeCode.UnderWay, node.Incarnation), $"{id} becomes a learner"),
+            ChangeOutcome.SeatIsTaken => (new ChangeReply(ChangeCode.SeatIsTaken, seat), $"another data directory has the seat of node {id}: take it away first with: flotilla remove-node {id}"),
+            ChangeOutcome.TooManyMembers => (new ChangeReply(ChangeCode.TooManyMembers), $"it has {Configuration.MaxMembers} members already: remove one first"),
+            var other => Refused(other, raft),
+        };
+    }
+
+    private (ChangeReply Reply, string? Detail) Remove(Replica replica, ShardChange change, ClockReading clock)
+    {
+        var raft = replica.Raft;
+        var id = change.Node;
+        if (raft.CommittedConfiguration.Configuration.Find(id) is null && raft.Configuration.Find(id) is null)
+        {
+            return (new ChangeReply(ChangeCode.Done), $"{id} is no member");
+        }
+
+        var seat = raft.IncarnationOf(id);
+        if (!change.Incarnation.IsNone && !seat.IsNone && seat != change.Incarnation)
+        {
+            return (new ChangeReply(ChangeCode.Done, seat), $"{id} sits there anew, with another data directory");
+        }
+
+        if (raft.Configuration.Find(id) is null or { Suffrage: Suffrage.Outgoing })
+        {
+            return (new ChangeReply(ChangeCode.UnderWay, seat), $"{id} is being removed");
+        }
+
+        NodeId[] left = [.. raft.Configuration.Voters.Where(voter => voter != id)];
+        var down = left.Where(voter => !cluster.IsAlive(voter)).ToArray();
+        if (left.Length > 0 && raft.Configuration.IsVoter(id) && left.Length - down.Length < Majority.Of(left.Length))
+        {
+            return (
+                new ChangeReply(ChangeCode.WouldStop, seat),
+                $"without {id} its voters are {string.Join(", ", left)}, and {string.Join(", ", down)} can't be reached: it would stop. Start what is down, or remove that first");
+        }
+
+        return replica.RemoveMember(id, clock) switch
+        {
+            ChangeOutcome.Accepted or ChangeOutcome.AlreadyDone => (new ChangeReply(ChangeCode.UnderWay, seat), $"{id} is being removed"),
+            ChangeOutcome.LastVoter => (new ChangeReply(ChangeCode.LastVoter, seat), $"{id} is its last voter, with the only copy of its records: add another node first"),
+            var other => Refused(other, raft),
+        };
+    }
+
+    private static (ChangeReply Reply, string? Detail) Inspect(Replica replica, NodeId node)
+    {
+        var raft = replica.Raft;
+        var isMember = raft.Configuration.Find(node) is not null || raft.CommittedConfiguration.Configuration.Find(node) is not null;
+        return (new ChangeReply(isMember ? ChangeCode.UnderWay : ChangeCode.Done, raft.IncarnationOf(node)), null);
+    }
+
+    private (ChangeReply Reply, string? Detail) Transfer(Replica replica, NodeId target, ClockReading clock)
+    {
+        if (target == cluster.Self)
+        {
+            return (new ChangeReply(ChangeCode.Done), $"{target} leads");
+        }
+
+        if (!target.IsNone && !replica.Raft.Configuration.IsVoter(target))
+        {
+            return (new ChangeReply(ChangeCode.Refused), $"node {target} has no vote in it, so it can't lead; the voters are {string.Join(", ", replica.Raft.Configuration.Voters)}");
+        }
+
+        return replica.TransferLeadership(target, clock) || !replica.Raft.AcceptsProposals
+            ? (new ChangeReply(ChangeCode.UnderWay), $"{cluster.Self} hands over")
+            : (new ChangeReply(ChangeCode.Refused), target.IsNone ? "no other voter answers, so nobody else can lead it" : $"node {target} does not answer, so it can't lead");
+    }
+
+    private static (ChangeReply Reply, string? Detail) Snapshot(Replica replica, LogIndex upTo)
+    {
+        var taken = replica.Raft.Snapshot?.Index ?? LogIndex.Zero;
+        var wanted = upTo == LogIndex.Zero ? replica.LastApplied : upTo;
+        if (taken >= wanted)
+        {
+            return (new ChangeReply(ChangeCode.Done, Index: wanted), $"everything up to entry {taken} is in a snapshot");
+        }
+
+        if (upTo == LogIndex.Zero)
+        {
+            replica.AskForSnapshot();
+        }
+
+        return (new ChangeReply(ChangeCode.UnderWay, Index: wanted), $"a snapshot of everything up to entry {wanted} is being written");
+    }
+
+    private static (ChangeReply Reply, string? Detail) Refused(ChangeOutcome outcome, Raft.Raft raft) => outcome switch
+    {
+        ChangeOutcome.ChangeUnderWay => (new ChangeReply(ChangeCode.Busy), $"another change of its members is under way ({raft.Configuration}), and they go one at a time: try again when it is done"),
+        ChangeOutcome.NotReady => (new ChangeReply(ChangeCode.NotReady), "its leader is new, or handing over: try again"),
+        _ => (NotLeader, null),
+    };
+}

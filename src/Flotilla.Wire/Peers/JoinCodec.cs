@@ -1,0 +1,72 @@
+using Flotilla.Raft;
+using Flotilla.Shards;
+using Pb = Flotilla.Wire.Protos;
+
+namespace Flotilla.Wire.Peers;
+
+/// <summary>A node without a cluster asks a node that has one.</summary>
+/// <param name="Version">Of the protocol.</param>
+/// <param name="Node">The asker.</param>
+/// <param name="Incarnation">Its data directory.</param>
+public sealed record JoinAsk(uint Version, NodeId Node, Incarnation Incarnation);
+
+/// <summary>How the cluster began, and who is in it now: all that a node needs to enter it.</summary>
+/// <param name="ClusterId">The cluster: the hash of the flags that follow.</param>
+/// <param name="Members">The first nodes with the addresses that they had, as the cluster id's hash has them.</param>
+/// <param name="Shards">The shards that it began with.</param>
+/// <param name="Replicas">The replica target.</param>
+/// <param name="Nodes">The nodes that the answering one knows, with their present RPC addresses.</param>
+public sealed record JoinAnswer(ulong ClusterId, IReadOnlyList<ClusterMember> Members, int Shards, int Replicas, IReadOnlyList<ClusterMember> Nodes);
+
+/// <summary>The one call that a node makes before it has a cluster. Everything read is checked, as in <see cref="PeerCodec"/>.</summary>
+public static class JoinCodec
+{
+    /// <summary>The method.</summary>
+    public const string Path = "/flotilla.peer.v1.Peer/Join";
+
+    private const int MaxNodes = 10_000;
+
+    /// <summary>The question as a message.</summary>
+    public static Pb.JoinRequest ToProto(JoinAsk ask)
+    {
+        ArgumentNullException.ThrowIfNull(ask);
+        return new Pb.JoinRequest { ProtocolVersion = ask.Version, NodeId = ask.Node.Value, Incarnation = ask.Incarnation.Value };
+    }
+
+    /// <summary>The answer as a message.</summary>
+    public static Pb.JoinReply ToProto(JoinAnswer answer)
+    {
+        ArgumentNullException.ThrowIfNull(answer);
+        var proto = new Pb.JoinReply { ClusterId = answer.ClusterId, Shards = (uint)answer.Shards, Replicas = (uint)answer.Replicas };
+        proto.Members.AddRange(answer.Members.Select(Member));
+        proto.Nodes.AddRange(answer.Nodes.Select(Member));
+        return proto;
+    }
+
+    /// <summary>Reads the question.</summary>
+    /// <exception cref="PeerFormatException">It makes no sense.</exception>
+    public static JoinAsk FromProto(Pb.JoinRequest proto)
+    {
+        ArgumentNullException.ThrowIfNull(proto);
+        return new JoinAsk(proto.ProtocolVersion, Check.Node(proto.NodeId), new Incarnation(proto.Incarnation));
+    }
+
+    /// <summary>Reads the answer.</summary>
+    /// <exception cref="PeerFormatException">It makes no sense.</exception>
+    public static JoinAnswer FromProto(Pb.JoinReply proto)
+    {
+        ArgumentNullException.ThrowIfNull(proto);
+        Check.That(proto.ClusterId != 0, "an answer names no cluster");
+        Check.That(proto.Members.Count <= MaxNodes && proto.Nodes.Count <= MaxNodes, "an answer names too many nodes");
+        return new JoinAnswer(
+            proto.ClusterId,
+            [.. proto.Members.Select(Member)],
+            Check.Between(proto.Shards, 1, Genesis.MaxShards, "the number of shards is out of range"),
+            Check.Between(proto.Replicas, 1, int.MaxValue, "the number of replicas is out of range"),
+            [.. proto.Nodes.Select(Member)]);
+    }
+
+    private static Pb.JoinNode Member(ClusterMember member) => new() { NodeId = member.Node.Value, RpcAddress = member.Rpc };
+
+    private static ClusterMember Member(Pb.JoinNode proto) => new(Check.Node(proto.NodeId), Check.Name(proto.RpcAddress));
+}

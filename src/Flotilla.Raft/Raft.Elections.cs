@@ -65,7 +65,7 @@ public sealed partial class Raft
     private void StartPreVote()
     {
         RestartCandidateTimer();
-        if (IsRemoved || !Configuration.IsVoter(_self))
+        if (IsRemoved || !MayCampaign)
         {
             // Who has no vote asks for none, but no longer believes in a leader that says nothing.
             FailForwardedReads();

@@ -101,6 +101,12 @@ public sealed partial class Raft
         return ChangeOutcome.Accepted;
     }
 
+    /// <summary>
+    /// This replica votes; or it was removed by an entry that is not known to be committed: then it may be the only one that
+    /// can be elected, since its log is longest (dissertation, 4.2.2).
+    /// </summary>
+    private bool MayCampaign => Configuration.IsVoter(_self) || (ConfigurationIndex > CommitIndex && _configurations.At(CommitIndex).IsVoter(_self));
+
     private ChangeOutcome MayChange() =>
         Role != Role.Leader ? ChangeOutcome.NotLeader
         : _transfer is not null || CommitIndex < _termStart ? ChangeOutcome.NotReady
@@ -202,14 +208,26 @@ public sealed partial class Raft
 
     private void EndFarewells()
     {
-        if (_farewells.Count > 0 && _followers.RemoveAll(f => _farewells.TryGetValue(f.Id, out var until) && (_now >= until || f.Match >= ConfigurationIndex)) > 0)
+        if (_farewells.Count == 0)
         {
-            foreach (var id in _farewells.Keys.Where(id => FollowerOf(id) is null).ToArray())
+            return;
+        }
+
+        foreach (var follower in _followers.FindAll(f => _farewells.ContainsKey(f.Id)))
+        {
+            var knows = follower.Match >= ConfigurationIndex && CommitIndex >= ConfigurationIndex;
+            if (knows)
             {
-                _farewells.Remove(id);
+                // One word more, so that it knows that the configuration is committed.
+                SendHeartbeat(follower);
             }
 
-            DropUnusedSnapshots();
+            if (knows || _now >= _farewells[follower.Id])
+            {
+                _farewells.Remove(follower.Id);
+                _followers.Remove(follower);
+                DropUnusedSnapshots();
+            }
         }
     }
 

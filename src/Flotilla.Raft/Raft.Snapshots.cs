@@ -94,7 +94,7 @@ public sealed partial class Raft
             _received = nextOffset;
             if (Role == Role.Follower && !Leader.IsNone)
             {
-                Send(Leader, new InstallSnapshotReply(Term, id, nextOffset, default), default);
+                Send(Leader, new InstallSnapshotReply(Term, id, nextOffset, default), Vow);
             }
         }
     }
@@ -303,7 +303,7 @@ public sealed partial class Raft
         }
         else
         {
-            Send(from, new InstallSnapshotReply(Term, snapshot.Id, _received, default), default);
+            Send(from, new InstallSnapshotReply(Term, snapshot.Id, _received, default), Vow);
         }
     }
 

@@ -107,7 +107,7 @@ public sealed partial class Raft
 
     private void OnTimeoutNow()
     {
-        if (Role == Role.Follower && Configuration.IsVoter(_self) && !DiskIsStalled && !Reluctant)
+        if (Role == Role.Follower && MayCampaign && !DiskIsStalled && !Reluctant)
         {
             Campaign(transfer: true);
         }

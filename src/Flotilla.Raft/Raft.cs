@@ -173,9 +173,11 @@ public sealed partial class Raft
                 break;
         }
 
-        // A replica that may have forgotten its vote takes no part; and only the stored incarnation of a peer counts,
-        // once it is stored durably. Peers ask again, so nothing is lost but a little time.
-        if (!Admitted || !known || (message is RequestVoteReply { PreVote: false } or AppendEntriesReply or InstallSnapshotReply && !IsStoredDurably(from)))
+        // A replica that may have forgotten its vote takes no part. And only the right incarnation of a peer counts, once it is
+        // stored durably: for what is counted, which is answers. What a peer asks or says as leader stands on its term and its
+        // log, and this replica's log may not tell yet which incarnation sits there now. Peers ask again, so nothing is lost.
+        var counts = message is RequestVoteReply or AppendEntriesReply or InstallSnapshotReply;
+        if (!Admitted || (counts && !known) || (counts && message is not RequestVoteReply { PreVote: true } && !IsStoredDurably(from)))
         {
             return;
         }

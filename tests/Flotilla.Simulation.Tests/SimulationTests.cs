@@ -75,7 +75,7 @@ public sealed class SimulationTests
     [Fact]
     public void A_quiet_cluster_answers_everything()
     {
-        var result = Simulation.Run(2, null, options => options with { Seconds = 20, FaultEveryMs = 1_000_000_000, Noise = 0 });
+        var result = Simulation.Run(2, null, options => options with { Seconds = 20, FaultEveryMs = 1_000_000_000, Noise = 0, Lasting = false });
         Assert.Null(result.Failure);
         Assert.Equal(0, result.Counts["unknown"]);
         Assert.Equal(0, result.Counts["fail"]);
@@ -91,9 +91,12 @@ public sealed class SimulationTests
         string[] faults =
         [
             "split", "isolate leader", "one-way cut", "mute or deaf", "bridge", "storm", "detours", "power loss", "kill", "power loss everywhere", "torn batch", "pause",
-            "slow disk", "stalled disk", "failed sync", "clock drift", "wall clock jump", "transfer", "false hint", "leader churn", "deposed leader", "wipe", "fetch",
+            "slow disk", "stalled disk", "stalled disk without heirs", "failed sync", "clock drift", "wall clock jump", "transfer", "false hint", "leader churn", "deposed leader", "wipe", "fetch", "reluctance", "damage", "damage refused",
         ];
         Assert.All(faults, fault => Assert.True(totals.GetValueOrDefault(fault) >= 5, $"{fault} happened {totals.GetValueOrDefault(fault)} times"));
+        string[] lasting = ["one-way cut", "one-way cut towards", "cut link", "mute", "deaf", "bridge", "flapping", "stalled disk", "stopped", "dead"];
+        Assert.All(lasting, trouble => Assert.True(totals.GetValueOrDefault($"lasting {trouble}") >= 1, $"{trouble} lasted {totals.GetValueOrDefault($"lasting {trouble}")} times"));
+        Assert.True(totals["asked in lasting trouble"] > 1500, $"{totals["asked in lasting trouble"]} requests in lasting trouble");
         Assert.True(totals["elections"] > 2000, $"{totals["elections"]} elections");
         Assert.True(totals["ok"] > 200_000, $"{totals["ok"]} operations succeeded");
         Assert.True(totals["unknown"] > 1000, $"{totals["unknown"]} operations ended unknown");

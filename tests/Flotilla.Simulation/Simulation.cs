@@ -57,7 +57,7 @@ public static class Simulation
 
     private static void Live(World world, Workload.Workload workload)
     {
-        var nemesis = new Nemesis(world);
+        var nemesis = new Nemesis(world, workload);
         foreach (var node in world.Nodes)
         {
             world.Scheduler.After(world.Chance.Between(0, 300_000), () => world.StartIfDown(node));

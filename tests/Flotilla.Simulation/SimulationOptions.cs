@@ -30,6 +30,12 @@ public sealed record SimulationOptions
     /// <summary>A disk may be replaced by an empty one.</summary>
     public bool Wipes { get; init; }
 
+    /// <summary>Once in the run everything is mended but one thing that lasts, and the cluster must serve in spite of it (<see cref="Faults.LastingTrouble"/>).</summary>
+    public bool Lasting { get; init; }
+
+    /// <summary>Wall clocks are wrong from the start.</summary>
+    public bool SkewedClocks { get; init; }
+
     /// <summary>Limits of replicas.</summary>
     public ReplicaOptions Replica { get; init; } = new();
 
@@ -41,7 +47,7 @@ public sealed record SimulationOptions
     {
         var chance = new Chance(seed ^ 0x5EEDF00D);
         var tight = chance.Hit(0.5);
-        return new SimulationOptions
+        var options = new SimulationOptions
         {
             Nodes = seed % 2 == 0 ? 3 : 5,
             Shards = 1 + chance.Below(3),
@@ -49,7 +55,7 @@ public sealed record SimulationOptions
             ThinkMs = (int)chance.Between(30, 150),
             FaultEveryMs = (int)chance.Between(300, 2500),
             Noise = chance.Hit(0.3) ? 0 : chance.Below(50) / 1000.0,
-            Wipes = chance.Hit(0.1),
+            Wipes = chance.Hit(0.15),
             SegmentBytes = chance.Hit(0.5) ? 8 << 10 : 64 << 10,
             Replica = new ReplicaOptions
             {
@@ -59,9 +65,10 @@ public sealed record SimulationOptions
                     LogCacheBytes = chance.Hit(0.5) ? 2000 : 8 << 20,
                     MaxAppendBytes = !tight ? 1 << 20 : chance.Hit(0.5) ? 1 : 80 + chance.Below(800),
                     MaxInflightAppends = !tight ? 64 : chance.Hit(0.5) ? 1 : 1 + chance.Below(4),
-                    MaxUncommittedBytes = chance.Hit(0.3) ? 4000 : 32 << 20,
+                    MaxUncommittedBytes = chance.Hit(0.3) ? 300 + chance.Below(4000) : 32 << 20,
                 },
             },
         };
+        return options with { Nodes = chance.Hit(0.05) ? 1 : options.Nodes, Lasting = chance.Hit(0.5), SkewedClocks = chance.Hit(0.3) };
     }
 }

@@ -4,6 +4,7 @@ using Flotilla.Simulation.Invariants;
 using Flotilla.Simulation.Network;
 using Flotilla.Simulation.Nodes;
 using Flotilla.Simulation.Time;
+using Flotilla.Storage;
 using Flotilla.Topology;
 
 namespace Flotilla.Simulation;
@@ -40,7 +41,8 @@ public sealed class World
         Elections = new ElectionSafety();
         Committed = new CommittedLog();
         States = new SameState();
-        Invariants = [Elections, new LeaderAppendOnly(), new LogMatching(), Committed, States, new OneVoteATerm(), new NothingUnsyncedIsTold(), new DiskKeepsItsWord()];
+        Invariants = [Elections, new LeaderAppendOnly(), new LogMatching(), Committed, States, new OneVoteATerm(), new NothingUnsyncedIsTold(), new DiskKeepsItsWord(),
+            new StalledDiskDoesNotLead(Scheduler, options.Replica.Raft, options.Nodes), new UncommittedIsBounded(options.Replica.Raft.MaxUncommittedBytes)];
     }
 
     /// <summary>What the run is like.</summary>
@@ -79,6 +81,9 @@ public sealed class World
     /// <summary>Called when a replica says that it has become leader.</summary>
     public Action<HostedReplica>? LeaderElected { get; set; }
 
+    /// <summary>Answers get lost on the way to clients, as often as messages between nodes.</summary>
+    public bool AnswersGetLost { get; set; } = true;
+
     /// <summary>How often what happened, by name.</summary>
     public SortedDictionary<string, int> Counts { get; } = new(StringComparer.Ordinal);
 
@@ -101,7 +106,18 @@ public sealed class World
         if (!node.Up)
         {
             Count("start");
-            node.Start();
+            try
+            {
+                node.Start();
+            }
+            catch (WalCorruptException e) when (node is { Up: false, Restore: { } restore })
+            {
+                Say(node, $"does not start: {e.Message}");
+                Count("damage refused");
+                node.Restore = null;
+                restore();
+                Scheduler.After(Chance.Between(10_000, 500_000), () => StartIfDown(node));
+            }
         }
     }
 

@@ -12,6 +12,7 @@ internal sealed class LeaderChurn
     private readonly Chance _chance;
     private readonly Func<bool> _stopped;
     private int _left;
+    private double _patienceUs;
 
     public LeaderChurn(World world, Chance chance, Func<bool> stopped)
     {
@@ -25,11 +26,15 @@ internal sealed class LeaderChurn
     {
         _world.Count("leader churn");
         _left = (int)_chance.Between(3, 16);
+        _patienceUs = _chance.Between(500, 6_000);
         if (Nemesis.Leading(_world, _chance) is { } leader)
         {
             Strike(leader);
         }
     }
+
+    /// <summary>Leaves leaders alone.</summary>
+    public void Cease() => _left = 0;
 
     /// <summary>Cuts off a leader that serves, while the others are told that it is dead: for some 300 ms there are two who believe that they lead.</summary>
     public void Depose()
@@ -49,7 +54,7 @@ internal sealed class LeaderChurn
         {
             _left--;
             var boot = leader.Node.Boot;
-            _world.Scheduler.After(_chance.Exponential(2500), () =>
+            _world.Scheduler.After(_chance.Exponential(_patienceUs), () =>
             {
                 if (!_stopped() && leader.Node.Up && leader.Node.Boot == boot)
                 {

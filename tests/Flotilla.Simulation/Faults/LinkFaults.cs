@@ -1,7 +1,7 @@
 namespace Flotilla.Simulation.Faults;
 
 /// <summary>Partitions of every shape, and links that get worse.</summary>
-internal sealed class LinkFaults(World world, Chance chance, Func<bool> stopped)
+internal sealed class LinkFaults(World world, Chance chance, Func<bool> stopped, Action quiet)
 {
     public IEnumerable<(Action Fault, int Weight)> All() =>
     [
@@ -56,20 +56,18 @@ internal sealed class LinkFaults(World world, Chance chance, Func<bool> stopped)
     {
         world.Count("storm");
         var quality = world.Network.Quality;
-        var (loss, duplication) = (quality.Loss, quality.Duplication);
         quality.Loss = chance.Below(50) / 100.0;
         quality.Duplication = 0.1;
-        Until(chance.Between(200_000, 4_000_000), () => (quality.Loss, quality.Duplication) = (loss, duplication));
+        Until(chance.Between(200_000, 4_000_000), quiet);
     }
 
     private void Detours()
     {
         world.Count("detours");
         var quality = world.Network.Quality;
-        var (detour, longest) = (quality.Detour, quality.DetourUs);
         quality.Detour = 0.3;
         quality.DetourUs = chance.Between(10_000, 3_000_000);
-        Until(chance.Between(200_000, 4_000_000), () => (quality.Detour, quality.DetourUs) = (detour, longest));
+        Until(chance.Between(200_000, 4_000_000), quiet);
     }
 
     private void Cut(Func<int, int, bool> which, string what)

@@ -13,18 +13,23 @@ public sealed class Nemesis
     private readonly NodeFaults _nodes;
     private readonly LinkFaults _links;
     private readonly LeaderChurn _churn;
+    private readonly Workload.Workload _workload;
     private bool _stopped;
+    private bool _waiting; // for a lasting trouble to end
 
     /// <summary>A nemesis that has not begun.</summary>
-    public Nemesis(World world)
+    public Nemesis(World world, Workload.Workload workload)
     {
         _world = world;
+        _workload = workload;
         _chance = world.Chance.Fork();
-        _nodes = new NodeFaults(world, _chance.Fork(), () => _stopped);
-        _links = new LinkFaults(world, _chance.Fork(), () => _stopped);
-        _churn = new LeaderChurn(world, _chance.Fork(), () => _stopped);
+        bool Stopped() => _stopped || _waiting;
+        _nodes = new NodeFaults(world, _chance.Fork(), Stopped);
+        _links = new LinkFaults(world, _chance.Fork(), Stopped, Quiet);
+        _churn = new LeaderChurn(world, _chance.Fork(), Stopped);
+        var damage = new DiskDamage(world, _chance.Fork(), Stopped);
         Quiet();
-        foreach (var (fault, weight) in _nodes.All().Concat(_links.All()).Append((_churn.Begin, 2)).Append((_churn.Depose, 2)))
+        foreach (var (fault, weight) in _nodes.All().Concat(_links.All()).Append((_churn.Begin, 2)).Append((_churn.Depose, 2)).Append((damage.Begin, 2)))
         {
             // Every third kind sits this run out, so that the others get room.
             for (var i = 0; i < weight && !_chance.Hit(0.33); i++)
@@ -32,22 +37,50 @@ public sealed class Nemesis
                 _mix.Add(fault);
             }
         }
+
+        // Figure 8 needs leaders that send one old entry at a time, and much churn.
+        if (world.Options.Replica.Raft.MaxAppendBytes == 1 && _chance.Hit(0.7))
+        {
+            _mix.AddRange(Enumerable.Repeat<Action>(_churn.Begin, _mix.Count));
+        }
     }
 
     /// <summary>Begins.</summary>
-    public void Begin() => _world.Scheduler.After(_chance.Exponential(_world.Options.FaultEveryMs * 1000.0), () =>
+    public void Begin()
+    {
+        Next();
+        var latestUs = (_world.Options.Seconds * 1_000_000L) - LastingTrouble.LongestUs;
+        if (_world.Options is { Lasting: true, Wipes: false, Nodes: > 1 } && latestUs > 3_000_000)
+        {
+            _world.Scheduler.At(_chance.Between(2_000_000, latestUs), BeginLastingTrouble);
+        }
+    }
+
+    private void BeginLastingTrouble()
+    {
+        _waiting = true;
+        _churn.Cease();
+        MendAll();
+        LastingTrouble.Begin(_world, _workload, _chance.Fork(), () =>
+        {
+            _waiting = false;
+            Quiet();
+        });
+    }
+
+    private void Next() => _world.Scheduler.After(_chance.Exponential(_world.Options.FaultEveryMs * 1000.0), () =>
     {
         if (_stopped)
         {
             return;
         }
 
-        if (_mix.Count > 0)
+        if (_mix.Count > 0 && !_waiting)
         {
             _chance.Pick(_mix)();
         }
 
-        Begin();
+        Next();
     });
 
     /// <summary>Stops, and mends everything: links, disks, clocks, processes.</summary>
@@ -55,6 +88,11 @@ public sealed class Nemesis
     {
         _stopped = true;
         _world.Transcript.Line("healing");
+        MendAll();
+    }
+
+    private void MendAll()
+    {
         _world.Network.MendAll();
         _world.Network.Quality.Loss = 0;
         _world.Network.Quality.Duplication = 0;
@@ -65,6 +103,7 @@ public sealed class Nemesis
             node.Timing.StalledUntilUs = 0;
             node.Clock.SetRate(1);
             node.Continue();
+            node.SetReluctant(false);
             _world.StartIfDown(node);
         }
     }
@@ -75,6 +114,7 @@ public sealed class Nemesis
         quality.Loss = _world.Options.Noise;
         quality.Duplication = _world.Options.Noise / 2;
         quality.Detour = _world.Options.Noise;
+        quality.DetourUs = 200_000;
     }
 
     /// <summary>One of the nodes that run, or null if none does.</summary>

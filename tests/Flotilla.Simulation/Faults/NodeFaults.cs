@@ -17,10 +17,12 @@ internal sealed class NodeFaults(World world, Chance chance, Func<bool> stopped)
         (Pause, 2),
         (SlowDisk, 1),
         (StallDisk, 2),
+        (StallDiskWithoutHeirs, 1),
         (FailSync, 1),
         (BendClock, 1),
         (SetWallClock, 1),
         (Transfer, 2),
+        (Reluctance, 1),
         (FalseHint, 1),
         (Wipe, world.Options.Wipes ? 2 : 0),
     ];
@@ -111,6 +113,24 @@ internal sealed class NodeFaults(World world, Chance chance, Func<bool> stopped)
         node.Timing.StalledUntilUs = world.Scheduler.NowUs + chance.Between(200_000, 6_000_000);
     }
 
+    // Its heirs would rather not lead, either: it must go all the same.
+    private void StallDiskWithoutHeirs()
+    {
+        if (Nemesis.Leading(world, chance) is not { } node)
+        {
+            return;
+        }
+
+        world.Count("stalled disk without heirs");
+        world.Say(node, "has a disk that stalls, and no heirs");
+        node.Timing.StalledUntilUs = world.Scheduler.NowUs + chance.Between(3_000_000, 7_000_000);
+        foreach (var other in world.Nodes.Where(n => n != node))
+        {
+            other.SetReluctant(true);
+            world.Scheduler.After(chance.Between(3_000_000, 7_000_000), () => other.SetReluctant(false));
+        }
+    }
+
     private void FailSync()
     {
         if (Nemesis.Running(world, chance) is { } node)
@@ -140,8 +160,19 @@ internal sealed class NodeFaults(World world, Chance chance, Func<bool> stopped)
         }
 
         world.Count("transfer");
-        var target = chance.Pick(world.Nodes).Id;
+        var target = chance.Hit(0.3) ? default : chance.Pick(world.Nodes).Id;
         leader.Node.Post(leader, (replica, clock) => replica.TransferLeadership(target, clock));
+    }
+
+    // As a node is whose disk fills up.
+    private void Reluctance()
+    {
+        if (Nemesis.Leading(world, chance) is { } node)
+        {
+            world.Count("reluctance");
+            node.SetReluctant(true);
+            world.Scheduler.After(chance.Between(200_000, 5_000_000), () => node.SetReluctant(false));
+        }
     }
 
     // A hint never breaks safety, not even a wrong one.
@@ -168,10 +199,10 @@ internal sealed class NodeFaults(World world, Chance chance, Func<bool> stopped)
         }
     }
 
-    // One disk at most: with a second one gone, three nodes could lose what was acknowledged, and would have to say so.
+    // A node that is alone can't tell that it was wiped. One disk at most: with a second one gone, three nodes could lose what was acknowledged, and would have to say so.
     private void Wipe()
     {
-        if (_wiped || Nemesis.Running(world, chance) is not { } node)
+        if (_wiped || world.Nodes.Count == 1 || Nemesis.Running(world, chance) is not { } node)
         {
             return;
         }

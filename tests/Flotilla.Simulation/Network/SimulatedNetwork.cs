@@ -29,6 +29,7 @@ public sealed class SimulatedNetwork(Scheduler scheduler, Chance chance, int nod
 {
     private const int HeaderUs = 20;
     private readonly bool[,] _cut = new bool[nodes, nodes];
+    private readonly bool[,] _lasting = new bool[nodes, nodes];
 
     /// <summary>How the links behave now.</summary>
     public LinkQuality Quality { get; } = new();
@@ -39,17 +40,24 @@ public sealed class SimulatedNetwork(Scheduler scheduler, Chance chance, int nod
     /// <summary>Cuts or mends one direction of a link.</summary>
     public void SetCut(int from, int to, bool cut) => _cut[from, to] = cut;
 
-    /// <summary>Mends every link.</summary>
-    public void MendAll() => Array.Clear(_cut);
+    /// <summary>Cuts or mends one direction of a link, and nothing but this or <see cref="MendAll"/> mends it: cuts that are over leave it as it is.</summary>
+    public void SetLastingCut(int from, int to, bool cut) => _lasting[from, to] = cut;
 
-    /// <summary>Whether a message can get from one node to another now.</summary>
-    public bool IsCut(int from, int to) => _cut[from, to];
+    /// <summary>Mends every link.</summary>
+    public void MendAll()
+    {
+        Array.Clear(_cut);
+        Array.Clear(_lasting);
+    }
+
+    /// <summary>Whether no message can get from one node to another now.</summary>
+    public bool IsCut(int from, int to) => _cut[from, to] || _lasting[from, to];
 
     /// <summary>Sends: <paramref name="deliver"/> is called once, twice or never.</summary>
     public void Send(int from, int to, Action deliver)
     {
         Sent++;
-        if (_cut[from, to] || chance.Hit(Quality.Loss))
+        if (IsCut(from, to) || chance.Hit(Quality.Loss))
         {
             return;
         }
@@ -63,7 +71,7 @@ public sealed class SimulatedNetwork(Scheduler scheduler, Chance chance, int nod
 
     private void Deliver(int from, int to, Action deliver, long delayUs) => scheduler.After(delayUs, () =>
     {
-        if (!_cut[from, to])
+        if (!IsCut(from, to))
         {
             deliver();
         }

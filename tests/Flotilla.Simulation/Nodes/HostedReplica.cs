@@ -6,7 +6,7 @@ namespace Flotilla.Simulation.Nodes;
 /// <summary>One replica as its node hosts it: inputs that wait, messages that wait for the disk, and what its disk should hold.</summary>
 public sealed class HostedReplica(SimulatedNode node, ShardGenesis genesis)
 {
-    private readonly Queue<Effect.Persist> _underWay = new();
+    private readonly Queue<(Effect.Persist Persist, long SinceUs)> _underWay = new();
 
     /// <summary>The node.</summary>
     public SimulatedNode Node => node;
@@ -38,6 +38,12 @@ public sealed class HostedReplica(SimulatedNode node, ShardGenesis genesis)
     /// <summary>The last acknowledged persist.</summary>
     public PersistSequence DurableSequence { get; private set; }
 
+    /// <summary>The last entry that was on disk at the start.</summary>
+    public LogIndex FoundAtStart { get; private set; }
+
+    /// <summary>Since when the disk owes an acknowledgement, in virtual time; far ahead if it owes none.</summary>
+    public long OwedSinceUs => _underWay.Count == 0 ? long.MaxValue : _underWay.Peek().SinceUs;
+
     /// <summary>When a wake-up is scheduled, in virtual time.</summary>
     public long WakeAtUs { get; set; } = long.MaxValue;
 
@@ -57,6 +63,7 @@ public sealed class HostedReplica(SimulatedNode node, ShardGenesis genesis)
         _underWay.Clear();
         Log = log;
         DurableLog = log.Copy();
+        FoundAtStart = log.Last;
         DurableState = hardState;
         DurableSequence = default;
         WakeAtUs = long.MaxValue;
@@ -64,18 +71,18 @@ public sealed class HostedReplica(SimulatedNode node, ShardGenesis genesis)
     }
 
     /// <summary>The replica wants this on disk.</summary>
-    public void Emitted(Effect.Persist persist)
+    public void Emitted(Effect.Persist persist, long nowUs)
     {
         Log.Write(persist.Entries);
-        _underWay.Enqueue(persist);
+        _underWay.Enqueue((persist, persist.MustSync ? nowUs : long.MaxValue));
     }
 
     /// <summary>The disk has everything up to a persist.</summary>
     public void Acknowledged(PersistSequence sequence)
     {
-        while (_underWay.TryPeek(out var persist) && persist.Sequence.Value <= sequence.Value)
+        while (_underWay.TryPeek(out var first) && first.Persist.Sequence.Value <= sequence.Value)
         {
-            _underWay.Dequeue();
+            var persist = _underWay.Dequeue().Persist;
             DurableLog.Write(persist.Entries);
             DurableState = persist.HardState ?? DurableState;
         }

@@ -9,6 +9,7 @@ namespace Flotilla.Simulation.Nodes;
 public sealed class LogMirror
 {
     private readonly List<(Term Term, ulong Chain)> _entries = [];
+    private readonly List<long> _costs = [0]; // up to each index
 
     /// <summary>The last index.</summary>
     public LogIndex Last => new((ulong)_entries.Count);
@@ -18,6 +19,9 @@ public sealed class LogMirror
 
     /// <summary>Term and hash at an index, which must be in the log; zeros at 0.</summary>
     public (Term Term, ulong Chain) At(LogIndex index) => index == LogIndex.Zero ? default : _entries[(int)index.Value - 1];
+
+    /// <summary>The cost of all entries up to an index, in bytes.</summary>
+    public long CostUpTo(LogIndex index) => _costs[(int)index.Value];
 
     /// <summary>Puts entries at their place; what was there and behind is gone.</summary>
     public void Write(IReadOnlyList<Entry> entries)
@@ -34,9 +38,11 @@ public sealed class LogMirror
         }
 
         _entries.RemoveRange(keep, _entries.Count - keep);
+        _costs.RemoveRange(keep + 1, _costs.Count - keep - 1);
         foreach (var entry in entries)
         {
             _entries.Add((entry.Term, Link(_entries.Count == 0 ? 0 : _entries[^1].Chain, entry)));
+            _costs.Add(_costs[^1] + entry.Cost);
         }
     }
 
@@ -45,6 +51,7 @@ public sealed class LogMirror
     {
         var copy = new LogMirror();
         copy._entries.AddRange(_entries);
+        copy._costs.AddRange(_costs.Skip(1));
         return copy;
     }
 

@@ -32,7 +32,7 @@ public sealed class SimulatedNode
         Number = number;
         Id = id;
         Timing = new DiskTiming(chance.Fork());
-        Clock = new NodeClock(world.Scheduler, chance.Between(0, 1_000_000_000_000));
+        Clock = new NodeClock(world.Scheduler, chance.Between(0, 1_000_000_000_000)) { WallSkewMs = world.Options.SkewedClocks ? chance.Between(-3_000, 3_000) : 0 };
         Incarnation = new Incarnation(chance.Next() | 1);
         Replicas = [.. shards.Select(s => new HostedReplica(this, s))];
     }
@@ -67,6 +67,12 @@ public sealed class SimulatedNode
     /// <summary>Its disk was lost with all that was on it: it must be given its seat again, which takes a membership change.</summary>
     public bool Wiped { get; private set; }
 
+    /// <summary>Undoes the damage to its disk; null if there is none.</summary>
+    public Action? Restore { get; set; }
+
+    /// <summary>Batches that its disk has acknowledged so far.</summary>
+    public int Batches { get; private set; }
+
     /// <summary>Starts so far.</summary>
     public int Boot { get; private set; }
 
@@ -79,11 +85,12 @@ public sealed class SimulatedNode
     /// <summary>Starts the process from what the disk holds.</summary>
     public void Start()
     {
+        _wal = Wal.Open(Disk, new WalOptions { SegmentBytes = _world.Options.SegmentBytes, MustExist = _hadLog, Owner = Incarnation.Value, GenerationSeed = _chance.Next() });
         Boot++;
         Up = true;
         Paused = false;
         DisturbedAtUs = _world.Scheduler.NowUs;
-        _wal = Wal.Open(Disk, new WalOptions { SegmentBytes = _world.Options.SegmentBytes, MustExist = _hadLog, Owner = Incarnation.Value, GenerationSeed = _chance.Next() });
+        Restore = null;
         _hadLog = true;
         _world.Say(this, $"starts, boot {Boot}, {Incarnation}");
         foreach (var hosted in Replicas)
@@ -175,6 +182,15 @@ public sealed class SimulatedNode
         {
             hosted.Inbox.Add(input);
             ScheduleRun();
+        }
+    }
+
+    /// <summary>It would rather not lead; until it is told otherwise, or ends.</summary>
+    public void SetReluctant(bool reluctant)
+    {
+        foreach (var hosted in Replicas)
+        {
+            Post(hosted, (replica, _) => replica.Reluctant = reluctant);
         }
     }
 
@@ -285,7 +301,7 @@ public sealed class SimulatedNode
         switch (effect)
         {
             case Effect.Persist persist:
-                hosted.Emitted(persist);
+                hosted.Emitted(persist, _world.Scheduler.NowUs);
                 _toPersist.Add((hosted, persist));
                 if (_world.Transcript.On)
                 {
@@ -368,7 +384,7 @@ public sealed class SimulatedNode
 
         if (Timing.StalledUntilUs > _world.Scheduler.NowUs)
         {
-            _world.Scheduler.At(Timing.SyncEndsAt(_world.Scheduler.NowUs), () => EndSync(boot));
+            _world.Scheduler.At(Timing.StalledSyncEndsAt(_world.Scheduler.NowUs), () => EndSync(boot));
             return;
         }
 
@@ -387,6 +403,7 @@ public sealed class SimulatedNode
         }
 
         _syncing = false;
+        Batches++;
         var done = _beingSynced;
         _beingSynced = [];
         foreach (var group in done.GroupBy(p => p.Replica))

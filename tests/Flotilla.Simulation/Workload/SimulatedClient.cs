@@ -41,7 +41,11 @@ public sealed class SimulatedClient
         {
             _world.Scheduler.After(_chance.Exponential(_world.Options.ThinkMs * 1000.0), () =>
             {
-                if (!_workload.Stopping)
+                if (_workload.Resting)
+                {
+                    Next();
+                }
+                else if (!_workload.Stopping)
                 {
                     var request = Draw();
                     Try(request, null);
@@ -50,12 +54,12 @@ public sealed class SimulatedClient
         }
     }
 
-    /// <summary>Carries out one request, and says how it ended; null for "nobody knows".</summary>
-    public void Try(ClientRequest request, Action<CommandResult?>? done)
+    /// <summary>Carries out one request, and says how it ended; null for "nobody knows". The first attempt goes to <paramref name="first"/>, if given.</summary>
+    public void Try(ClientRequest request, Action<CommandResult?>? done, SimulatedNode? first = null)
     {
         var shard = _world.OwnerOf(Keys.Bytes(request.Key));
         var giveUpAt = request.StartUs + GiveUpUs;
-        Attempt(request, shard, Target(request, shard), giveUpAt, done);
+        Attempt(request, shard, first ?? Target(request, shard), giveUpAt, done);
     }
 
     private ClientRequest Draw()
@@ -159,7 +163,7 @@ public sealed class SimulatedClient
                 _world.Say(hosted, $"-> c{_number}.{attempt} {result.Code} {result.Version} {Short(Keys.Text(result.Value))}");
             }
 
-            if (_workload.Stopping || !_chance.Hit(_world.Options.Noise / 2))
+            if (_workload.Stopping || !_world.AnswersGetLost || !_chance.Hit(_world.Options.Noise / 2))
             {
                 _world.Scheduler.After(_chance.Exponential(150), () => answer(result));
             }

@@ -33,6 +33,9 @@ public sealed class Workload
     /// <summary>Nobody begins anything new.</summary>
     public bool Stopping { get; set; }
 
+    /// <summary>Nobody begins anything new for a while.</summary>
+    public bool Resting { get; set; }
+
     /// <summary>Starts all clients.</summary>
     public void Begin()
     {

@@ -1,0 +1,26 @@
+using Flotilla.Raft;
+using Flotilla.Simulation.Nodes;
+using Flotilla.Simulation.Time;
+
+namespace Flotilla.Simulation.Invariants;
+
+/// <summary>
+/// A leader whose disk acknowledges nothing hands leadership over, or steps down, in about <see cref="RaftOptions.DiskStallMs"/>
+/// and an election timeout for each heir that it tries (hazard 5), whatever its heartbeats say. One that is alone has nobody
+/// to hand it to.
+/// </summary>
+public sealed class StalledDiskDoesNotLead(Scheduler scheduler, RaftOptions options, int nodes) : Invariant
+{
+    // Each heir is tried twice if an operator asked for a transfer just before; and a clock may run ten per cent slow.
+    private readonly long _patienceUs = (options.DiskStallMs + (2L * (nodes - 1) * options.ElectionTimeoutMs)) * 1150;
+
+    /// <inheritdoc/>
+    public override void Stepped(HostedReplica hosted)
+    {
+        if (nodes > 1 && hosted.Replica.Raft.Role == Role.Leader && hosted.Node.DisturbedAtUs <= scheduler.NowUs
+            && scheduler.NowUs - Math.Max(hosted.OwedSinceUs, hosted.Node.DisturbedAtUs) > _patienceUs)
+        {
+            throw Broken($"{hosted.Name} leads {hosted.Replica.Raft.Term} though its disk has acknowledged nothing for {(scheduler.NowUs - hosted.OwedSinceUs) / 1000} ms");
+        }
+    }
+}

@@ -5,11 +5,16 @@
 #
 #   scripts/seeded-bugs.sh              all of tests/Flotilla.Simulation/bugs
 #   scripts/seeded-bugs.sh 01 30        only those whose names begin so
+#   scripts/seeded-bugs.sh --median 5 … from five ranges of 200 seeds each, and the median of what they took
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 scratch=$root/artifacts/seeded-bugs
-limit=${FLOTILLA_SEEDS:-1..200}
+ranges=(${FLOTILLA_SEEDS:-1..200})
+if [ "${1:-}" = --median ]; then
+    mapfile -t ranges < <(for ((i = 0; i < $2; i++)); do echo "$((i * 1000 + 1))..$((i * 1000 + 200))"; done)
+    shift 2
+fi
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
 
 # The copy keeps its build output from one run to the next, so that only what a patch touches is compiled again.
@@ -49,11 +54,23 @@ for patch in "$root"/tests/Flotilla.Simulation/bugs/*.patch; do
         missed=$((missed + 1))
         continue
     fi
-    if (cd "$scratch/tree" && dotnet exec tests/Flotilla.Simulation/bin/Release/net10.0/Flotilla.Simulation.dll "$limit" --until-failure </dev/null) >"$scratch/$name.log" 2>&1; then
-        echo "$name: NOT FOUND in seeds $limit"
+    took=() reason=
+    for range in "${ranges[@]}"; do
+        if (cd "$scratch/tree" && dotnet exec tests/Flotilla.Simulation/bin/Release/net10.0/Flotilla.Simulation.dll "$range" --until-failure </dev/null) >"$scratch/$name.log" 2>&1; then
+            took+=(none)
+        else
+            took+=("$(sed -nE '1s/^seed [0-9]+ \(after ([0-9]+)\).*/\1/p' "$scratch/$name.log")")
+            [ -n "${took[-1]}" ] || took[-1]=crash
+            reason=${reason:-$(head -n 1 "$scratch/$name.log" | cut -c1-160)}
+        fi
+    done
+    # Words count as more than any number.
+    median=$(printf '%s\n' "${took[@]}" | sed 's/[a-z].*/999999/' | sort -n | sed -n "$(((${#took[@]} + 1) / 2))p")
+    if [ "$median" = 999999 ]; then
+        echo "$name: NOT FOUND on the median of ${ranges[*]} (${took[*]}) $reason"
         missed=$((missed + 1))
     else
-        echo "$name: found: $(head -n 1 "$scratch/$name.log" | cut -c1-160)"
+        echo "$name: found, median $median of ${took[*]}: $reason"
         found=$((found + 1))
     fi
 done

@@ -111,12 +111,38 @@ public sealed class FlotillaClient : IDisposable
     public async ValueTask<bool> IsReadyAsync(CancellationToken cancel = default) => await _sender.SendAsync(
         new KvRequest { Method = "GET", Path = "/readyz" }, static _ => true, static (_, _, _) => false, cancel);
 
+    /// <summary>Makes a node a voter, as a learner first: <c>POST /raft/join</c>. Not done after <paramref name="wait"/>, it goes on by itself; ask again to learn how it stands.</summary>
+    /// <param name="node">The node; it must run, and be of this cluster.</param>
+    /// <param name="address">Its RPC address.</param>
+    /// <param name="shard">The only shard that is meant; null for every shard.</param>
+    /// <param name="wait">How long the server waits, 30 s at most; shorter than <see cref="FlotillaClientOptions.ReadAttemptTimeout"/>.</param>
+    /// <param name="cancel">Ends the call.</param>
+    public ValueTask<DocumentResult<ChangeDocument>> AddNodeAsync(string node, HostPort address, int? shard, TimeSpan wait, CancellationToken cancel = default) =>
+        ChangeAsync("join", $"nodeid={Uri.EscapeDataString(node)}&addr={Uri.EscapeDataString(address.ToString())}&{ShardOf(shard)}", wait, cancel);
+
+    /// <summary>Takes a node's seats away: <c>POST /raft/leave</c>. Otherwise as <see cref="AddNodeAsync"/>.</summary>
+    public ValueTask<DocumentResult<ChangeDocument>> RemoveNodeAsync(string node, int? shard, TimeSpan wait, CancellationToken cancel = default) =>
+        ChangeAsync("leave", $"nodeid={Uri.EscapeDataString(node)}&{ShardOf(shard)}", wait, cancel);
+
+    /// <summary>Has another voter lead a shard, whoever is most caught up if none is named: <c>POST /raft/transfer</c>. Otherwise as <see cref="AddNodeAsync"/>.</summary>
+    public ValueTask<DocumentResult<ChangeDocument>> TransferLeadershipAsync(int shard, string? node, TimeSpan wait, CancellationToken cancel = default) =>
+        ChangeAsync("transfer", node is null ? ShardOf(shard) : $"nodeid={Uri.EscapeDataString(node)}&{ShardOf(shard)}", wait, cancel);
+
+    /// <summary>Has leaders take snapshots: <c>POST /raft/snapshot</c>. Otherwise as <see cref="AddNodeAsync"/>.</summary>
+    public ValueTask<DocumentResult<ChangeDocument>> SnapshotAsync(int? shard, TimeSpan wait, CancellationToken cancel = default) =>
+        ChangeAsync("snapshot", ShardOf(shard), wait, cancel);
+
     /// <inheritdoc/>
     public void Dispose() => _sender.Dispose();
 
-    private ValueTask<DocumentResult<T>> DocumentAsync<T>(string path, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type, CancellationToken cancel)
+    private static string ShardOf(int? shard) => string.Create(CultureInfo.InvariantCulture, $"shard={(shard is { } number ? number : "all")}");
+
+    private ValueTask<DocumentResult<ChangeDocument>> ChangeAsync(string what, string fields, TimeSpan wait, CancellationToken cancel) => DocumentAsync(
+        string.Create(CultureInfo.InvariantCulture, $"/raft/{what}?{fields}&waitSeconds={wait.TotalSeconds:0.###}"), DocumentsJson.Default.ChangeDocument, cancel, isChange: true);
+
+    private ValueTask<DocumentResult<T>> DocumentAsync<T>(string path, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type, CancellationToken cancel, bool isChange = false)
         where T : class => _sender.SendAsync(
-            new KvRequest { Method = "GET", Path = path },
+            new KvRequest { Method = isChange ? "POST" : "GET", Path = path, IsRepeatable = isChange },
             response => JsonSerializer.Deserialize(response.Body.Span, type) is { } document
                 ? new DocumentResult<T>(CallOutcome.Ok, document, null)
                 : new DocumentResult<T>(CallOutcome.Failed, null, new CallError("bad_answer", "the answer is empty", response.Status)),

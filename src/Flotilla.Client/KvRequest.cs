@@ -19,7 +19,10 @@ internal sealed record KvRequest
     public string? Path { get; init; }
 
     /// <summary>It may change something, so that it must never be sent twice once it may have been carried out.</summary>
-    public bool IsWrite => !string.Equals(Method, "GET", StringComparison.Ordinal);
+    public bool IsWrite => !IsRepeatable && !string.Equals(Method, "GET", StringComparison.Ordinal);
+
+    /// <summary>Doing it twice is the same as doing it once, whatever its method.</summary>
+    public bool IsRepeatable { get; init; }
 
     /// <summary>Asks for a read of what is applied at the node asked.</summary>
     public bool Stale { get; init; }

@@ -90,7 +90,8 @@ internal sealed class RequestSender : IDisposable
                     break;
             }
 
-            last = failure!.Error;
+            // An attempt that the deadline cut short says less than the answer before it.
+            last = failure!.Error.Code is "timeout" && left < _options.ReadAttemptTimeout && last is { Status: > 0 } ? last : failure.Error;
             anybody |= !failure.NobodyThere;
             if (direct)
             {

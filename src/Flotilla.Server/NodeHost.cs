@@ -234,7 +234,7 @@ public sealed class NodeHost : IAsyncDisposable
             ForwardDefault = _options.Forward,
             MaxKeyBytes = _options.Replica.MaxKeyBytes,
             MaxValueBytes = _options.Replica.MaxValueBytes,
-        }).Register(services);
+        }, changes: shell.Changes).Register(services);
         try
         {
             _rpc = await RpcListener.StartAsync(_options.Rpc, services, _loggers, cancellation);
@@ -257,7 +257,7 @@ public sealed class NodeHost : IAsyncDisposable
                 MaxKeyBytes = _options.Replica.MaxKeyBytes,
                 MaxValueBytes = _options.Replica.MaxValueBytes,
             },
-            shell.Gateway, _loggers);
+            shell.Gateway, _loggers, shell.Changes);
         await _http.StartAsync(cancellation);
         Http = _options.Http with { Port = _http.Addresses[0].Port };
     }

@@ -148,7 +148,8 @@ public sealed record Genesis(ulong ClusterId, IReadOnlyList<ClusterMember> Membe
         }
     }
 
-    private static bool IsNodeId(string? id)
+    /// <summary>Whether this can name a node: 1 to 64 visible ASCII characters other than comma, equals sign, slash and quotes.</summary>
+    public static bool IsNodeId(string? id)
     {
         if (id is null || id.Length is 0 or > MaxNodeIdLength)
         {

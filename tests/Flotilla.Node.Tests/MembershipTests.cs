@@ -74,6 +74,7 @@ public sealed class MembershipTests
         await cluster.KillAsync(2);
         await cluster[1].Gateway.PutSurelyAsync("k", "w");
         Assert.Equal("w", await cluster[0].Gateway.ReadAsync("k"));
+        Assert.All(cluster[0].Gateway.View.Local, r => Assert.False(r.SeatIsTaken));
     }
 
     [Fact, Trait("Hazard", "21"), Trait("Hazard", "20")]
@@ -148,6 +149,39 @@ public sealed class MembershipTests
         Assert.Contains("n3 can't be reached", refused.Detail, StringComparison.Ordinal);
         await cluster[0].Gateway.PutSurelyAsync("k", "v");
         Assert.Equal(3, cluster[0].Gateway.View.Shards[0].Voters.Count);
+    }
+
+    [Fact]
+    public async Task A_second_change_is_refused_in_words_while_the_first_is_not_committed()
+    {
+        await using var cluster = TestCluster.Make(3, shards: 1);
+        var disks = new TrickyDisk[3];
+        for (var i = 0; i < 3; i++)
+        {
+            await cluster.StartNodeAsync(i, inner => disks[i] = new TrickyDisk(inner));
+        }
+
+        await cluster.LeadersAsync();
+        var joined = cluster.Add(contact: 0);
+        await cluster.StartNodeAsync(joined);
+        await Eventually.IsTrueAsync(() => cluster.Running.All(i => cluster[i].Gateway.View.Nodes.Count(n => n.Alive) == 4), "all are connected");
+
+        // The followers acknowledge nothing, and go on to answer heartbeats: what the leader appends stays where it is.
+        var leader = cluster.LeaderOf(new ShardId(1));
+        var followers = Enumerable.Range(0, 3).Where(i => i != leader).ToArray();
+        Array.ForEach(followers, i => disks[i].HoldSyncs());
+        var changes = cluster[leader].Changes;
+        var first = await changes.RemoveNodeAsync(TestCluster.Id(followers[0]), ShardChoice.All, TimeSpan.Zero);
+        Assert.Equal(ChangeCode.UnderWay, first.Code);
+        var second = await changes.AddNodeAsync(TestCluster.Id(joined), cluster[joined].Rpc, ShardChoice.All, Patience);
+        Assert.Equal(ChangeCode.Busy, second.Code);
+        Assert.Contains("another change of its members is under way", second.Detail, StringComparison.Ordinal);
+
+        // The same one again is not another one.
+        Assert.Equal(ChangeCode.UnderWay, (await changes.RemoveNodeAsync(TestCluster.Id(followers[0]), ShardChoice.All, TimeSpan.Zero)).Code);
+        Array.ForEach(followers, i => disks[i].ReleaseSyncs());
+        Assert.Equal(ChangeCode.Done, (await changes.RemoveNodeAsync(TestCluster.Id(followers[0]), ShardChoice.All, Patience)).Code);
+        Assert.Equal(ChangeCode.Done, (await changes.AddNodeAsync(TestCluster.Id(joined), cluster[joined].Rpc, ShardChoice.All, Patience)).Code);
     }
 
     [Fact]

@@ -76,7 +76,7 @@ internal sealed class StatusCommand : CliCommand
         foreach (var shard in overview.Shards)
         {
             grid.Add(
-                Text(shard.Id), shard.State, shard.Mode, shard.Leader ?? "-", Text((long)shard.Term), string.Join(' ', shard.Voters),
+                Text(shard.Id), shard.State, shard.Mode, shard.Leader ?? "-", Text((long)shard.Term), shard.MembersText(),
                 Text(shard.Slots), Text(shard.Keys), Text((long)shard.CommitIndex), shard.LagText());
         }
 

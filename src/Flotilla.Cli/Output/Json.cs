@@ -31,6 +31,7 @@ internal sealed record IncrementDocument(string Key, long Value);
 [JsonSerializable(typeof(RecordDocument))]
 [JsonSerializable(typeof(DeleteResponse))]
 [JsonSerializable(typeof(IncrementDocument))]
+[JsonSerializable(typeof(ChangeDocument))]
 [JsonSerializable(typeof(ClusterOverview))]
 [JsonSerializable(typeof(MonitorSample))]
 [JsonSerializable(typeof(LoadReport))]

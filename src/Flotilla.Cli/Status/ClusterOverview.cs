@@ -27,7 +27,7 @@ internal sealed record ClusterOverview(string Asked, bool Router, string Cluster
         var nodes = answers.Select(a => new NodeOverview(
             a.Node.Id, a.Node.Http, a.Node.Rpc, a.Node.Alive, a.Raft is not null,
             shards.Count(s => string.Equals(s.Leader, a.Node.Id, StringComparison.Ordinal)),
-            a.Raft?.Shards.Count ?? 0, a.Raft?.Shards.Sum(s => s.Keys) ?? 0)).ToList();
+            a.Raft?.Shards.Count(IsMember) ?? 0, a.Raft?.Shards.Where(IsMember).Sum(s => s.Keys) ?? 0)).ToList();
         var warnings = answers.SelectMany(a => a.Raft?.Warnings ?? []).Concat(cluster.Warnings ?? []).Distinct(StringComparer.Ordinal).ToList();
         return new DocumentResult<ClusterOverview>(CallOutcome.Ok, new ClusterOverview(cluster.Node, cluster.Router, cluster.ClusterId, cluster.TopologyAgeMs, nodes, shards, warnings), null);
     }
@@ -44,6 +44,9 @@ internal sealed record ClusterOverview(string Asked, bool Router, string Cluster
         return (node, raft.Document is { Shards: not null } document ? document : null);
     }
 
+    // One that was removed stays where it was, and belongs to nothing.
+    private static bool IsMember(ReplicaDocument replica) => replica.Role is not "removed";
+
     private static ShardOverview Picture(ShardDocument shard, IReadOnlyList<(string Node, ReplicaDocument Replica)> replicas)
     {
         // What a leader says of itself is fresher than what the node asked has heard; the highest term is the newest.
@@ -53,7 +56,7 @@ internal sealed record ClusterOverview(string Asked, bool Router, string Cluster
         return new ShardOverview(
             shard.Id, shard.State, shard.Mode,
             leader.Replica is not null && leader.Replica.Term >= shard.Term ? leader.Node : shard.Leader,
-            Math.Max(shard.Term, leader.Replica?.Term ?? 0), shard.Voters ?? [], shard.Slots, commit, best.Replica?.Keys ?? 0, best.Replica?.Bytes ?? 0,
+            Math.Max(shard.Term, leader.Replica?.Term ?? 0), shard.Voters ?? [], shard.Learners ?? [], shard.Slots, commit, best.Replica?.Keys ?? 0, best.Replica?.Bytes ?? 0,
             [.. replicas.Select(r => new ReplicaOverview(
                 r.Node, r.Replica.Role, r.Replica.Term, r.Replica.CommitIndex, r.Replica.LastApplied, r.Replica.LastLogIndex, r.Replica.SnapshotIndex,
                 commit - Math.Min(commit, r.Replica.LastApplied), r.Replica.Admitted))]);
@@ -73,12 +76,15 @@ internal sealed record NodeOverview(string Id, string? Http, string? Rpc, bool A
 
 /// <summary>A shard; keys and bytes are those of the replica that has applied the most.</summary>
 internal sealed record ShardOverview(
-    int Id, string State, string Mode, string? Leader, ulong Term, IReadOnlyList<string> Voters, int Slots, ulong CommitIndex, long Keys, long Bytes, IReadOnlyList<ReplicaOverview> Replicas)
+    int Id, string State, string Mode, string? Leader, ulong Term, IReadOnlyList<string> Voters, IReadOnlyList<string> Learners, int Slots, ulong CommitIndex, long Keys, long Bytes, IReadOnlyList<ReplicaOverview> Replicas)
 {
+    /// <summary>The voters, and the learners as <c>n4?</c>.</summary>
+    public string MembersText() => string.Join(' ', Voters.Concat(Learners.Select(static l => l + "?")));
+
     /// <summary>The replicas that are behind, as <c>n3:12</c> (entries), and the voters that don't answer, as <c>n2:?</c>.</summary>
     public string LagText()
     {
-        var parts = Replicas.Where(r => r.Lag > 0).Select(r => $"{r.Node}:{r.Lag}")
+        var parts = Replicas.Where(r => r.Lag > 0 && r.Role is not "removed").Select(r => $"{r.Node}:{r.Lag}")
             .Concat(Voters.Where(v => !Replicas.Any(r => string.Equals(r.Node, v, StringComparison.Ordinal))).Select(v => $"{v}:?"));
         return string.Join(' ', parts) is { Length: > 0 } text ? text : "0";
     }

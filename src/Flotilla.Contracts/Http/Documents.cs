@@ -38,11 +38,17 @@ public sealed record ShardDocument(int Id, string State, string Mode, string? Le
 /// <summary>Answer to <c>GET /raft/status</c>. <paramref name="Warnings"/> says in words what is amiss at the answering process; absent if nothing is.</summary>
 public sealed record RaftStatusDocument(string Node, IReadOnlyList<ReplicaDocument> Shards, IReadOnlyList<string>? Warnings = null);
 
-/// <summary>A replica hosted by the answering node. <paramref name="Role"/> is leader, follower, candidate or learner.</summary>
+/// <summary>A replica hosted by the answering node. <paramref name="Role"/> is leader, follower, candidate or learner, or removed if it is no member any more.</summary>
 public sealed record ReplicaDocument(int Shard, string Role, ulong Term, string? Leader, ulong CommitIndex, ulong LastApplied, ulong LastLogIndex, ulong SnapshotIndex, IReadOnlyList<string> Voters, IReadOnlyList<string> Learners, bool Admitted, long Keys, long Bytes);
 
 /// <summary>Answer to <c>GET /status</c>. <paramref name="Warnings"/> as in <see cref="RaftStatusDocument"/>.</summary>
 public sealed record StatusDocument(string Node, bool Router, string ClusterId, IReadOnlyList<NodeDocument> Nodes, IReadOnlyList<ShardDocument> Shards, long TopologyAgeMs, IReadOnlyList<string>? Warnings = null);
+
+/// <summary>Answer to a change of the cluster. Not <paramref name="Done"/>: it is under way, and goes on by itself; ask again to learn how it stands.</summary>
+public sealed record ChangeDocument(string? Node, bool Done, IReadOnlyList<ShardChangeDocument> Shards);
+
+/// <summary>How a change stands in one shard; <paramref name="Detail"/> says it in words.</summary>
+public sealed record ShardChangeDocument(int Shard, bool Done, string? Detail);
 
 /// <summary>Source-generated JSON for all documents: camelCase, nulls left out.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
@@ -55,4 +61,5 @@ public sealed record StatusDocument(string Node, bool Router, string ClusterId, 
 [JsonSerializable(typeof(ConfigDocument))]
 [JsonSerializable(typeof(RaftStatusDocument))]
 [JsonSerializable(typeof(StatusDocument))]
+[JsonSerializable(typeof(ChangeDocument))]
 public sealed partial class DocumentsJson : JsonSerializerContext;

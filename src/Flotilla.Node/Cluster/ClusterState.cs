@@ -88,6 +88,11 @@ internal sealed class ClusterState
     /// <summary>This process, or a peer heard from lately.</summary>
     public bool IsAlive(NodeId node) => node == Self || _isAlive(node);
 
+    private bool IsGone(RoutingTable table, NodeId node) =>
+        !IsAlive(node)
+        && table.Shards.Any(route => route.Members.Removed.Any(seat => seat.Id == node))
+        && !table.Shards.Any(route => route.Members.Contains(node));
+
     /// <summary>What doors show.</summary>
     public ClusterView View()
     {
@@ -95,6 +100,11 @@ internal sealed class ClusterState
         var nodes = new List<NodeView>();
         foreach (var (id, addresses) in Volatile.Read(ref _nodes))
         {
+            if (IsGone(table, id))
+            {
+                continue; // What was removed and does not live any more is of no interest to anybody.
+            }
+
             nodes.Add(new NodeView(id, addresses.Http, addresses.Rpc ?? "", addresses.Resp, IsAlive(id)));
         }
 

@@ -126,7 +126,8 @@ internal sealed class HostedReplica
 
     private Standing StandingOf(Raft.Raft raft) => raft.Configuration.Find(_self) switch
     {
-        _ when raft.IsRemoved => Standing.Removed,
+        // One that never took part has nothing to be removed from: its directory is new, or was wiped.
+        _ when raft.IsRemoved && raft.Admitted => Standing.Removed,
         { Suffrage: not Suffrage.Learner } => Standing.Voter,
         { } => Standing.Learner,
 

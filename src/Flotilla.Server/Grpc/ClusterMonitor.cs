@@ -1,6 +1,7 @@
 using Flotilla.Contracts.Protos;
 using Flotilla.Node;
 using Flotilla.Raft;
+using Flotilla.Server.Http;
 using Flotilla.Wire.Rpc;
 using Google.Protobuf.Collections;
 
@@ -68,7 +69,7 @@ internal sealed class ClusterMonitor(IGateway gateway, TimeProvider time)
             proto.Replicas.Add(new Contracts.Protos.Replica
             {
                 Shard = (uint)replica.Shard.Value,
-                Role = RoleName(replica.Role),
+                Role = ClusterDocuments.RoleName(replica),
                 Term = replica.Term.Value,
                 Leader = replica.Leader.Value ?? "",
                 CommitIndex = replica.CommitIndex.Value,
@@ -108,13 +109,4 @@ internal sealed class ClusterMonitor(IGateway gateway, TimeProvider time)
             to.Add(node.ToString());
         }
     }
-
-    // One who asks whether it would be elected is a candidate to clients.
-    private static string RoleName(Role role) => role switch
-    {
-        Role.Leader => "leader",
-        Role.Follower => "follower",
-        Role.Learner => "learner",
-        _ => "candidate",
-    };
 }

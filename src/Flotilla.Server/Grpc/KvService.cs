@@ -1,7 +1,10 @@
 using System.Buffers.Text;
+using Flotilla.Contracts;
 using Flotilla.Contracts.Protos;
 using Flotilla.Node;
+using Flotilla.Raft;
 using Flotilla.Shards;
+using Flotilla.Wire.Peers;
 using Flotilla.Wire.Rpc;
 using Google.Protobuf;
 using Version = Flotilla.Data.Version;
@@ -14,12 +17,15 @@ namespace Flotilla.Server.Grpc;
 /// <param name="gateway">Where calls go.</param>
 /// <param name="options">Limits.</param>
 /// <param name="time">The clock of Monitor.</param>
-public sealed class KvService(IGateway gateway, KvServiceOptions options, TimeProvider? time = null)
+/// <param name="changes">Where an operator's changes go; null for a process that changes no cluster.</param>
+public sealed class KvService(IGateway gateway, KvServiceOptions options, TimeProvider? time = null, IClusterChanges? changes = null)
 {
     private const string Service = "/flotilla.v1.KV/";
     private const long MaxTtlMs = 3_153_600_000_000;
     private const uint DefaultScanLimit = 100;
     private const uint MaxScanLimit = 10_000;
+    private static readonly TimeSpan MaxAddNodeTime = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan AnswerTime = TimeSpan.FromMilliseconds(200);
 
     private readonly ClusterMonitor _monitor = new(gateway, time ?? TimeProvider.System);
     private int _inFlight;
@@ -36,7 +42,7 @@ public sealed class KvService(IGateway gateway, KvServiceOptions options, TimePr
             .Unary<PutRequest, PutResponse>(Service + "Put", PutRequest.Parser, PutAsync)
             .Unary<DeleteRequest, DeleteResponse>(Service + "Delete", DeleteRequest.Parser, DeleteAsync)
             .Unary<Contracts.Protos.ScanRequest, ScanResponse>(Service + "Scan", Contracts.Protos.ScanRequest.Parser, ScanAsync)
-            .Unary<AddNodeRequest, AddNodeResponse>(Service + "AddNode", AddNodeRequest.Parser, AddNode)
+            .Unary<AddNodeRequest, AddNodeResponse>(Service + "AddNode", AddNodeRequest.Parser, AddNodeAsync)
             .ServerStreaming<MonitorRequest, MonitorEvent>(Service + "Monitor", MonitorRequest.Parser, MonitorAsync);
     }
 
@@ -208,8 +214,28 @@ public sealed class KvService(IGateway gateway, KvServiceOptions options, TimePr
         return response;
     }
 
-    private static ValueTask<RpcReply<AddNodeResponse>> AddNode(AddNodeRequest request, RpcCall call) =>
-        new(RpcStatus.WithCode(RpcCode.Unimplemented, "not_implemented", "This build cannot change the membership of a running cluster: name all nodes in --initial-cluster at their first start. Nothing was changed."));
+    private async ValueTask<RpcReply<AddNodeResponse>> AddNodeAsync(AddNodeRequest request, RpcCall call)
+    {
+        if (changes is null)
+        {
+            return RpcStatus.WithCode(RpcCode.Unimplemented, "not_implemented", "This process changes no cluster.");
+        }
+
+        if (!Genesis.IsNodeId(request.Id))
+        {
+            return KvStatus.BadRequest($"'{request.Id}' can't name a node: 1 to 64 visible ASCII characters other than , = / and quotes.");
+        }
+
+        if (!HostPort.TryParse(request.Address, out var address, out var why) || request.Address.Length > 250)
+        {
+            return KvStatus.BadRequest($"address must be HOST:PORT, the RPC address of the node: {why}.");
+        }
+
+        // What is under way at the caller's deadline goes on: the answer should come before it.
+        var patience = call.Remaining is { } left && left - AnswerTime < MaxAddNodeTime ? left - AnswerTime : MaxAddNodeTime;
+        var answer = await changes.AddNodeAsync(new NodeId(request.Id), address, ShardChoice.Hosted, patience < TimeSpan.Zero ? TimeSpan.Zero : patience).ConfigureAwait(false);
+        return answer.Code == ChangeCode.Done ? new AddNodeResponse() : KvStatus.Of(answer);
+    }
 
     private async Task<RpcStatus> MonitorAsync(MonitorRequest request, RpcStreamWriter<MonitorEvent> writer, RpcCall call)
     {

@@ -1,6 +1,7 @@
 using Flotilla.Node;
 using Flotilla.Raft;
 using Flotilla.Shards;
+using Flotilla.Wire.Peers;
 using Flotilla.Wire.Rpc;
 
 namespace Flotilla.Server.Grpc;
@@ -19,6 +20,27 @@ internal static class KvStatus
 
     /// <summary>The status of an answer.</summary>
     public static RpcStatus Of(in Answer answer) => Of(answer.Result.Code, answer.Detail, answer.Result.Version, answer.Leader, answer.LeaderHttp);
+
+    /// <summary>The status of a change that is not done. One that is under way goes on by itself: the same call again tells how it stands.</summary>
+    public static RpcStatus Of(ChangeAnswer answer)
+    {
+        if (answer.Code == ChangeCode.UnderWay)
+        {
+            var how = string.Join("; ", answer.Shards.Where(static p => p.Code != ChangeCode.Done).Select(static p => $"shard {p.Shard}: {p.Detail}"));
+            return RpcStatus.WithCode(RpcCode.DeadlineExceeded, "under_way", $"It is under way, and goes on by itself; call again to learn how it stands ({how}).");
+        }
+
+        var kind = Http.Problems.Of(answer.Code);
+        var code = kind.Status switch
+        {
+            400 => RpcCode.InvalidArgument,
+            404 => RpcCode.NotFound,
+            409 => RpcCode.FailedPrecondition,
+            503 => RpcCode.Unavailable,
+            _ => RpcCode.Internal,
+        };
+        return RpcStatus.WithCode(code, kind.Code, answer.Detail ?? kind.Detail);
+    }
 
     /// <summary>The status of a scan's answer.</summary>
     public static RpcStatus Of(ScanAnswer answer) => Of(answer.Code, answer.Detail, default, answer.Leader, answer.LeaderHttp);

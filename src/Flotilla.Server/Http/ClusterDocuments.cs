@@ -18,8 +18,9 @@ internal static class ClusterDocuments
     public static RaftStatusDocument RaftStatus(ClusterView view) => new(view.Node.ToString(), Map(view.Local, Replica), Warnings(view));
 
     /// <summary>A role as clients see it. One who asks whether it would be elected is a candidate to them.</summary>
-    public static string RoleName(Role role) => role switch
+    public static string RoleName(ReplicaView replica) => replica.Role switch
     {
+        _ when replica.Standing == Standing.Removed => "removed",
         Role.Leader => "leader",
         Role.Follower => "follower",
         Role.Learner => "learner",
@@ -45,7 +46,7 @@ internal static class ClusterDocuments
 
     private static ReplicaDocument Replica(ReplicaView replica) => new(
         replica.Shard.Value,
-        RoleName(replica.Role),
+        RoleName(replica),
         replica.Term.Value,
         replica.Leader.Value,
         replica.CommitIndex.Value,

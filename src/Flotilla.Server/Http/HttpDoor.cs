@@ -28,7 +28,7 @@ public sealed class HttpDoor : IAsyncDisposable
     private KestrelServer? _server;
     private List<HostPort> _addresses = [];
 
-    private HttpDoor(HttpDoorOptions options, IGateway gateway, ILoggerFactory loggers)
+    private HttpDoor(HttpDoorOptions options, IGateway gateway, IClusterChanges? changes, ILoggerFactory loggers)
     {
         _options = options;
         _loggers = loggers;
@@ -36,7 +36,7 @@ public sealed class HttpDoor : IAsyncDisposable
         _exporter = new PrometheusExporter(this);
         _metrics = new HttpMetrics(this, limits);
         _clusterMetrics = new ClusterMetrics(this, gateway, options.Version);
-        _application = new HttpApplication(gateway, options, limits, _metrics, _exporter, loggers.CreateLogger<HttpDoor>());
+        _application = new HttpApplication(gateway, changes, options, limits, _metrics, _exporter, loggers.CreateLogger<HttpDoor>());
     }
 
     /// <summary>Where it listens, once started; port 0 is replaced by the port that was given.</summary>
@@ -49,8 +49,9 @@ public sealed class HttpDoor : IAsyncDisposable
     /// <param name="options">Address and limits.</param>
     /// <param name="gateway">What carries out the requests.</param>
     /// <param name="loggers">Where the server's own warnings go; nowhere if null. No line is written per request.</param>
-    public static HttpDoor Build(HttpDoorOptions options, IGateway gateway, ILoggerFactory? loggers = null) =>
-        new(options, gateway, loggers ?? NullLoggerFactory.Instance);
+    /// <param name="changes">What carries out an operator's changes; null answers them 501.</param>
+    public static HttpDoor Build(HttpDoorOptions options, IGateway gateway, ILoggerFactory? loggers = null, IClusterChanges? changes = null) =>
+        new(options, gateway, changes, loggers ?? NullLoggerFactory.Instance);
 
     /// <summary>Listens.</summary>
     /// <exception cref="NodeFailedException">The address can't be listened on; the message says why and what to do.</exception>

@@ -1,6 +1,7 @@
 using Flotilla.Contracts.Http;
 using Flotilla.Node;
 using Flotilla.Shards;
+using Flotilla.Wire.Peers;
 
 namespace Flotilla.Server.Http;
 
@@ -28,6 +29,18 @@ internal static class Problems
     public static ProblemKind MethodNotAllowed { get; } = new(405, "method_not_allowed", "The route does not take this method", "See the Allow header.");
 
     public static ProblemKind NotLeader { get; } = new(409, "not_leader", "Another node leads the shard", "This node does not lead the key's shard and was told not to forward; ask the leader, or send ?forward=true. Nothing was written.");
+
+    public static ProblemKind SeatTaken { get; } = new(409, "seat_taken", "Another data directory has the seat", "Take the seat away first: flotilla remove-node. Nothing was changed.");
+
+    public static ProblemKind LastVoter { get; } = new(409, "last_voter", "The last voter stays", "A shard needs a voter. Nothing was changed.");
+
+    public static ProblemKind TooManyMembers { get; } = new(409, "too_many_members", "The shard is full", "Remove a member first. Nothing was changed.");
+
+    public static ProblemKind ChangeUnderWay { get; } = new(503, "change_under_way", "Another change is under way", "Changes of a shard's members go one at a time. Nothing was changed; try again.", RetryAfter: true);
+
+    public static ProblemKind ReplicaUnavailable { get; } = new(503, "replica_unavailable", "A node that is needed can't be reached", "Start the node, or check its address. Nothing was changed.", RetryAfter: true);
+
+    public static ProblemKind UnknownNode { get; } = new(404, "not_found", "No such node or shard", "Nothing was changed.");
 
     public static ProblemKind VersionMismatch { get; } = new(412, "version_mismatch", "The condition did not hold", "The record is not at the version that the request asked for. Nothing was written.");
 
@@ -57,6 +70,20 @@ internal static class Problems
         ResultCode.NoQuorum => NoQuorum,
         ResultCode.Indeterminate => Indeterminate,
         ResultCode.TooLarge => TooLarge,
+        _ => Internal,
+    };
+
+    /// <summary>The problem of a change that was refused.</summary>
+    public static ProblemKind Of(ChangeCode code) => code switch
+    {
+        ChangeCode.NotLeader or ChangeCode.NotReady => NoQuorum,
+        ChangeCode.Busy => ChangeUnderWay,
+        ChangeCode.SeatIsTaken => SeatTaken,
+        ChangeCode.LastVoter => LastVoter,
+        ChangeCode.TooManyMembers => TooManyMembers,
+        ChangeCode.Unreachable or ChangeCode.WouldStop => ReplicaUnavailable,
+        ChangeCode.Unknown => UnknownNode,
+        ChangeCode.Refused => BadRequest,
         _ => Internal,
     };
 

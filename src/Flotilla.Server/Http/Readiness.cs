@@ -1,20 +1,21 @@
 using System.Text;
 using Flotilla.Node;
+using Flotilla.Raft;
 
 namespace Flotilla.Server.Http;
 
 /// <summary>
 /// Whether the process can serve, check by check: on a node each replica hosted here is admitted and knows a leader; on a
-/// router the topology is known, and a leader of each shard in it. A node with a warning, such as a low disk, still serves
+/// router, and on a node that hosts none yet, the topology is known, and a leader of each shard in it. A node with a warning, such as a low disk, still serves
 /// reads and passes writes on: it is ready, and says what is amiss.
 /// </summary>
 internal static class Readiness
 {
-    private static string NotAdmitted(ReplicaView replica)
+    private static string NotAdmitted(ReplicaView replica, NodeId node)
     {
         if (replica.SeatIsTaken)
         {
-            return "seat taken: another data directory holds this node's seat, so this replica takes no part; put the old directory back";
+            return $"seat taken: another data directory holds this node's seat, so this replica takes no part; put the old directory back, or give its seat to this one: flotilla remove-node {node}, and flotilla add-node if it gets none by itself";
         }
 
         var awaited = replica.Awaited is { Count: > 0 } nodes ? $"waiting for first contact with node {string.Join(", ", nodes)}" : "this replica may not vote yet";
@@ -27,8 +28,15 @@ internal static class Readiness
         var text = new StringBuilder("[+]ping ok\n");
         var ready = true;
         Say(!stopping, "shutdown", "the process is stopping");
-        if (view.IsRouter)
+        var members = view.Local.Where(static replica => replica.Standing != Standing.Removed).ToArray();
+        if (view.Local.Count > 0 && members.Length == 0)
         {
+            var rpc = view.Nodes.FirstOrDefault(node => node.Node == view.Node)?.Rpc ?? "HOST:RPC";
+            Say(false, "membership", $"this node was removed from every shard: it only passes calls on. Stop it, or give it a seat again: flotilla add-node {view.Node} {rpc}");
+        }
+        else if (members.Length == 0)
+        {
+            // It passes calls on: a router, or a node that joined and that no shard wants yet.
             Say(view.Shards.Count != 0, "topology", "no shard is known yet: no node has answered");
             foreach (var shard in view.Shards)
             {
@@ -37,9 +45,9 @@ internal static class Readiness
         }
         else
         {
-            foreach (var replica in view.Local)
+            foreach (var replica in members)
             {
-                Say(replica.Admitted, $"shard-{replica.Shard}-admitted", NotAdmitted(replica));
+                Say(replica.Admitted, $"shard-{replica.Shard}-admitted", NotAdmitted(replica, view.Node));
                 Say(!replica.Leader.IsNone, $"shard-{replica.Shard}-leader", "no leader known");
             }
         }

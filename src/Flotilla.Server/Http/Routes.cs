@@ -83,17 +83,23 @@ internal enum Route
     /// <summary>Not built yet: remove a shard.</summary>
     RemoveShard,
 
-    /// <summary>Not built yet: add a voter.</summary>
+    /// <summary>Ancestor: make a node a voter.</summary>
     RaftJoin,
 
-    /// <summary>Not built yet: remove a voter.</summary>
+    /// <summary>Ancestor: take a node's seats away.</summary>
     RaftLeave,
 
-    /// <summary>Not built yet: add a voter everywhere.</summary>
+    /// <summary>Ancestor: make a node a voter, by path.</summary>
     AddVoter,
 
     /// <summary>Not built yet: switch the replication mode.</summary>
     ConfigMode,
+
+    /// <summary>Have another voter lead a shard.</summary>
+    RaftTransfer,
+
+    /// <summary>Have leaders take snapshots.</summary>
+    RaftSnapshot,
 }
 
 /// <summary>A route as documents and metrics name it.</summary>
@@ -134,10 +140,12 @@ internal static class Routes
         new(Route.Watch, "/watch", Verbs.Get, Built: false),
         new(Route.AddShard, "/addshard", Verbs.Get | Verbs.Post, Built: false),
         new(Route.RemoveShard, "/removeshard", Verbs.Get | Verbs.Post, Built: false),
-        new(Route.RaftJoin, "/raft/join", Verbs.Get | Verbs.Post, Built: false),
-        new(Route.RaftLeave, "/raft/leave", Verbs.Get | Verbs.Post, Built: false),
-        new(Route.AddVoter, "/AddVoter/{address}/{id}", Verbs.Get | Verbs.Post, Built: false),
+        new(Route.RaftJoin, "/raft/join", Verbs.Get | Verbs.Post),
+        new(Route.RaftLeave, "/raft/leave", Verbs.Get | Verbs.Post),
+        new(Route.AddVoter, "/AddVoter/{address}/{id}", Verbs.Get | Verbs.Post),
         new(Route.ConfigMode, "/config/mode", Verbs.Put, Built: false),
+        new(Route.RaftTransfer, "/raft/transfer", Verbs.Post),
+        new(Route.RaftSnapshot, "/raft/snapshot", Verbs.Post),
     ];
 
     /// <summary>The route of a raw path.</summary>
@@ -167,6 +175,8 @@ internal static class Routes
             "/removeshard" => Route.RemoveShard,
             "/raft/join" => Route.RaftJoin,
             "/raft/leave" => Route.RaftLeave,
+            "/raft/transfer" => Route.RaftTransfer,
+            "/raft/snapshot" => Route.RaftSnapshot,
             "/config/mode" => Route.ConfigMode,
             _ when path.StartsWith("/Get/", StringComparison.Ordinal) => Route.PathGet,
             _ when path.StartsWith("/Put/", StringComparison.Ordinal) => Route.PathPut,

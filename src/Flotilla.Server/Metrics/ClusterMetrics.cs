@@ -7,7 +7,7 @@ namespace Flotilla.Server.Metrics;
 /// <summary>The process and the replicas that it hosts, observed at each scrape.</summary>
 internal sealed class ClusterMetrics : IDisposable
 {
-    private static readonly string[] Roles = ["leader", "follower", "candidate", "learner"];
+    private static readonly string[] Roles = ["leader", "follower", "candidate", "learner", "removed"];
 
     private readonly Meter _meter;
     private readonly IGateway _gateway;
@@ -61,7 +61,7 @@ internal sealed class ClusterMetrics : IDisposable
     {
         foreach (var replica in _gateway.View.Local)
         {
-            var name = ClusterDocuments.RoleName(replica.Role);
+            var name = ClusterDocuments.RoleName(replica);
             foreach (var role in Roles)
             {
                 yield return new Measurement<int>(role == name ? 1 : 0, Shard(replica), new KeyValuePair<string, object?>("role", role));

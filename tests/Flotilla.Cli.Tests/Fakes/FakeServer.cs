@@ -61,6 +61,9 @@ public sealed class FakeServer : IAsyncDisposable
 
     public RaftStatusDocument? Raft { get; set; }
 
+    /// <summary>How a change stands, one question after the other; the last answer stays.</summary>
+    public ConcurrentQueue<ChangeDocument> Changes { get; } = new();
+
     public int Count
     {
         get
@@ -179,6 +182,8 @@ public sealed class FakeServer : IAsyncDisposable
                 "/status" when Status is { } status => JsonAsync(context, status, DocumentsJson.Default.StatusDocument),
                 "/raft/status" when Raft is { } raft => JsonAsync(context, raft, DocumentsJson.Default.RaftStatusDocument),
                 "/readyz" => Task.CompletedTask,
+                "/raft/join" or "/raft/leave" or "/raft/transfer" or "/raft/snapshot" when (Changes.Count > 1 ? Changes.TryDequeue(out var change) : Changes.TryPeek(out change)) =>
+                    JsonAsync(context, change, DocumentsJson.Default.ChangeDocument),
                 _ => ProblemAsync(context, 404, "unknown_route", null),
             };
         }

@@ -11,15 +11,16 @@ internal sealed class TestCluster : IAsyncDisposable
     private readonly string _folder = Directory.CreateTempSubdirectory("flotilla-cluster-").FullName;
     private readonly string _members;
     private readonly string[] _extra;
+    private readonly List<TestNode> _nodes;
 
     private TestCluster(int nodes, string[] extra)
     {
         _extra = extra;
-        Nodes = [.. Enumerable.Range(1, nodes).Select(i => new TestNode($"n{i}", Ports.Next(), Ports.Next()))];
+        _nodes = [.. Enumerable.Range(1, nodes).Select(i => new TestNode($"n{i}", Ports.Next(), Ports.Next()))];
         _members = string.Join(',', Nodes.Select(n => $"{n.Id}=127.0.0.1:{n.RpcPort}"));
     }
 
-    public IReadOnlyList<TestNode> Nodes { get; }
+    public IReadOnlyList<TestNode> Nodes => _nodes;
 
     public IReadOnlyList<HostPort> Endpoints => [.. Nodes.Select(n => new HostPort("127.0.0.1", n.HttpPort))];
 
@@ -48,6 +49,11 @@ internal sealed class TestCluster : IAsyncDisposable
             .. under, "dotnet", Shell.Cli, "node", "--node-id", node.Id, "--http", $"127.0.0.1:{node.HttpPort}", "--rpc", $"127.0.0.1:{node.RpcPort}",
             "--data-dir", DataDir(node), "--initial-cluster", _members, .. _extra,
         ];
+        Run(node, args);
+    }
+
+    private static void Run(TestNode node, string[] args)
+    {
         var process = Shell.Start(args[0], args[1..]);
         process.OutputDataReceived += (_, e) => node.Say(e.Data);
         process.ErrorDataReceived += (_, e) => node.Say(e.Data);
@@ -55,6 +61,34 @@ internal sealed class TestCluster : IAsyncDisposable
         process.BeginErrorReadLine();
         node.Process = process;
     }
+
+    /// <summary>Starts another node, which enters the cluster by way of one that runs.</summary>
+    public TestNode Join(TestNode contact)
+    {
+        var node = new TestNode($"n{_nodes.Count + 1}", Ports.Next(), Ports.Next());
+        _nodes.Add(node);
+        Run(node,
+        [
+            "dotnet", Shell.Cli, "node", "--node-id", node.Id, "--http", $"127.0.0.1:{node.HttpPort}", "--rpc", $"127.0.0.1:{node.RpcPort}",
+            "--data-dir", DataDir(node), "--join", $"127.0.0.1:{contact.RpcPort}",
+        ]);
+        return node;
+    }
+
+    /// <summary>Runs a command of the command line against one node, or any that runs.</summary>
+    public (int ExitCode, string Output, string Error) Flotilla(params string[] args) =>
+        Shell.Flotilla([.. args, "--endpoint", string.Join(',', _nodes.Where(n => n.IsRunning).Select(n => $"127.0.0.1:{n.HttpPort}"))]);
+
+    /// <summary>Waits until these nodes, and no others, vote in every shard, as each of them says itself.</summary>
+    public static Task VotersAsync(params TestNode[] voters) => Shell.EventuallyAsync(
+        async () =>
+        {
+            var ids = voters.Select(v => v.Id).Order(StringComparer.Ordinal).ToArray();
+            var all = await Task.WhenAll(voters.Select(StatusAsync));
+            return all.All(a => a is { Shards.Count: > 0 } && a.Shards.All(s => s.Admitted && s.Role is "leader" or "follower" && s.Learners.Count == 0 && s.Voters.SequenceEqual(ids, StringComparer.Ordinal)));
+        },
+        $"{string.Join(", ", voters.Select(v => v.Id))} vote in every shard",
+        TimeSpan.FromSeconds(60));
 
     public string DataDir(TestNode node) => Path.Combine(_folder, node.Id);
 
@@ -105,10 +139,11 @@ internal sealed class TestCluster : IAsyncDisposable
     public Task ConvergedAsync() => Shell.EventuallyAsync(
         async () =>
         {
-            var all = await Task.WhenAll(Nodes.Select(StatusAsync));
+            var running = Nodes.Where(n => n.IsRunning).ToArray();
+            var all = await Task.WhenAll(running.Select(StatusAsync));
             return all.All(a => a is not null)
-                && all.SelectMany(a => a!.Shards).GroupBy(s => s.Shard).All(g =>
-                    g.Count() == Nodes.Count && g.Select(s => (s.LastApplied, s.Keys, s.Bytes)).Distinct().Count() == 1);
+                && all.SelectMany(a => a!.Shards).Where(s => s.Role is not "removed").GroupBy(s => s.Shard).All(g =>
+                    g.Count() == g.First().Voters.Count && g.Select(s => (s.LastApplied, s.Keys, s.Bytes)).Distinct().Count() == 1);
         },
         "all replicas have applied the same",
         TimeSpan.FromSeconds(60));

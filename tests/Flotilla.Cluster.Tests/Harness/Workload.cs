@@ -60,6 +60,9 @@ internal sealed class Workload : IAsyncDisposable
         return times.Zip(times.Skip(1), (a, b) => b - a).Max() / 1000.0;
     }
 
+    /// <summary>Writes that certainly did not happen, or may or may not have, and ended after a moment of this clock.</summary>
+    public int FailuresAfter(long atUs) => _history.Count(o => o.Kind == OperationKind.Put && o.Outcome != Outcome.Ok && o.EndUs > atUs);
+
     /// <summary>Stops the clients, then reads every key once more, so that a lost write is seen.</summary>
     public async Task FinishAsync()
     {

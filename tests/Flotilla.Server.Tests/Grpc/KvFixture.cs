@@ -25,11 +25,11 @@ internal sealed class KvFixture : IAsyncDisposable
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
-    public static async Task<KvFixture> StartAsync(KvServiceOptions? options = null)
+    public static async Task<KvFixture> StartAsync(KvServiceOptions? options = null, FakeChanges? changes = null)
     {
         var gateway = new FakeGateway { View = Views.OneShard("n1", 3) };
         var services = new RpcServices();
-        new KvService(gateway, options ?? new KvServiceOptions()).Register(services);
+        new KvService(gateway, options ?? new KvServiceOptions(), changes: changes).Register(services);
         return new KvFixture(gateway, await RpcListener.StartAsync(new HostPort("127.0.0.1", 0), services, cancellation: Token));
     }
 

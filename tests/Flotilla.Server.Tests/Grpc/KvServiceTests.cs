@@ -4,6 +4,7 @@ using Flotilla.Raft;
 using Flotilla.Server.Grpc;
 using Flotilla.Server.Tests.Fakes;
 using Flotilla.Shards;
+using Flotilla.Wire.Peers;
 using Flotilla.Wire.Rpc;
 using static Flotilla.Server.Tests.Grpc.KvFixture;
 using Version = Flotilla.Data.Version;
@@ -174,11 +175,24 @@ public sealed class KvServiceTests
     }
 
     [Fact]
-    public async Task Adding_a_node_says_that_this_build_cannot()
+    public async Task Adding_a_node_asks_for_it_and_says_how_it_stands()
     {
-        await using var kv = await StartAsync();
-        var status = await FailsAsync(() => kv.Channel.UnaryAsync("/flotilla.v1.KV/AddNode", new AddNodeRequest { Id = "n4", Address = "127.0.0.1:1" }, AddNodeResponse.Parser, null, Token));
-        Assert.Equal((RpcCode.Unimplemented, "not_implemented"), (status.Code, status.FlotillaCode));
+        var changes = new FakeChanges();
+        await using var kv = await StartAsync(changes: changes);
+        Task<AddNodeResponse> AddAsync(string id, string address) =>
+            kv.Channel.UnaryAsync("/flotilla.v1.KV/AddNode", new AddNodeRequest { Id = id, Address = address }, AddNodeResponse.Parser, null, Token);
+        await AddAsync("n4", "127.0.0.1:50054");
+        Assert.Equal("add n4 at 127.0.0.1:50054 hosted 30", Assert.Single(changes.Asked));
+        Assert.Equal("bad_request", (await FailsAsync(() => AddAsync("", "127.0.0.1:50054"))).FlotillaCode);
+        Assert.Equal("bad_request", (await FailsAsync(() => AddAsync("n4", "nowhere"))).FlotillaCode);
+
+        changes.Answer = new(ChangeCode.UnderWay, [new(new(2), ChangeCode.UnderWay, "n4 is a learner")], null);
+        var status = await FailsAsync(() => AddAsync("n4", "127.0.0.1:50054"));
+        Assert.Equal((RpcCode.DeadlineExceeded, "under_way"), (status.Code, status.FlotillaCode));
+        Assert.Contains("shard 2: n4 is a learner", status.Message, StringComparison.Ordinal);
+        changes.Answer = new(ChangeCode.SeatIsTaken, [], "remove it first");
+        status = await FailsAsync(() => AddAsync("n4", "127.0.0.1:50054"));
+        Assert.Equal((RpcCode.FailedPrecondition, "seat_taken", "remove it first"), (status.Code, status.FlotillaCode, status.Message));
     }
 
     [Fact]

@@ -11,10 +11,11 @@ namespace Flotilla.Server.Tests.Http;
 /// <summary>A door on a free port in front of a fake gateway, and ways to talk to it: HttpClient, and raw bytes.</summary>
 internal sealed class DoorFixture : IAsyncDisposable
 {
-    private DoorFixture(HttpDoor door, FakeGateway gateway)
+    private DoorFixture(HttpDoor door, FakeGateway gateway, FakeChanges changes)
     {
         Door = door;
         Gateway = gateway;
+        Changes = changes;
         Client = new HttpClient { BaseAddress = new Uri(door.Url), Timeout = TimeSpan.FromSeconds(30) };
     }
 
@@ -22,15 +23,18 @@ internal sealed class DoorFixture : IAsyncDisposable
 
     public FakeGateway Gateway { get; }
 
+    public FakeChanges Changes { get; }
+
     public HttpClient Client { get; }
 
     public static async Task<DoorFixture> StartAsync(Func<HttpDoorOptions, HttpDoorOptions>? change = null, FakeGateway? gateway = null)
     {
         var options = new HttpDoorOptions { Listen = new HostPort("127.0.0.1", 0), Version = "1.2.3" };
         gateway ??= new FakeGateway();
-        var door = HttpDoor.Build(change?.Invoke(options) ?? options, gateway);
+        var changes = new FakeChanges();
+        var door = HttpDoor.Build(change?.Invoke(options) ?? options, gateway, changes: changes);
         await door.StartAsync(TestContext.Current.CancellationToken);
-        return new DoorFixture(door, gateway);
+        return new DoorFixture(door, gateway, changes);
     }
 
     public async ValueTask DisposeAsync()

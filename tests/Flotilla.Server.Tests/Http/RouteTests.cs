@@ -44,9 +44,6 @@ public sealed class RouteTests
     [InlineData("GET", "/watch?prefix=a&from=b")]
     [InlineData("GET", "/addshard?shardID=4&shardAddress=127.0.0.1:8004")]
     [InlineData("GET", "/removeshard?shardID=4")]
-    [InlineData("POST", "/raft/join")]
-    [InlineData("POST", "/raft/leave")]
-    [InlineData("GET", "/AddVoter/127.0.0.1:50052/n2")]
     [InlineData("PUT", "/config/mode")]
     public async Task A_route_of_a_later_build_says_so(string method, string target)
     {

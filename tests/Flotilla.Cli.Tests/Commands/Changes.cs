@@ -1,0 +1,76 @@
+using System.Text.Json;
+using Flotilla.Cli.Tests.Fakes;
+using Flotilla.Contracts.Http;
+
+namespace Flotilla.Cli.Tests.Commands;
+
+/// <summary>add-node, remove-node, transfer-leader, snapshot.</summary>
+public sealed class Changes
+{
+    [Theory]
+    [InlineData("POST /raft/join?nodeid=n4&addr=127.0.0.1%3A50054&shard=all&waitSeconds=1", "n4 votes in all shards", "add-node", "n4", "127.0.0.1:50054")]
+    [InlineData("POST /raft/join?nodeid=n4&addr=127.0.0.1%3A50054&shard=2&waitSeconds=1", "n4 votes in shard 2", "add-node", "n4", "127.0.0.1:50054", "--shard", "2")]
+    [InlineData("POST /raft/leave?nodeid=n4&shard=all&waitSeconds=1", "n4 is a member of no shard", "remove-node", "n4")]
+    [InlineData("POST /raft/leave?nodeid=n4&shard=2&waitSeconds=1", "n4 is no member of shard 2", "remove-node", "n4", "--shard", "2")]
+    [InlineData("POST /raft/transfer?nodeid=n2&shard=1&waitSeconds=1", "n2 leads shard 1", "transfer-leader", "1", "n2")]
+    [InlineData("POST /raft/transfer?shard=1&waitSeconds=1", "shard 1 has another leader", "transfer-leader", "1")]
+    [InlineData("POST /raft/snapshot?shard=all&waitSeconds=1", "all shards: snapshots taken", "snapshot")]
+    [InlineData("POST /raft/snapshot?shard=2&waitSeconds=1", "shard 2: snapshots taken", "snapshot", "2")]
+    public async Task A_change_is_followed_to_its_end_and_says_how_it_stands(string asked, string done, params string[] words)
+    {
+        await using var server = await FakeServer.StartAsync();
+        server.Changes.Enqueue(new ChangeDocument("n4", false, [new(1, false, "under way"), new(2, true, "was done before")]));
+        server.Changes.Enqueue(new ChangeDocument("n4", false, [new(1, false, "under way"), new(2, true, "was done before")]));
+        server.Changes.Enqueue(new ChangeDocument("n4", true, [new(1, true, "done at last"), new(2, true, "was done before")]));
+        var result = await Terminal.RunAsync([.. words, "--endpoint", server.Url]);
+        Assert.Equal((0, done + "\n"), (result.Exit, result.Out));
+        Assert.Equal("shard 1: under way\nshard 2: was done before\nshard 1: done at last\n", result.Err);
+        Assert.All(server.Requests, r => Assert.Equal(asked, $"{r.Method} {r.Target}"));
+    }
+
+    [Fact]
+    public async Task A_lost_answer_is_asked_for_again_since_twice_is_the_same_as_once()
+    {
+        await using var server = await FakeServer.StartAsync();
+        server.Changes.Enqueue(new ChangeDocument("n4", true, [new(1, true, null)]));
+        var first = true;
+        server.Script = _ => first && !(first = false) ? new Twist.Break(Apply: true) : null;
+        var result = await Terminal.RunAsync("remove-node", "n4", "--endpoint", server.Url, "--output", "json");
+        Assert.Equal(0, result.Exit);
+        Assert.True(JsonDocument.Parse(result.Out).RootElement.GetProperty("done").GetBoolean());
+        Assert.Equal(2, server.Requests.Count);
+    }
+
+    [Theory]
+    [InlineData(409, "seat_taken", 1)]
+    [InlineData(404, "not_found", 3)]
+    [InlineData(503, "change_under_way", 5)]
+    public async Task A_refusal_has_its_exit_code_and_its_words(int status, string code, int exit)
+    {
+        await using var server = await FakeServer.StartAsync();
+        server.Script = _ => new Twist.Refuse(status, code);
+        var result = await Terminal.RunAsync("remove-node", "n4", "--endpoint", server.Url, "--timeout", "300ms");
+        Assert.Equal((exit, ""), (result.Exit, result.Out));
+        Assert.NotEmpty(result.Err);
+    }
+
+    [Fact]
+    public async Task Whoever_waits_long_enough_is_told_that_it_goes_on()
+    {
+        await using var server = await FakeServer.StartAsync();
+        server.Changes.Enqueue(new ChangeDocument("n4", false, [new(1, false, "n4 is a learner")]));
+        var result = await Terminal.RunAsync("add-node", "n4", "127.0.0.1:50054", "--endpoint", server.Url, "--wait", "50ms");
+        Assert.Equal((5, ""), (result.Exit, result.Out));
+        Assert.Contains("goes on by itself", result.Err, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("add-node", "n4")]
+    [InlineData("add-node", "n4", "nowhere")]
+    [InlineData("add-node", "n/4", "127.0.0.1:50054")]
+    [InlineData("remove-node")]
+    [InlineData("remove-node", "n4", "--shard", "0")]
+    [InlineData("transfer-leader", "one")]
+    [InlineData("snapshot", "x")]
+    public async Task What_makes_no_sense_is_a_usage_error(params string[] words) => Assert.Equal(2, (await Terminal.RunAsync(words)).Exit);
+}

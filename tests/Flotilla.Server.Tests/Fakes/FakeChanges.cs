@@ -1,0 +1,32 @@
+using System.Collections.Concurrent;
+using Flotilla.Contracts;
+using Flotilla.Node;
+using Flotilla.Raft;
+using Flotilla.Topology;
+using Flotilla.Wire.Peers;
+
+namespace Flotilla.Server.Tests.Fakes;
+
+/// <summary>Answers every change alike, and remembers what was asked.</summary>
+internal sealed class FakeChanges : IClusterChanges
+{
+    public ConcurrentQueue<string> Asked { get; } = new();
+
+    public ChangeAnswer Answer { get; set; } = new(ChangeCode.Done, [new ShardProgress(new ShardId(1), ChangeCode.Done, "n4 votes")], null);
+
+    public Task<ChangeAnswer> AddNodeAsync(NodeId node, HostPort? address, ShardChoice shards, TimeSpan patience) => Note($"add {node} at {address?.ToString() ?? "?"} {Show(shards)} {patience.TotalSeconds:0.#}");
+
+    public Task<ChangeAnswer> RemoveNodeAsync(NodeId node, ShardChoice shards, TimeSpan patience) => Note($"remove {node} {Show(shards)} {patience.TotalSeconds:0.#}");
+
+    public Task<ChangeAnswer> TransferAsync(ShardId shard, NodeId node, TimeSpan patience) => Note($"transfer {shard} to {(node.IsNone ? "anyone" : node)} {patience.TotalSeconds:0.#}");
+
+    public Task<ChangeAnswer> SnapshotAsync(ShardChoice shards, TimeSpan patience) => Note($"snapshot {Show(shards)} {patience.TotalSeconds:0.#}");
+
+    private static string Show(ShardChoice shards) => shards.Only is { } one ? $"shard {one}" : shards.HostedOnly ? "hosted" : "all";
+
+    private Task<ChangeAnswer> Note(string what)
+    {
+        Asked.Enqueue(what);
+        return Task.FromResult(Answer);
+    }
+}

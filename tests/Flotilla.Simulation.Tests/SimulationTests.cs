@@ -92,6 +92,7 @@ public sealed class SimulationTests
         [
             "split", "isolate leader", "one-way cut", "mute or deaf", "bridge", "storm", "detours", "power loss", "kill", "power loss everywhere", "torn batch", "pause",
             "slow disk", "stalled disk", "stalled disk without heirs", "failed sync", "clock drift", "wall clock jump", "transfer", "false hint", "leader churn", "deposed leader", "wipe", "fetch", "reluctance", "damage", "damage refused",
+            "snapshot", "torn snapshot", "installed snapshot", "change of mind", "add", "remove", "wiped node is whole again",
         ];
         Assert.All(faults, fault => Assert.True(totals.GetValueOrDefault(fault) >= 5, $"{fault} happened {totals.GetValueOrDefault(fault)} times"));
         string[] lasting = ["one-way cut", "one-way cut towards", "cut link", "mute", "deaf", "bridge", "flapping", "stalled disk", "stopped", "dead"];

@@ -1,6 +1,7 @@
 using Flotilla.Linearizability;
 using Flotilla.Raft;
 using Flotilla.Shards;
+using Flotilla.Simulation.Faults;
 using Flotilla.Simulation.Nodes;
 using Flotilla.Simulation.Workload;
 using Flotilla.Topology;
@@ -11,7 +12,7 @@ namespace Flotilla.Simulation;
 /// Every run ends healed: once faults have stopped, each shard elects a leader, all replicas come to the same state, and
 /// writes and reads are served, within a bound. A cluster that is safe because it does nothing fails here.
 /// </summary>
-internal sealed class Healing(World world, Workload.Workload workload)
+internal sealed class Healing(World world, Workload.Workload workload, Operator @operator)
 {
     private const long ConvergeUs = 20_000_000;
     private const long ServeUs = 5_000_000;
@@ -49,8 +50,8 @@ internal sealed class Healing(World world, Workload.Workload workload)
         world.Scheduler.RunUntil(world.Scheduler.NowUs + ServeUs);
     }
 
-    /// <summary>A wiped node waits for a membership change; so does one that was late to its first start when a wiped one cannot vouch for it.</summary>
-    private bool IsExcused(HostedReplica r) => r.Node.Wiped || (!r.Replica.Raft.Admitted && world.Nodes.Any(n => n.Wiped));
+    /// <summary>Where members don't change a wiped node stays without a seat; so does one that was late to its first start when a wiped one cannot vouch for it.</summary>
+    private bool IsExcused(HostedReplica r) => !world.Options.Members && (r.Node.Wiped || (!r.Replica.Raft.Admitted && world.Nodes.Any(n => n.Wiped)));
 
     /// <summary>What keeps a shard from being healed; null if nothing does.</summary>
     private string? Obstacle(ShardGenesis shard)
@@ -60,6 +61,11 @@ internal sealed class Healing(World world, Workload.Workload workload)
         if (leaders.Count != 1)
         {
             return $"shard {shard.Shard} has {leaders.Count} leaders; {string.Join(", ", replicas.Select(Describe))}";
+        }
+
+        if (world.Options.Members && @operator.Obstacle(leaders[0]) is { } obstacle)
+        {
+            return obstacle;
         }
 
         var last = leaders[0].Log.Last;
@@ -80,5 +86,5 @@ internal sealed class Healing(World world, Workload.Workload workload)
     }
 
     private static string Describe(HostedReplica r) =>
-        $"{r.Name} {r.Replica.Raft.Role} {r.Replica.Raft.Term} admitted {r.Replica.Raft.Admitted} last {r.Log.Last} commit {r.Replica.Raft.CommitIndex} applied {r.Replica.LastApplied}";
+        $"{r.Name} {r.Replica.Raft.Role} {r.Replica.Raft.Term} admitted {r.Replica.Raft.Admitted} last {r.Log.Last} commit {r.Replica.Raft.CommitIndex} applied {r.Replica.LastApplied} {{{r.Replica.Raft.Configuration}}}{(r.Replica.Raft.IsRemoved ? " removed" : "")}{(r.Node.Wiped ? " wiped" : "")}";
 }

@@ -57,7 +57,8 @@ public static class Simulation
 
     private static void Live(World world, Workload.Workload workload)
     {
-        var nemesis = new Nemesis(world, workload);
+        var @operator = new Operator(world);
+        var nemesis = new Nemesis(world, workload, @operator);
         foreach (var node in world.Nodes)
         {
             world.Scheduler.After(world.Chance.Between(0, 300_000), () => world.StartIfDown(node));
@@ -65,8 +66,10 @@ public static class Simulation
 
         workload.Begin();
         nemesis.Begin();
+        @operator.Begin();
         world.Scheduler.RunUntil(world.Options.Seconds * 1_000_000L);
         nemesis.Heal();
-        new Healing(world, workload).Run();
+        @operator.WantAll();
+        new Healing(world, workload, @operator).Run();
     }
 }

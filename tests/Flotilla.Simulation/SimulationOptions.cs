@@ -9,7 +9,13 @@ public sealed record SimulationOptions
     /// <summary>Nodes in the cluster.</summary>
     public int Nodes { get; init; } = 3;
 
-    /// <summary>Shards, each replicated on all nodes.</summary>
+    /// <summary>First replicas of each shard; on all nodes unless members change.</summary>
+    public int Replicas { get; init; } = 3;
+
+    /// <summary>Members change: replicas are added and removed, and a wiped node is given its seat again.</summary>
+    public bool Members { get; init; }
+
+    /// <summary>Shards.</summary>
     public int Shards { get; init; } = 2;
 
     /// <summary>Clients.</summary>
@@ -47,6 +53,9 @@ public sealed record SimulationOptions
     {
         var chance = new Chance(seed ^ 0x5EEDF00D);
         var tight = chance.Hit(0.5);
+        var other = new Chance(seed ^ 0x5A4B5407);
+        var snapshots = other.Hit(0.75);
+        var members = other.Hit(0.4);
         var options = new SimulationOptions
         {
             Nodes = seed % 2 == 0 ? 3 : 5,
@@ -59,9 +68,16 @@ public sealed record SimulationOptions
             SegmentBytes = chance.Hit(0.5) ? 8 << 10 : 64 << 10,
             Replica = new ReplicaOptions
             {
+                SnapshotLogBytes = snapshots ? other.Between(1_000, 20_000) : 64 << 20,
+                SnapshotRetryMs = 500,
                 MaxEntryBytes = tight ? 300 : 256 << 10,
                 Raft = new RaftOptions
                 {
+                    LogTailBytes = other.Hit(0.7) ? 0 : 16 << 20,
+                    MaxLagBytes = 0,
+                    SnapshotChunkBytes = other.Hit(0.5) ? 700 : 256 << 10,
+                    SnapshotBytesPerSecond = (int)other.Between(20_000, 2_000_000),
+                    SnapshotTimeoutMs = 3_000,
                     LogCacheBytes = chance.Hit(0.5) ? 2000 : 8 << 20,
                     MaxAppendBytes = !tight ? 1 << 20 : chance.Hit(0.5) ? 1 : 80 + chance.Below(800),
                     MaxInflightAppends = !tight ? 64 : chance.Hit(0.5) ? 1 : 1 + chance.Below(4),
@@ -69,6 +85,7 @@ public sealed record SimulationOptions
                 },
             },
         };
-        return options with { Nodes = chance.Hit(0.05) ? 1 : options.Nodes, Lasting = chance.Hit(0.5), SkewedClocks = chance.Hit(0.3) };
+        var nodes = chance.Hit(0.05) ? 1 : options.Nodes;
+        return options with { Nodes = nodes, Replicas = members ? Math.Min(3, nodes) : nodes, Members = members, Wipes = members ? other.Hit(0.5) : options.Wipes, Lasting = chance.Hit(0.5), SkewedClocks = chance.Hit(0.3) };
     }
 }

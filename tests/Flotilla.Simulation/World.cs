@@ -23,7 +23,7 @@ public sealed class World
         Transcript = new Transcript(transcript, Scheduler);
         Network = new SimulatedNetwork(Scheduler, Chance.Fork(), options.Nodes);
         var members = Enumerable.Range(1, options.Nodes).Select(i => new ClusterMember(new NodeId($"n{i}"), $"127.0.0.1:{50050 + i}")).ToList();
-        Genesis = Genesis.Compute(members, options.Shards, options.Nodes);
+        Genesis = Genesis.Compute(members, options.Shards, options.Replicas);
         Nodes = [.. members.Select((m, i) => new SimulatedNode(this, i, m.Node, Genesis.Shards, Chance.Fork()))];
         foreach (var node in Nodes)
         {
@@ -89,6 +89,9 @@ public sealed class World
 
     /// <summary>Counts one more of something.</summary>
     public void Count(string what) => Counts[what] = Counts.GetValueOrDefault(what) + 1;
+
+    /// <summary>A node by its name.</summary>
+    public SimulatedNode NodeOf(NodeId id) => _byId[id];
 
     /// <summary>The shard that owns a key.</summary>
     public ShardId OwnerOf(ReadOnlySpan<byte> key) => _ownerOfSlot[Slot.Of(key).Value];

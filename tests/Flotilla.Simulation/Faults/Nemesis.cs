@@ -1,4 +1,5 @@
 using Flotilla.Simulation.Nodes;
+using Flotilla.Testing;
 
 namespace Flotilla.Simulation.Faults;
 
@@ -18,7 +19,7 @@ public sealed class Nemesis
     private bool _waiting; // for a lasting trouble to end
 
     /// <summary>A nemesis that has not begun.</summary>
-    public Nemesis(World world, Workload.Workload workload)
+    public Nemesis(World world, Workload.Workload workload, Operator @operator)
     {
         _world = world;
         _workload = workload;
@@ -29,7 +30,7 @@ public sealed class Nemesis
         _churn = new LeaderChurn(world, _chance.Fork(), Stopped);
         var damage = new DiskDamage(world, _chance.Fork(), Stopped);
         Quiet();
-        foreach (var (fault, weight) in _nodes.All().Concat(_links.All()).Append((_churn.Begin, 2)).Append((_churn.Depose, 2)).Append((damage.Begin, 2)))
+        foreach (var (fault, weight) in _nodes.All().Concat(_links.All()).Append((_churn.Begin, 2)).Append((_churn.Depose, 2)).Append((@operator.ChangeOfMind, world.Options.Members ? 4 : 0)).Append((damage.Begin, 2)))
         {
             // Every third kind sits this run out, so that the others get room.
             for (var i = 0; i < weight && !_chance.Hit(0.33); i++)
@@ -50,7 +51,7 @@ public sealed class Nemesis
     {
         Next();
         var latestUs = (_world.Options.Seconds * 1_000_000L) - LastingTrouble.LongestUs;
-        if (_world.Options is { Lasting: true, Wipes: false, Nodes: > 1 } && latestUs > 3_000_000)
+        if (_world.Options is { Lasting: true, Wipes: false, Members: false, Nodes: > 1 } && latestUs > 3_000_000)
         {
             _world.Scheduler.At(_chance.Between(2_000_000, latestUs), BeginLastingTrouble);
         }
@@ -101,6 +102,7 @@ public sealed class Nemesis
         {
             node.Timing.Slowness = 1;
             node.Timing.StalledUntilUs = 0;
+            node.Disk.Fail(DiskOperation.Sync, 0);
             node.Clock.SetRate(1);
             node.Continue();
             node.SetReluctant(false);

@@ -202,7 +202,7 @@ internal sealed class NodeFaults(World world, Chance chance, Func<bool> stopped)
     // A node that is alone can't tell that it was wiped. One disk at most: with a second one gone, three nodes could lose what was acknowledged, and would have to say so.
     private void Wipe()
     {
-        if (_wiped || world.Nodes.Count == 1 || Nemesis.Running(world, chance) is not { } node)
+        if (Nemesis.Running(world, chance) is not { } node || !MayLose(node))
         {
             return;
         }
@@ -212,5 +212,17 @@ internal sealed class NodeFaults(World world, Chance chance, Func<bool> stopped)
         node.Stop(power: true);
         node.Wipe();
         world.Scheduler.After(chance.Between(10_000, 3_000_000), () => world.StartIfDown(node));
+    }
+
+    private bool MayLose(SimulatedNode node)
+    {
+        if (!world.Options.Members)
+        {
+            return !_wiped && world.Nodes.Count > 1;
+        }
+
+        // Members are lost one at a time, from groups of three or more that are not being changed: else nobody could promise anything.
+        return !world.Nodes.Any(n => n.Wiped) && world.Nodes.SelectMany(n => n.Replicas).All(r =>
+            r.Replica?.Raft.Configuration is { } configuration && (configuration.Find(node.Id) is null || configuration is { IsJoint: false, Voters.Count: >= 3 }));
     }
 }

@@ -16,6 +16,23 @@ public sealed class CommittedLog : Invariant
     /// <summary>How many entries of a shard are committed.</summary>
     public int Count(ShardId shard) => _committed.TryGetValue(shard, out var list) ? list.Count : 0;
 
+    /// <summary>The beginning of a shard's committed log, for what only a snapshot holds any more.</summary>
+    public IReadOnlyList<(Term Term, ulong Chain)> Prefix(ShardId shard, LogBase through)
+    {
+        if (through.Index == LogIndex.Zero)
+        {
+            return [];
+        }
+
+        var committed = _committed.GetValueOrDefault(shard) ?? [];
+        if ((int)through.Index.Value > committed.Count || (through.Term != Term.Zero && committed[(int)through.Index.Value - 1].Term != through.Term))
+        {
+            throw Broken($"a log of shard {shard} begins behind {through}, which was never committed");
+        }
+
+        return committed.GetRange(0, (int)through.Index.Value);
+    }
+
     /// <inheritdoc/>
     public override void Started(HostedReplica hosted) => _seen.Remove(hosted);
 

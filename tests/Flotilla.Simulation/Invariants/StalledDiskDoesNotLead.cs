@@ -17,7 +17,7 @@ public sealed class StalledDiskDoesNotLead(Scheduler scheduler, RaftOptions opti
     /// <inheritdoc/>
     public override void Stepped(HostedReplica hosted)
     {
-        if (nodes > 1 && hosted.Replica.Raft.Role == Role.Leader && hosted.Node.DisturbedAtUs <= scheduler.NowUs
+        if (hosted.Replica.Raft is { Role: Role.Leader, Configuration.Voters.Count: > 1 } && hosted.Node.DisturbedAtUs <= scheduler.NowUs
             && scheduler.NowUs - Math.Max(hosted.OwedSinceUs, hosted.Node.DisturbedAtUs) > _patienceUs)
         {
             throw Broken($"{hosted.Name} leads {hosted.Replica.Raft.Term} though its disk has acknowledged nothing for {(scheduler.NowUs - hosted.OwedSinceUs) / 1000} ms");

@@ -73,7 +73,7 @@ public sealed class HostedReplica(SimulatedNode node, ShardGenesis genesis)
     /// <summary>The replica wants this on disk.</summary>
     public void Emitted(Effect.Persist persist, long nowUs)
     {
-        Log.Write(persist.Entries);
+        Write(Log, persist);
         _underWay.Enqueue((persist, persist.MustSync ? nowUs : long.MaxValue));
     }
 
@@ -83,11 +83,21 @@ public sealed class HostedReplica(SimulatedNode node, ShardGenesis genesis)
         while (_underWay.TryPeek(out var first) && first.Persist.Sequence.Value <= sequence.Value)
         {
             var persist = _underWay.Dequeue().Persist;
-            DurableLog.Write(persist.Entries);
+            Write(DurableLog, persist);
             DurableState = persist.HardState ?? DurableState;
         }
 
         DurableSequence = sequence;
+    }
+
+    private void Write(LogMirror log, Effect.Persist persist)
+    {
+        if (persist.ResetTo is { } reset)
+        {
+            log.ResetTo(node.CommittedUpTo(genesis.Shard, reset));
+        }
+
+        log.Write(persist.Entries);
     }
 
     /// <summary>Takes all that waits.</summary>

@@ -46,6 +46,18 @@ public sealed class LogMirror
         }
     }
 
+    /// <summary>
+    /// The log was forgotten and goes on behind a snapshot. What the snapshot includes is committed, so the mirror holds
+    /// the committed log up to there instead, and logs can be compared as before.
+    /// </summary>
+    public void ResetTo(IReadOnlyList<(Term Term, ulong Chain)> committed)
+    {
+        _entries.Clear();
+        _entries.AddRange(committed);
+        _costs.Clear();
+        _costs.AddRange(Enumerable.Repeat(0L, committed.Count + 1));
+    }
+
     /// <summary>A copy that changes on its own.</summary>
     public LogMirror Copy()
     {

@@ -3,7 +3,9 @@ using Flotilla.Shards;
 using Flotilla.Simulation.Invariants;
 using Flotilla.Simulation.Time;
 using Flotilla.Storage;
+using Flotilla.Storage.Snapshots;
 using Flotilla.Testing;
+using Flotilla.Topology;
 
 namespace Flotilla.Simulation.Nodes;
 
@@ -18,8 +20,11 @@ public sealed class SimulatedNode
     private readonly World _world;
     private readonly Chance _chance;
     private readonly List<(HostedReplica Replica, Effect.Persist Persist)> _toPersist = [];
+    private readonly List<(HostedReplica Replica, LogIndex Through)> _toRelease = [];
     private List<(HostedReplica Replica, Effect.Persist Persist)> _beingSynced = [];
+    private List<(HostedReplica Replica, LogIndex Through)> _beingReleased = [];
     private Wal? _wal;
+    private SimulatedSnapshots? _snapshots;
     private bool _runScheduled;
     private bool _syncing;
     private bool _hadLog;
@@ -86,7 +91,9 @@ public sealed class SimulatedNode
     public void Start()
     {
         _wal = Wal.Open(Disk, new WalOptions { SegmentBytes = _world.Options.SegmentBytes, MustExist = _hadLog, Owner = Incarnation.Value, GenerationSeed = _chance.Next() });
+        var store = SnapshotStore.Open(Disk.Folder("snapshots"), new SnapshotOptions { IdSeed = _chance.Next() });
         Boot++;
+        _snapshots = new SimulatedSnapshots(_world, this, store, _chance.Fork());
         Up = true;
         Paused = false;
         DisturbedAtUs = _world.Scheduler.NowUs;
@@ -95,14 +102,16 @@ public sealed class SimulatedNode
         _world.Say(this, $"starts, boot {Boot}, {Incarnation}");
         foreach (var hosted in Replicas)
         {
-            var recovered = _wal.Recovered(hosted.Genesis.Group);
-            var log = ReadLog(hosted.Genesis.Group, recovered.LastIndex);
+            var recovered = store.Recover(hosted.Genesis.Group, _wal.Recovered(hosted.Genesis.Group));
+            var log = ReadLog(hosted.Genesis, recovered);
+            var restored = recovered.Snapshot is { } snapshot ? SimulatedSnapshots.Load(store, SnapshotInfo.Of(hosted.Genesis.Group, snapshot)) : default;
+            recovered = recovered with { SnapshotConfiguration = restored.Configuration };
             foreach (var invariant in _world.Invariants)
             {
                 invariant.Recovered(hosted, recovered, log, Boot == 1 || Wiped);
             }
 
-            var replica = new Replica(hosted.Genesis, Id, Incarnation, _world.Options.Replica, recovered, _chance.Next(), Clock.Read());
+            var replica = new Replica(hosted.Genesis, Id, Incarnation, _world.Options.Replica, recovered, _chance.Next(), Clock.Read(), restored: restored.State);
             hosted.Started(replica, recovered.HardState, log);
             foreach (var invariant in _world.Invariants)
             {
@@ -128,11 +137,14 @@ public sealed class SimulatedNode
             WriteUnacknowledged();
         }
 
+        _snapshots!.Interrupt(Disk);
         Up = false;
         Paused = false;
         _syncing = false;
         _toPersist.Clear();
+        _toRelease.Clear();
         _beingSynced = [];
+        _beingReleased = [];
         if (power)
         {
             Disk.Crash(_chance.Next());
@@ -154,6 +166,12 @@ public sealed class SimulatedNode
         Wiped = true;
         _hadLog = false;
     }
+
+    /// <summary>What a shard has committed, up to where a snapshot says that a log begins.</summary>
+    internal IReadOnlyList<(Term Term, ulong Chain)> CommittedUpTo(ShardId shard, LogBase through) => _world.Committed.Prefix(shard, through);
+
+    /// <summary>Its new disk has been given its seats.</summary>
+    public void IsWhole() => Wiped = false;
 
     /// <summary>SIGSTOP.</summary>
     public void Pause()
@@ -256,7 +274,12 @@ public sealed class SimulatedNode
             invariant.Stepped(hosted);
         }
 
-        var busy = inbox.Count + output.Effects.Count + output.Replies.Count > 0;
+        if (output.Image is { } image)
+        {
+            _snapshots!.Write(hosted, image);
+        }
+
+        var busy = output.Image is not null || inbox.Count + output.Effects.Count + output.Replies.Count > 0;
         foreach (var (id, result) in output.Replies)
         {
             if (!hosted.Requests.Remove(id.Value, out var answer))
@@ -323,6 +346,21 @@ public sealed class SimulatedNode
             case Effect.Fetch fetch:
                 Fetch(hosted, fetch);
                 break;
+            case Effect.Release release:
+                _toRelease.Add((hosted, release.Through));
+                break;
+            case Effect.ReadSnapshot read:
+                _snapshots!.Read(hosted, read);
+                break;
+            case Effect.StoreSnapshot store:
+                _snapshots!.Store(hosted, store);
+                break;
+            case Effect.DropSnapshot drop:
+                _snapshots!.Drop(hosted, drop.Snapshot);
+                break;
+            case Effect.ConfigurationChanged changed:
+                _world.Say(hosted, $"goes by {changed.Configuration}");
+                break;
             case Effect.RoleChanged change:
                 _world.Say(hosted, $"{change.Role} {change.Term} leader {change.Leader}");
                 if (change.Role == Role.Leader)
@@ -370,7 +408,9 @@ public sealed class SimulatedNode
 
         _syncing = true;
         _beingSynced = [.. _toPersist];
+        _beingReleased = [.. _toRelease];
         _toPersist.Clear();
+        _toRelease.Clear();
         var boot = Boot;
         _world.Scheduler.At(Timing.SyncEndsAt(_world.Scheduler.NowUs), () => EndSync(boot));
     }
@@ -431,6 +471,11 @@ public sealed class SimulatedNode
             _wal!.Append(hosted.Genesis.Group, persist);
         }
 
+        foreach (var (hosted, through) in _beingReleased)
+        {
+            _wal!.Release(hosted.Genesis.Group, through);
+        }
+
         _wal!.Sync();
     }
 
@@ -452,15 +497,16 @@ public sealed class SimulatedNode
         }
     }
 
-    private LogMirror ReadLog(GroupId group, LogIndex last)
+    private LogMirror ReadLog(ShardGenesis shard, RaftRecovery recovered)
     {
         var log = new LogMirror();
-        while (log.Last < last)
+        log.ResetTo(_world.Committed.Prefix(shard.Shard, recovered.Base));
+        while (log.Last < recovered.LastIndex)
         {
             var entries = new List<Entry>();
-            if (!_wal!.TryRead(group, log.Last.Next, last, 1 << 20, entries))
+            if (!_wal!.TryRead(shard.Group, log.Last.Next, recovered.LastIndex, 1 << 20, entries))
             {
-                throw new SimulationException($"{Id}: the log of {group} ends at {last}, but {log.Last.Next} cannot be read");
+                throw new SimulationException($"{Id}: the log of {shard.Shard} ends at {recovered.LastIndex}, but {log.Last.Next} cannot be read");
             }
 
             log.Write(entries);

@@ -3,7 +3,7 @@ using Flotilla.Raft;
 namespace Flotilla.Shards;
 
 /// <summary>
-/// When a replica takes a snapshot: after so many bytes of log since the last one, and as many as that one has; when asked to, or when a follower could
+/// When a replica takes a snapshot: after so many bytes of log since the last one, and a quarter of what that one has; when asked to, or when a follower could
 /// not verify the last one. One at a time; one that could not be written is tried again after a pause.
 /// </summary>
 internal sealed class SnapshotSchedule(ReplicaOptions options)
@@ -27,8 +27,9 @@ internal sealed class SnapshotSchedule(ReplicaOptions options)
     /// <summary>It is time for one, of the state after <paramref name="applied"/>.</summary>
     public bool IsDue(Raft.Raft raft, LogIndex applied, Instant now)
     {
-        // Not more often than the state is long: then snapshots cost the disk no more than the log does.
-        var due = _bytes >= Math.Max(options.SnapshotLogBytes, raft.Snapshot?.Bytes ?? 0) || Asked || raft.SnapshotIsSuspect || RetryAt != Instant.Never;
+        // A restart loads the snapshot and applies the log behind it, which takes about as long as loading four times as much:
+        // so the log grows to a quarter of the snapshot, and snapshots cost the disk four times what the log does at most.
+        var due = _bytes >= Math.Max(options.SnapshotLogBytes, (raft.Snapshot?.Bytes ?? 0) / 4) || Asked || raft.SnapshotIsSuspect || RetryAt != Instant.Never;
         if (!due || _isUnderWay || now < _notBefore)
         {
             return false;

@@ -84,7 +84,16 @@ internal sealed class HttpExchange
             return SendLater(started, output.Writer, body.ToArray());
         }
 
-        output.Writer.Write(body);
+        try
+        {
+            output.Writer.Write(body);
+        }
+        catch (ArgumentOutOfRangeException) when (ClientIsGone)
+        {
+            // The pipe of a connection that was cut gives no room to write to.
+            return Task.CompletedTask;
+        }
+
         return body.Length <= FlushAbove ? Task.CompletedTask : Flush(output.Writer);
     }
 

@@ -1,4 +1,5 @@
 using Flotilla.Contracts;
+using Flotilla.Node.Backups;
 using Flotilla.Node.Cluster;
 using Flotilla.Node.Gateways;
 using Flotilla.Node.Hosting;
@@ -78,6 +79,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _disk = new DiskWatch(options.NodeId, state.FreeBytes, DiskWatch.ReserveFor(options.Wal), Fail, _log);
         var gateway = new Gateway(_cluster, _transport, options.RequestTimeout);
         Gateway = gateway;
+        Backups = new BackupServer(_cluster, options.RequestTimeout);
         var services = new LoopServices(_wal, _snapshots, _transport.Send, OnRoleChanged, OnConfigurationChanged, () => _disk.Objection, IsReluctant, Fail);
         _host = new ReplicaHost(options, state, _cluster, services, _log);
         _handover = new Handover(_cluster, _transport, gateway, _host.Loops);
@@ -98,6 +100,9 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
 
     /// <summary>What the doors call.</summary>
     public IGateway Gateway { get; }
+
+    /// <summary>What the doors call to back shards up.</summary>
+    public IBackups Backups { get; }
 
     /// <summary>What the doors call for an operator.</summary>
     public IClusterChanges Changes { get; }

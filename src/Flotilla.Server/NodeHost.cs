@@ -257,7 +257,7 @@ public sealed class NodeHost : IAsyncDisposable
                 MaxKeyBytes = _options.Replica.MaxKeyBytes,
                 MaxValueBytes = _options.Replica.MaxValueBytes,
             },
-            shell.Gateway, _loggers, shell.Changes);
+            shell.Gateway, _loggers, shell.Backups, shell.Changes);
         await _http.StartAsync(cancellation);
         Http = _options.Http with { Port = _http.Addresses[0].Port };
     }

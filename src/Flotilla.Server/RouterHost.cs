@@ -29,7 +29,7 @@ public sealed class RouterHost : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         var shell = new RouterShell(options, loggers);
-        var http = HttpDoor.Build(new HttpDoorOptions { Listen = options.Listen, ListenFlag = "--listen" }, shell.Gateway, loggers, shell.Changes);
+        var http = HttpDoor.Build(new HttpDoorOptions { Listen = options.Listen, ListenFlag = "--listen" }, shell.Gateway, loggers, changes: shell.Changes);
         try
         {
             await http.StartAsync(cancellation);

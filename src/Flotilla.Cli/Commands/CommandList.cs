@@ -12,6 +12,8 @@ internal static class CommandList
         new IncrCommand(),
         new ScanCommand(),
         new LoadCommand(),
+        new BackupCommand(),
+        new RestoreCommand(),
         new StatusCommand(),
         new MonitorCommand(),
         new AddNodeCommand(),

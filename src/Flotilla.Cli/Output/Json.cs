@@ -2,6 +2,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
+using Flotilla.Cli.Backup;
 using Flotilla.Cli.Bench;
 using Flotilla.Cli.Load;
 using Flotilla.Cli.Status;
@@ -35,5 +36,7 @@ internal sealed record IncrementDocument(string Key, long Value);
 [JsonSerializable(typeof(ClusterOverview))]
 [JsonSerializable(typeof(MonitorSample))]
 [JsonSerializable(typeof(LoadReport))]
+[JsonSerializable(typeof(BackupSummary))]
+[JsonSerializable(typeof(RestoreReport))]
 [JsonSerializable(typeof(BenchReport))]
 internal sealed partial class CliJson : JsonSerializerContext;

@@ -13,10 +13,11 @@ namespace Flotilla.Server.Http;
 /// The door's one entry: the server calls it for each request, with nothing in between (no middleware, no routing, no
 /// context objects), and it dispatches on the raw target.
 /// </summary>
-internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges? changes, HttpDoorOptions options, Limits limits, HttpMetrics metrics, PrometheusExporter exporter, ILogger logger) : IHttpApplication<HttpExchange>
+internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges? changes, HttpDoorOptions options, Limits limits, HttpMetrics metrics, PrometheusExporter exporter, ILogger logger, IBackups? backups) : IHttpApplication<HttpExchange>
 {
     private readonly RecordRoutes _records = new(gateway, options, limits, logger);
     private readonly ListRoute _list = new(gateway, options, logger);
+    private readonly BackupRoute _backup = new(gateway, backups, logger);
 
     private readonly ChangeRoutes _changes = new(changes, logger);
 
@@ -90,6 +91,8 @@ internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges?
                 return _records.ByQuery(exchange, target);
             case Route.PathGet or Route.PathPut:
                 return _records.ByPath(exchange, target);
+            case Route.Backup:
+                return _backup.Stream(exchange, target);
             case Route.RaftJoin or Route.RaftLeave or Route.AddVoter or Route.RaftTransfer or Route.RaftSnapshot:
                 return _changes.Answer(exchange, target);
             default:

@@ -28,7 +28,7 @@ public sealed class HttpDoor : IAsyncDisposable
     private KestrelServer? _server;
     private List<HostPort> _addresses = [];
 
-    private HttpDoor(HttpDoorOptions options, IGateway gateway, IClusterChanges? changes, ILoggerFactory loggers)
+    private HttpDoor(HttpDoorOptions options, IGateway gateway, ILoggerFactory loggers, IBackups? backups, IClusterChanges? changes)
     {
         _options = options;
         _loggers = loggers;
@@ -36,7 +36,7 @@ public sealed class HttpDoor : IAsyncDisposable
         _exporter = new PrometheusExporter(this);
         _metrics = new HttpMetrics(this, limits);
         _clusterMetrics = new ClusterMetrics(this, gateway, options.Version);
-        _application = new HttpApplication(gateway, changes, options, limits, _metrics, _exporter, loggers.CreateLogger<HttpDoor>());
+        _application = new HttpApplication(gateway, changes, options, limits, _metrics, _exporter, loggers.CreateLogger<HttpDoor>(), backups);
     }
 
     /// <summary>Where it listens, once started; port 0 is replaced by the port that was given.</summary>
@@ -49,9 +49,10 @@ public sealed class HttpDoor : IAsyncDisposable
     /// <param name="options">Address and limits.</param>
     /// <param name="gateway">What carries out the requests.</param>
     /// <param name="loggers">Where the server's own warnings go; nowhere if null. No line is written per request.</param>
+    /// <param name="backups">The replicas of this process, to back them up; null if it has none.</param>
     /// <param name="changes">What carries out an operator's changes; null answers them 501.</param>
-    public static HttpDoor Build(HttpDoorOptions options, IGateway gateway, ILoggerFactory? loggers = null, IClusterChanges? changes = null) =>
-        new(options, gateway, changes, loggers ?? NullLoggerFactory.Instance);
+    public static HttpDoor Build(HttpDoorOptions options, IGateway gateway, ILoggerFactory? loggers = null, IBackups? backups = null, IClusterChanges? changes = null) =>
+        new(options, gateway, loggers ?? NullLoggerFactory.Instance, backups, changes);
 
     /// <summary>Listens.</summary>
     /// <exception cref="NodeFailedException">The address can't be listened on; the message says why and what to do.</exception>

@@ -108,6 +108,20 @@ internal sealed class HttpExchange
         return Send(status, json);
     }
 
+    /// <summary>Answers with a body of unknown length, which the caller writes. If it can't be written to its end, <see cref="Abort"/>.</summary>
+    public async Task<PipeWriter> Begin(int status, string contentType)
+    {
+        Status = status;
+        _response.StatusCode = status;
+        _response.Headers.ContentType = contentType;
+        var output = _features.Get<IHttpResponseBodyFeature>()!;
+        await output.StartAsync();
+        return output.Writer;
+    }
+
+    /// <summary>Cuts the connection: the client must not take what it got for a whole answer.</summary>
+    public void Abort() => _features.Get<IHttpRequestLifetimeFeature>()?.Abort();
+
     /// <summary>Answers without a body.</summary>
     public Task SendNothing(int status)
     {

@@ -36,6 +36,9 @@ internal enum Parameters
 
     /// <summary><c>verbose</c>: list every check.</summary>
     Verbose = 512,
+
+    /// <summary><c>shard</c>: a shard's number.</summary>
+    Shard = 1024,
 }
 
 /// <summary>The query of one request, cut but not decoded.</summary>
@@ -72,6 +75,9 @@ internal ref struct QueryParameters
 
     /// <summary>Raw <c>verbose</c>.</summary>
     public ReadOnlySpan<char> Verbose { get; private set; }
+
+    /// <summary>Raw <c>shard</c>.</summary>
+    public ReadOnlySpan<char> Shard { get; private set; }
 
     /// <summary>True if the parameter was given, even with an empty value.</summary>
     public readonly bool Has(Parameters parameter) => (_present & parameter) != Parameters.None;
@@ -134,13 +140,14 @@ internal ref struct QueryParameters
         "forward" => Parameters.Forward,
         "ttlSeconds" => Parameters.TtlSeconds,
         "verbose" => Parameters.Verbose,
+        "shard" => Parameters.Shard,
         _ => Parameters.None,
     };
 
     private static string Names(Parameters allowed)
     {
         var names = new List<string>();
-        foreach (var name in (ReadOnlySpan<string>)["key", "val", "keyBase64", "prefix", "limit", "cursor", "consistency", "forward", "ttlSeconds", "verbose"])
+        foreach (var name in (ReadOnlySpan<string>)["key", "val", "keyBase64", "prefix", "limit", "cursor", "consistency", "forward", "ttlSeconds", "verbose", "shard"])
         {
             if ((Named(name) & allowed) != Parameters.None)
             {
@@ -185,6 +192,9 @@ internal ref struct QueryParameters
                 break;
             case Parameters.Verbose:
                 Verbose = value;
+                break;
+            case Parameters.Shard:
+                Shard = value;
                 break;
             default:
                 break;

@@ -74,6 +74,9 @@ internal enum Route
     /// <summary>The OpenAPI document.</summary>
     OpenApi,
 
+    /// <summary>The state of one shard.</summary>
+    Backup,
+
     /// <summary>Not built yet: events.</summary>
     Watch,
 
@@ -137,6 +140,7 @@ internal static class Routes
         new(Route.Readyz, "/readyz", Read),
         new(Route.Metrics, "/metrics", Read),
         new(Route.OpenApi, "/openapi/v1.json", Read),
+        new(Route.Backup, "/backup", Verbs.Get),
         new(Route.Watch, "/watch", Verbs.Get, Built: false),
         new(Route.AddShard, "/addshard", Verbs.Get | Verbs.Post, Built: false),
         new(Route.RemoveShard, "/removeshard", Verbs.Get | Verbs.Post, Built: false),
@@ -170,6 +174,7 @@ internal static class Routes
             "/readyz" => Route.Readyz,
             "/metrics" => Route.Metrics,
             "/openapi/v1.json" => Route.OpenApi,
+            "/backup" => Route.Backup,
             "/watch" => Route.Watch,
             "/addshard" => Route.AddShard,
             "/removeshard" => Route.RemoveShard,

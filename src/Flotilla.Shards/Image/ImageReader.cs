@@ -16,8 +16,9 @@ namespace Flotilla.Shards.Image;
 public sealed class ImageReader
 {
     private readonly SessionTable _sessions = new();
-    private readonly RecordLoader _keys = new(null);
+    private readonly RecordLoader _keys;
     private readonly RecordLoader _records;
+    private readonly bool _passes;
     private readonly uint[] _slotEpochs = new uint[Slot.Count];
     private readonly ArrayBufferWriter<byte> _value = new(); // of the large record at hand
     private Header _header;
@@ -26,17 +27,39 @@ public sealed class ImageReader
     private BlockKind? _last;
     private long _number;
     private bool _isBroken;
+    private bool _isComplete;
     private StateMachine? _machine;
 
     /// <summary>A reader at the first block.</summary>
     /// <param name="store">An empty engine for the records, used by nobody else; null for the copy-on-write tree, which is then built with full leaves.</param>
-    public ImageReader(IRecordStore? store = null) => _records = new RecordLoader(store);
+    public ImageReader(IRecordStore? store = null)
+    {
+        _keys = new RecordLoader(null);
+        _records = new RecordLoader(store);
+    }
+
+    private ImageReader(ImageRecordHandler? handler)
+    {
+        _passes = true;
+        _keys = new RecordLoader(null, passes: true);
+        _records = new RecordLoader(null, passes: true, handler);
+    }
+
+    /// <summary>
+    /// A reader that keeps neither records nor idempotency keys, however large the image, and has no <see cref="Machine"/> in
+    /// the end: it checks all that the other kind checks, and shows each record to <paramref name="handler"/> while
+    /// <see cref="Read(ReadOnlyMemory{byte})"/> runs. A record shown is in the image only if the image comes to be complete.
+    /// </summary>
+    public static ImageReader Passing(ImageRecordHandler? handler) => new(handler);
 
     /// <summary>True when the last block was read.</summary>
-    public bool IsComplete => _machine is not null;
+    public bool IsComplete => _isComplete;
 
-    /// <summary>The state machine, as it was when the image was taken. Throws before <see cref="IsComplete"/>.</summary>
-    public StateMachine Machine => _machine ?? throw new InvalidOperationException("The image is not complete.");
+    /// <summary>The state machine, as it was when the image was taken. Throws before <see cref="IsComplete"/>, and for <see cref="Passing"/>.</summary>
+    public StateMachine Machine => _machine ?? throw new InvalidOperationException(_passes ? "The records were passed on." : "The image is not complete.");
+
+    /// <summary>How many records there are in the image, by its header; known from the first block on.</summary>
+    public long RecordsAnnounced => _header.Records;
 
     /// <summary>The configuration that was given when the image was taken; known from the first block on.</summary>
     public ReadOnlyMemory<byte> Configuration => _header.Configuration;
@@ -188,6 +211,12 @@ public sealed class ImageReader
         reader.Require(
             _sessions.Count == _header.Sessions && _sessions.ResultCount == _header.Results && _keys.Count == _header.Keys && _records.Count == _header.Records,
             $"the header announced {_header}, and there came {_sessions.Count} sessions, {_sessions.ResultCount} results, {_keys.Count} keys and {_records.Count} records");
+        _isComplete = true;
+        if (_passes)
+        {
+            return;
+        }
+
         var keys = new IdempotencyTable((BTree)_keys.Finish(), _keys.Due);
         _machine = new StateMachine(_records.Finish(), _records.Due, _slotEpochs, _sessions, keys, _header.LastApplied, _header.LastTerm, _header.LogTimeMs);
     }

@@ -1,0 +1,120 @@
+using System.Buffers;
+using Flotilla.Storage.Disk;
+using Flotilla.Wire.Backups;
+using Flotilla.Wire.Log;
+
+namespace Flotilla.Cli.Backup;
+
+/// <summary>
+/// A backup while it is written, under a name beside its own that it gets once it is complete and on the disk: so under its
+/// own name there is never half a file, and an older one there stays until then. Dispose it to leave nothing behind.
+/// </summary>
+internal sealed class BackupFile : IDisposable
+{
+    private readonly string _path;
+    private readonly string _partial;
+    private readonly FileStream _file;
+    private readonly ArrayBufferWriter<byte> _buffer = new(BackupFormat.MaxContentBytes + BackupFormat.FrameOverheadBytes);
+    private readonly BackupFrameWriter _frames;
+    private (long Length, uint Checksum, BackupFoot Counts) _shardFrom;
+    private BackupFoot _counts;
+    private bool _isComplete;
+
+    private BackupFile(string path, FileStream file)
+    {
+        _path = path;
+        _partial = file.Name;
+        _file = file;
+        _frames = new BackupFrameWriter(Crc32C.Compute(0, BackupFormat.Magic));
+    }
+
+    /// <summary>Bytes written.</summary>
+    public long Bytes => _file.Position;
+
+    /// <summary>Records in what was written.</summary>
+    public long Records => _counts.Records;
+
+    /// <summary>Begins one.</summary>
+    /// <exception cref="IOException">It can't be written, or another backup to the same name is under way.</exception>
+    public static BackupFile Create(string path, BackupHead head)
+    {
+        path = Path.GetFullPath(path);
+        if (Directory.Exists(path))
+        {
+            throw new IOException($"{path} is a directory: name the file in it");
+        }
+
+        // Nobody else may have it open: two backups under one name would mix.
+        var backup = new BackupFile(path, new FileStream(path + ".partial", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1 << 20));
+        try
+        {
+            backup._file.SetLength(0);
+            backup._file.Write(BackupFormat.Magic);
+            backup.Write(BackupFrameKind.Head, head.Encode());
+            return backup;
+        }
+        catch
+        {
+            backup.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Begins a shard.</summary>
+    public void Begin(BackupShard shard)
+    {
+        _shardFrom = (_file.Position, _frames.Checksum, _counts);
+        Write(BackupFrameKind.Shard, shard.Encode());
+    }
+
+    /// <summary>Adds a block to it.</summary>
+    public void Add(ReadOnlySpan<byte> block)
+    {
+        Write(BackupFrameKind.Block, block);
+        _counts = _counts with { Blocks = _counts.Blocks + 1 };
+    }
+
+    /// <summary>Ends it.</summary>
+    public void End(BackupShardEnd end)
+    {
+        Write(BackupFrameKind.ShardEnd, end.Encode());
+        _counts = _counts with { Shards = _counts.Shards + 1, Records = _counts.Records + end.Records };
+    }
+
+    /// <summary>Drops the shard that was begun last.</summary>
+    public void Drop()
+    {
+        (var length, _frames.Checksum, _counts) = _shardFrom;
+        _file.SetLength(length);
+        _file.Position = length;
+    }
+
+    /// <summary>Ends the file, makes it durable and gives it its name.</summary>
+    public void Complete()
+    {
+        Write(BackupFrameKind.Foot, (_counts with { Bytes = _file.Position }).Encode());
+        _file.Flush(flushToDisk: true);
+        File.Move(_partial, _path, overwrite: true);
+        _isComplete = true;
+        new FileDisk(Path.GetDirectoryName(_path)!).SyncDirectory();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (!_isComplete)
+        {
+            // While it is still locked, so that it is not another's.
+            File.Delete(_partial);
+        }
+
+        _file.Dispose();
+    }
+
+    private void Write(BackupFrameKind kind, ReadOnlySpan<byte> content)
+    {
+        _buffer.ResetWrittenCount();
+        _frames.Write(_buffer, kind, content);
+        _file.Write(_buffer.WrittenSpan);
+    }
+}

@@ -1,0 +1,162 @@
+using System.Threading.Channels;
+using Flotilla.Cli.Flags;
+using Flotilla.Cli.Load;
+using Flotilla.Cli.Output;
+using Flotilla.Client;
+
+namespace Flotilla.Cli.Backup;
+
+/// <summary>What a restore came to.</summary>
+/// <param name="Records">Records stored.</param>
+/// <param name="Expired">Records left out because their time was over.</param>
+/// <param name="Repeated">Puts sent again because their outcome was unknown.</param>
+/// <param name="Seconds">How long it took.</param>
+/// <param name="PerSecond">Records stored per second.</param>
+/// <param name="Complete">The whole backup is stored.</param>
+/// <param name="Content">The digest of the backup's keys and values, as <c>backup</c> shows it.</param>
+internal sealed record RestoreReport(long Records, long Expired, long Repeated, double Seconds, double PerSecond, bool Complete, string Content);
+
+/// <summary>
+/// Puts the records of a backup into a cluster, many at a time and as any client would, so that the cluster's own shards
+/// decide where each goes. A put whose outcome is unknown is sent again: the same value twice is the same as once.
+/// </summary>
+internal sealed class Restorer(FlotillaClient client, int workers, TimeSpan patience, Action<string> warn)
+{
+    private const int QueuedPerWorker = 4;
+    private const int SayWaitingEveryMs = 10_000;
+
+    // What the HTTP door takes: a hundred years.
+    private const double MaxTtlSeconds = 3_153_600_000;
+    private readonly Lock _gate = new();
+    private long _restored;
+    private long _expired;
+    private long _repeated;
+    private long _lastSuccess = Environment.TickCount64;
+    private long _saidAt = long.MinValue / 2;
+    private LoadFailure? _failure;
+
+    /// <summary>Records stored.</summary>
+    public long Restored => Interlocked.Read(ref _restored);
+
+    /// <summary>Records left out because their time was over.</summary>
+    public long Expired => Interlocked.Read(ref _expired);
+
+    /// <summary>Puts sent again.</summary>
+    public long Repeated => Interlocked.Read(ref _repeated);
+
+    /// <summary>Why it stopped, or null.</summary>
+    public LoadFailure? Failure => Volatile.Read(ref _failure);
+
+    /// <summary>Restores until the backup ends, <paramref name="stop"/> is cancelled, or something fails for good. Whatever was sent is brought to an end.</summary>
+    public async Task RunAsync(BackupReader backup, CancellationToken stop)
+    {
+        using var halt = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        var queue = Channel.CreateBounded<Item>(new BoundedChannelOptions(workers * QueuedPerWorker) { SingleWriter = true });
+        var running = Enumerable.Range(0, workers).Select(_ => WorkAsync(queue.Reader, halt)).ToArray();
+        var block = new List<Item>();
+        try
+        {
+            await backup.ReadAsync(
+                (key, value, _, expiresAtMs) => block.Add(new Item(key.ToArray(), value.ToArray(), expiresAtMs)),
+                async () =>
+                {
+                    foreach (var item in block)
+                    {
+                        await queue.Writer.WriteAsync(item, halt.Token);
+                    }
+
+                    block.Clear();
+                },
+                halt.Token);
+        }
+        catch (OperationCanceledException) when (halt.IsCancellationRequested)
+        {
+            // What was read and not sent is not counted.
+        }
+        finally
+        {
+            queue.Writer.Complete();
+            await Task.WhenAll(running);
+        }
+    }
+
+    private async Task WorkAsync(ChannelReader<Item> queue, CancellationTokenSource halt)
+    {
+        await foreach (var item in queue.ReadAllAsync(CancellationToken.None))
+        {
+            // Once somebody has called for a halt, only what is on its way is brought to an end.
+            while (!halt.IsCancellationRequested && !await TryPutAsync(item))
+            {
+                if (Failure is not null)
+                {
+                    await halt.CancelAsync();
+                }
+            }
+        }
+    }
+
+    /// <summary>True if nothing more is to be done about a record.</summary>
+    private async Task<bool> TryPutAsync(Item item)
+    {
+        PutOptions? options = null;
+        if (item.ExpiresAtMs > 0)
+        {
+            // Reckoned anew for each attempt: it ends when it was to end.
+            var leftMs = item.ExpiresAtMs - DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
+            if (leftMs <= 0)
+            {
+                Interlocked.Increment(ref _expired);
+                return true;
+            }
+
+            options = new PutOptions { TimeToLive = TimeSpan.FromSeconds(Math.Min(leftMs / 1000.0, MaxTtlSeconds)) };
+        }
+
+        var result = await client.PutAsync(item.Key, item.Value, options, CancellationToken.None);
+        switch (result.Outcome)
+        {
+            case CallOutcome.Ok:
+                Volatile.Write(ref _lastSuccess, Environment.TickCount64);
+                Interlocked.Increment(ref _restored);
+                return true;
+            case CallOutcome.Unknown or CallOutcome.Unavailable:
+                if (result.Outcome == CallOutcome.Unknown)
+                {
+                    Interlocked.Increment(ref _repeated);
+                }
+
+                SayWaiting(result.Error!);
+                if (Environment.TickCount64 - Volatile.Read(ref _lastSuccess) > patience.TotalMilliseconds)
+                {
+                    Fail(new LoadFailure($"nothing could be stored for {Readers.Show(patience)}: {result.Error!.Message} ({result.Error.Code})", ExitCode.Unavailable));
+                }
+
+                return false;
+            default:
+                Fail(new LoadFailure($"the cluster refused the record {Printable.Field(item.Key, terminal: true)}: {result.Error!.Message} ({result.Error.Code})", ExitCode.Failed));
+                return false;
+        }
+    }
+
+    private void SayWaiting(CallError error)
+    {
+        lock (_gate)
+        {
+            if (Environment.TickCount64 - _saidAt > SayWaitingEveryMs)
+            {
+                _saidAt = Environment.TickCount64;
+                warn($"waiting: {error.Message} ({error.Code})");
+            }
+        }
+    }
+
+    private void Fail(LoadFailure failure)
+    {
+        lock (_gate)
+        {
+            _failure ??= failure;
+        }
+    }
+
+    private readonly record struct Item(byte[] Key, byte[] Value, long ExpiresAtMs);
+}

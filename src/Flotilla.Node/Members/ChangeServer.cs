@@ -64,12 +64,19 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
         var raft = replica.Raft;
         var id = change.Node;
         var seat = raft.IncarnationOf(id);
-        if (id == cluster.Self || (raft.CommittedConfiguration.Configuration.Find(id) is { Suffrage: Suffrage.Voter } && (node is null || seat == node.Incarnation)))
+        var member = raft.Configuration.Find(id);
+        if (member is { Suffrage: Suffrage.Outgoing })
+        {
+            return (new ChangeReply(ChangeCode.Busy, seat), $"{id} is being removed from it: try again when that is done");
+        }
+
+        var isMeant = node is null || seat == node.Incarnation;
+        if (isMeant && member is { Suffrage: Suffrage.Voter } && raft.CommittedConfiguration.Configuration.Find(id) is { Suffrage: Suffrage.Voter })
         {
             return (new ChangeReply(ChangeCode.Done, seat), $"{id} votes");
         }
 
-        if (raft.Configuration.Find(id) is not null && (node is null || seat == node.Incarnation))
+        if (isMeant && member is not null)
         {
             var lacks = raft.Log.LastIndex.Value - raft.MatchOf(id).Value;
             return (new ChangeReply(ChangeCode.UnderWay, seat), node is null ? $"{id} is a learner and down" : $"{id} is a learner, {lacks} entries behind");

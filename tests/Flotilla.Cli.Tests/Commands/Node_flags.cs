@@ -41,6 +41,14 @@ public sealed class Node_flags
         Assert.Equal((2, true, 1), (node.Shards, node.Forward, node.InitialCluster.Count));
     }
 
+    [Fact]
+    public async Task A_node_that_joins_takes_shards_and_first_nodes_from_the_cluster()
+    {
+        var node = (await Terminal.RunAsync([.. Plain, "--join", "127.0.0.1:50052"])).Node!;
+        Assert.Equal("127.0.0.1:50052", node.Join.ToString());
+        Assert.Empty(node.InitialCluster);
+    }
+
     [Theory]
     [InlineData("comes later", "--mode", "chain")]
     [InlineData("one of raft", "--mode", "paxos")]

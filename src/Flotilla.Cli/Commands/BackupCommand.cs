@@ -27,8 +27,7 @@ internal sealed class BackupCommand : CliCommand
             "backup",
             "Writes all records of a cluster into one checksummed file while the cluster serves: each shard as it was at one moment, with every write acknowledged before the backup began.",
             "flotilla backup monday.flotilla", "with progress on a terminal",
-            "flotilla backup --verify monday.flotilla", "is it whole? needs no cluster",
-            "flotilla restore monday.flotilla", "brings it back, into any number of shards and nodes")
+            "flotilla backup --verify monday.flotilla", "is it whole? needs no cluster; `flotilla restore` brings it back")
     {
         Add(_file);
         Use(Verify);

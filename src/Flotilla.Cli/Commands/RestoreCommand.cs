@@ -24,8 +24,7 @@ internal sealed class RestoreCommand : CliCommand
             "restore",
             "Puts the records of a backup into a new cluster with any number of shards and nodes, each with the rest of its time to live. The whole file is checked first: a damaged one is refused and nothing is written. Versions are new; sessions and idempotency keys do not come back.",
             "flotilla restore monday.flotilla", "into an empty cluster, with progress on a terminal",
-            "flotilla restore monday.flotilla --force", "into one that holds records; also to go on after Ctrl-C",
-            "flotilla backup --verify monday.flotilla", "is it whole? needs no cluster")
+            "flotilla restore monday.flotilla --force", "into one that holds records; also after Ctrl-C")
     {
         Add(_file);
         Use(Force, Clients, GiveUpAfter);

@@ -9,7 +9,7 @@ public sealed class Usage
     [Theory]
     [InlineData("puut", "put")]
     [InlineData("stauts", "status")]
-    [InlineData("backup", null)]
+    [InlineData("restroe", "restore")]
     [InlineData("watch", null)]
     [InlineData("kvserver", null)]
     [InlineData("worker", null)]

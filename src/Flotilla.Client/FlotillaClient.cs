@@ -8,11 +8,17 @@ using Flotilla.Contracts.Http;
 namespace Flotilla.Client;
 
 /// <summary>
-/// A client of a Flotilla cluster over HTTP: keeps connections, fails over between endpoints, retries what was certainly
-/// not carried out, and says <see cref="CallOutcome.Unknown"/> of a write rather than guess. Thread-safe; make one per
-/// cluster and keep it.
+/// A client of a Flotilla cluster over HTTP: keeps connections, fails over between endpoints, sends calls again such that a
+/// write takes effect once, and says <see cref="CallOutcome.Unknown"/> of a write rather than guess. Thread-safe; make one
+/// per cluster and keep it.
 /// </summary>
 /// <remarks>
+/// <para>A write whose outcome is unknown (the connection broke, nobody answered in time, 504) is sent again within the
+/// call's time, to another endpoint if there is one, under the same <c>Idempotency-Key</c>, which the client draws for each
+/// call (<see cref="FlotillaClientOptions.ExactlyOnce"/>). So increments and conditional writes give the result of their one
+/// execution, however many answers were lost: a lost compare-and-swap ends as Ok with its version, not as a mismatch with
+/// itself. <see cref="CallOutcome.Unknown"/> is left for a write that nobody could tell the end of in its time. To call again
+/// after that is a new write, under a new key.</para>
 /// Outcomes that a caller can meet are values, never exceptions. Cancelling a call throws
 /// <see cref="OperationCanceledException"/> if nothing was sent or it was a read; a write under way ends as
 /// <see cref="CallOutcome.Unknown"/> with the code <c>interrupted</c>.
@@ -89,7 +95,7 @@ public sealed class FlotillaClient : IDisposable
         while (cursor is not null);
     }
 
-    /// <summary>Adds to a decimal number; a record that is not there counts as 0. One lost answer makes the outcome <see cref="CallOutcome.Unknown"/>: it is never sent twice.</summary>
+    /// <summary>Adds to a decimal number; a record that is not there counts as 0. Never adds twice, whatever is lost on the way.</summary>
     public ValueTask<IncrementResult> IncrementAsync(ReadOnlyMemory<byte> key, long delta = 1, CancellationToken cancel = default) => _sender.SendAsync(
         new KvRequest { Method = "POST", Key = key, Body = Encoding.ASCII.GetBytes($"{{\"increment\":{delta}}}"), JsonBody = true },
         static response => long.TryParse(JsonSerializer.Deserialize(response.Body.Span, DocumentsJson.Default.RecordDocument)?.Value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var value)

@@ -11,6 +11,14 @@ public sealed record FlotillaClientOptions
     /// <summary>The longest a call may take with all its attempts. Default 10 s.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(10);
 
+    /// <summary>
+    /// Sends each write under an <c>Idempotency-Key</c> of its own, so that one whose outcome is unknown is sent again, within
+    /// <see cref="Timeout"/>, and takes effect once. A key costs each replica some microseconds and 50 bytes of log, and is kept
+    /// for <see cref="Timeout"/> and 50 s more; a shard keeps 64 MiB of keys, enough for some 5,000 new ones a second, and
+    /// answers 429 beyond that. Off: a write goes without, and its first unclear attempt is its last. Default on.
+    /// </summary>
+    public bool ExactlyOnce { get; init; } = true;
+
     /// <summary>How long one attempt of a write may wait for its answer before its outcome is unknown. Default 6 s: a little more than a node's own limit, so that its definite answer still arrives.</summary>
     public TimeSpan WriteAttemptTimeout { get; init; } = TimeSpan.FromSeconds(6);
 

@@ -18,7 +18,7 @@ internal sealed record KvRequest
     /// <summary>Path and query of a request that is not about one key; null for one that is.</summary>
     public string? Path { get; init; }
 
-    /// <summary>It may change something, so that it must never be sent twice once it may have been carried out.</summary>
+    /// <summary>It may change something: once it may have been carried out it must not be sent again without an <see cref="IdempotencyKey"/>.</summary>
     public bool IsWrite => !IsRepeatable && !string.Equals(Method, "GET", StringComparison.Ordinal);
 
     /// <summary>Doing it twice is the same as doing it once, whatever its method.</summary>
@@ -42,9 +42,18 @@ internal sealed record KvRequest
     /// <summary>Only if there is no record.</summary>
     public bool IfAbsent { get; init; }
 
+    /// <summary>Names a write for all its attempts, with its parameters as the header has them; null for a plain one.</summary>
+    public string? IdempotencyKey { get; init; }
+
+    /// <summary>An earlier attempt under the same key may have been carried out.</summary>
+    public bool IsRetry { get; init; }
+
     private static readonly SearchValues<byte> Plain = SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~.:@!$'()*,;"u8);
 
-    /// <summary>Writes the request, body included. With <paramref name="noForward"/> a node that doesn't lead the shard says so instead of forwarding.</summary>
+    /// <summary>
+    /// Writes the request, body included. With <paramref name="noForward"/> a node that doesn't lead the shard says so instead
+    /// of forwarding; not for a retry, whose answer must be the result.
+    /// </summary>
     public void Encode(ArrayBufferWriter<byte> to, string host, bool noForward)
     {
         Ascii(to, Method);
@@ -74,9 +83,9 @@ internal sealed record KvRequest
             separator = '&';
         }
 
-        if (noForward)
+        if (noForward || IsRetry)
         {
-            Ascii(to, $"{separator}forward=false");
+            Ascii(to, $"{separator}forward={(IsRetry ? "true" : "false")}");
         }
 
         Ascii(to, " HTTP/1.1\r\nHost: ");
@@ -96,6 +105,16 @@ internal sealed record KvRequest
         if (IfAbsent)
         {
             Ascii(to, "\r\nIf-None-Match: *");
+        }
+
+        if (IdempotencyKey is not null)
+        {
+            Ascii(to, "\r\nIdempotency-Key: ");
+            Ascii(to, IdempotencyKey);
+            if (IsRetry)
+            {
+                Ascii(to, "\r\nIdempotency-Retry: true");
+            }
         }
 
         if (Method is "PUT" or "POST")

@@ -1,6 +1,9 @@
+using System.Buffers.Text;
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.CompilerServices;
+using System.Security.Cryptography;
 using System.Text.Json;
 using Flotilla.Contracts;
 using Flotilla.Contracts.Http;
@@ -8,16 +11,25 @@ using Flotilla.Contracts.Http;
 namespace Flotilla.Client;
 
 /// <summary>
-/// Carries one request to an end: picks an endpoint, sends, judges, and sends again only what was certainly not carried
-/// out (hazard 34). For a write that is: nothing sent, 409 <c>not_leader</c>, 429 and 503. A broken connection, a
-/// silence, 500 and 504 end a write as <see cref="CallOutcome.Unknown"/>, at once and for good; a read may always be
-/// asked again. Thread-safe.
+/// Carries one request to an end: picks an endpoint, sends, judges, and sends again what can take effect only once
+/// (hazard 34). Thread-safe.
 /// </summary>
+/// <remarks>
+/// <para>A read may always be asked again, and a write that was certainly not carried out: nothing sent, 409
+/// <c>not_leader</c>, 429 and 503.</para>
+/// <para>After a broken connection, a silence, 500 or 504 a write may have been carried out: it is <em>in doubt</em>. Without
+/// an idempotency key that is its end, <see cref="CallOutcome.Unknown"/>. With one it is sent again, and says that it is a
+/// retry; from then on its end is what the store says of its execution, or <see cref="CallOutcome.Unknown"/>: what refuses a
+/// later attempt says nothing about the earlier one.</para>
+/// </remarks>
 internal sealed class RequestSender : IDisposable
 {
     private const int HintsFollowedAtOnce = 3;
     private const int DirectAttempts = 4;
     private static readonly TimeSpan RefreshPause = TimeSpan.FromMilliseconds(100);
+
+    // Log time may run ahead of the client's by what the nodes' clocks differ, and a key must outlive its last retry.
+    private static readonly TimeSpan KeyLifeBeyondCall = TimeSpan.FromSeconds(50);
 
     private readonly FlotillaClientOptions _options;
     private readonly ConcurrentDictionary<HostPort, ConnectionPool> _pools = new();
@@ -26,6 +38,9 @@ internal sealed class RequestSender : IDisposable
     private readonly CancellationTokenSource _closed = new();
     private RoutingTable _routing = RoutingTable.Empty;
     private long _refreshedAt;
+    private readonly string _keyPrefix = Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(9));
+    private readonly string _keyLife;
+    private long _lastKey;
     private uint _turn;
 
     public RequestSender(FlotillaClientOptions options)
@@ -37,6 +52,7 @@ internal sealed class RequestSender : IDisposable
 
         _options = options;
         _endpoints = [.. options.Endpoints.Select(Pool)];
+        _keyLife = string.Create(CultureInfo.InvariantCulture, $";life={(long)Math.Ceiling((options.Timeout + KeyLifeBeyondCall).TotalSeconds)}");
     }
 
     /// <summary>What is known of leaders; for tests.</summary>
@@ -46,6 +62,11 @@ internal sealed class RequestSender : IDisposable
     public async ValueTask<T> SendAsync<T>(KvRequest request, Func<Http1Response, T> read, Func<CallOutcome, CallError, string?, T> fail, CancellationToken cancel)
     {
         var started = Stopwatch.GetTimestamp();
+        if (request.IsWrite && _options.ExactlyOnce)
+        {
+            request = request with { IdempotencyKey = string.Create(CultureInfo.InvariantCulture, $"{_keyPrefix}{Interlocked.Increment(ref _lastKey):x}{_keyLife}") };
+        }
+
         var slot = _options.DirectRouting && request.Path is null ? KeySlot.Of(request.Key.Span) : -1;
         if (slot >= 0 && Routing.IsEmpty)
         {
@@ -54,16 +75,25 @@ internal sealed class RequestSender : IDisposable
 
         var turn = _options.Spread ? Interlocked.Increment(ref _turn) : 0;
         CallError? last = null;
+        CallError? doubt = null;
         HostPort? hint = null;
         var hints = 0;
         var anybody = false;
         for (var attempt = 0; ; attempt++)
         {
-            cancel.ThrowIfCancellationRequested();
+            if (doubt is null)
+            {
+                cancel.ThrowIfCancellationRequested();
+            }
+            else if (cancel.IsCancellationRequested)
+            {
+                return fail(CallOutcome.Unknown, Interrupted(doubt), null);
+            }
+
             var left = _options.Timeout - Stopwatch.GetElapsedTime(started);
             if (left <= TimeSpan.Zero)
             {
-                return fail(CallOutcome.Unavailable, last ?? new CallError("timeout", "the time was over before anything could be sent", 0), null);
+                return End(fail, doubt, last ?? new CallError("timeout", "the time was over before anything could be sent", 0));
             }
 
             var direct = false;
@@ -82,10 +112,21 @@ internal sealed class RequestSender : IDisposable
                     Learn(slot, leader);
                     if (++hints > HintsFollowedAtOnce)
                     {
-                        await Task.Delay(Backoff(hints), cancel);
+                        await DelayAsync(Backoff(hints), cancel);
                     }
 
                     continue;
+                case Step.Unclear when request.IdempotencyKey is null || cancel.IsCancellationRequested:
+                    if (direct)
+                    {
+                        _ = RefreshInBackgroundAsync();
+                    }
+
+                    return fail(CallOutcome.Unknown, failure!.Error, null);
+                case Step.Unclear:
+                    doubt ??= failure!.Error;
+                    request = request with { IsRetry = true };
+                    break;
                 default:
                     break;
             }
@@ -103,12 +144,12 @@ internal sealed class RequestSender : IDisposable
             var elapsed = Stopwatch.GetElapsedTime(started);
             if (pause > _options.Timeout - elapsed || (!anybody && elapsed > _options.RefusedPatience))
             {
-                return fail(CallOutcome.Unavailable, last, null);
+                return End(fail, doubt, last);
             }
 
             if (pause > TimeSpan.Zero)
             {
-                await Task.Delay(pause, cancel);
+                await DelayAsync(pause, cancel);
             }
         }
     }
@@ -128,6 +169,7 @@ internal sealed class RequestSender : IDisposable
         Done,
         Again,
         Redirected,
+        Unclear,
     }
 
     private sealed record Refusal(CallError Error, HostPort? Leader, bool NobodyThere = false);
@@ -158,15 +200,15 @@ internal sealed class RequestSender : IDisposable
             var error = new CallError(interrupted ? "interrupted" : failure.TimedOut ? "timeout" : failure.Reached == Reached.NotSent ? "unreachable" : "broken_connection", failure.Message, 0);
             if (request.IsWrite && failure.Reached == Reached.Unclear)
             {
-                if (direct)
-                {
-                    _ = RefreshInBackgroundAsync();
-                }
-
-                return (Step.Done, null, null, fail(CallOutcome.Unknown, error, null));
+                return (Step.Unclear, new Refusal(error, null), null, default);
             }
 
             return (Step.Again, new Refusal(error, null, failure.Refused), null, default);
+        }
+        catch (OperationCanceledException) when (request.IsRetry)
+        {
+            // Before anything of this attempt was sent; but an earlier one is in doubt.
+            return (Step.Unclear, new Refusal(new CallError("interrupted", "interrupted while the outcome of an earlier attempt was being asked for", 0), null), null, default);
         }
         finally
         {
@@ -186,20 +228,21 @@ internal sealed class RequestSender : IDisposable
                 return (Step.Done, null, null, read(response));
             }
 
-            var problem = ProblemOf(response);
+            var problem = ProblemAnswer.Of(response);
             if (response.Status == 404 && problem is not { Code: "not_found" })
             {
                 // Not the store's answer about a record, but somebody's about a route.
-                return (Step.Done, null, null, fail(CallOutcome.Failed, new CallError(problem?.Code ?? "bad_answer", problem?.Detail ?? "there is no such route: is this a Flotilla node?", 404), null));
+                return RefusedForGood(request, new CallError(problem?.Code ?? "bad_answer", problem?.Detail ?? "there is no such route: is this a Flotilla node?", 404), fail);
             }
 
             var outcome = response.Status == 404 ? CallOutcome.NotFound : CallOutcome.VersionMismatch;
-            return (Step.Done, null, null, fail(outcome, ErrorOf(response, problem), problem?.Version ?? response.ETag));
+            return (Step.Done, null, null, fail(outcome, ProblemAnswer.ErrorOf(response, problem), problem?.Version ?? response.ETag));
         }
         catch (JsonException garbled)
         {
             // The status is definite, but what it says can't be read: a write was done, a read has no result.
-            return (Step.Done, null, null, fail(request.IsWrite ? CallOutcome.Unknown : CallOutcome.Failed, new CallError("bad_answer", $"the answer is not what it should be: {garbled.Message}", response.Status), null));
+            var error = new CallError("bad_answer", $"the answer is not what it should be: {garbled.Message}", response.Status);
+            return request.IsWrite ? (Step.Unclear, new Refusal(error, null), null, default) : (Step.Done, null, null, fail(CallOutcome.Failed, error, null));
         }
     }
 
@@ -208,14 +251,14 @@ internal sealed class RequestSender : IDisposable
         Problem? problem = null;
         try
         {
-            problem = ProblemOf(response);
+            problem = ProblemAnswer.Of(response);
         }
         catch (JsonException)
         {
             // The status alone decides then.
         }
 
-        var error = ErrorOf(response, problem);
+        var error = ProblemAnswer.ErrorOf(response, problem);
         switch (response.Status)
         {
             case 409 when string.Equals(error.Code, "not_leader", StringComparison.Ordinal):
@@ -226,13 +269,30 @@ internal sealed class RequestSender : IDisposable
                 return (Step.Again, new Refusal(error, null), response.RetryAfter, default);
             case 408 or >= 500:
                 // 504 says so itself; behind a 500, or behind what a proxy says of a server that it lost, a write may be under way.
-                return request.IsWrite
-                    ? (Step.Done, null, null, fail(CallOutcome.Unknown, error, null))
-                    : (Step.Again, new Refusal(error, null), null, default);
+                return (request.IsWrite ? Step.Unclear : Step.Again, new Refusal(error, null), null, default);
             default:
-                return (Step.Done, null, null, fail(CallOutcome.Failed, error, null));
+                return RefusedForGood(request, error, fail);
         }
     }
+
+    /// <summary>
+    /// An answer that no other attempt would better. For a write in doubt it counts only if it is what executing it came to
+    /// (an increment of what is no number); any other refusal speaks of this attempt alone.
+    /// </summary>
+    private static (Step, Refusal?, TimeSpan?, T?) RefusedForGood<T>(KvRequest request, CallError error, Func<CallOutcome, CallError, string?, T> fail) =>
+        request.IsRetry && error is not { Status: 400, Code: "bad_request" }
+            ? (Step.Again, new Refusal(error, null), null, default)
+            : (Step.Done, null, null, fail(CallOutcome.Failed, error, null));
+
+    /// <summary>The end of a call whose time is over.</summary>
+    private static T End<T>(Func<CallOutcome, CallError, string?, T> fail, CallError? doubt, CallError last) =>
+        doubt is null ? fail(CallOutcome.Unavailable, last, null) : fail(CallOutcome.Unknown, doubt, null);
+
+    private static CallError Interrupted(CallError doubt) => new("interrupted", $"interrupted while the outcome of an earlier attempt was being asked for: {doubt.Message}", 0);
+
+    /// <summary>Waits; an end before the time is seen by the loop, which knows what it means.</summary>
+    private static async Task DelayAsync(TimeSpan time, CancellationToken cancel) =>
+        await Task.Delay(time, cancel).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 
     private ConnectionPool Choose(int slot, int attempt, uint turn, out bool direct)
     {
@@ -339,23 +399,6 @@ internal sealed class RequestSender : IDisposable
             _refreshGate.Release();
         }
     }
-
-    private static Problem? ProblemOf(Http1Response response) =>
-        response.Body.Span.TrimStart(" \r\n\t"u8) is [(byte)'{', ..] ? JsonSerializer.Deserialize(response.Body.Span, DocumentsJson.Default.Problem) : null;
-
-    private static CallError ErrorOf(Http1Response response, Problem? problem) => new(
-        problem?.Code ?? response.Status switch
-        {
-            404 => "not_found",
-            412 => "version_mismatch",
-            413 => "too_large",
-            429 => "overloaded",
-            503 => "no_quorum",
-            504 => "indeterminate",
-            _ => $"http_{response.Status}",
-        },
-        problem?.Detail ?? problem?.Title ?? $"the server answered {response.Status}",
-        response.Status);
 
     private static TimeSpan Backoff(int attempt) => TimeSpan.FromMilliseconds(Math.Min(200, 10 << Math.Min(attempt, 5)) * (0.5 + (Random.Shared.NextDouble() / 2)));
 

@@ -21,7 +21,7 @@ public enum CallOutcome
     /// <summary>No endpoint could serve it before the deadline; nothing was written.</summary>
     Unavailable,
 
-    /// <summary>A write that may or may not have happened, or may still happen. Never the end of a read.</summary>
+    /// <summary>A write that may or may not have happened, or may still happen, but not twice. Never the end of a read.</summary>
     Unknown,
 }
 

@@ -5,13 +5,13 @@ using Flotilla.Topology;
 namespace Flotilla.Node;
 
 /// <summary>
-/// What every door calls: takes a client's command, finds the shard and its leader, forwards, retries what was certainly
-/// not proposed, and answers definitely or with <see cref="ResultCode.Indeterminate"/>. Thread-safe; never throws for an
+/// What every door calls: takes a client's command, finds the shard and its leader, forwards, tries again such that a write
+/// takes effect once, and answers definitely or with <see cref="ResultCode.Indeterminate"/>. Thread-safe; never throws for an
 /// outcome that a client can meet, cancellation included: a write whose caller went away goes on.
 /// </summary>
 public interface IGateway
 {
-    /// <summary>Executes a write.</summary>
+    /// <summary>Executes a write: a plain one, or one under an idempotency key (<see cref="Once.ByKey"/>, of whose terms only a shorter life counts).</summary>
     ValueTask<Answer> ExecuteAsync(Command command, CallOptions options);
 
     /// <summary>Reads one record.</summary>
@@ -28,7 +28,8 @@ public interface IGateway
 /// <param name="Forward">False: if this node does not lead the shard, answer NotLeader with the hint instead of forwarding.</param>
 /// <param name="Stale">Reads only: serve what a local replica has applied (any replica's, if none is here).</param>
 /// <param name="TimeoutMs">The whole call's time; afterwards NoQuorum if certainly nothing was written, else Indeterminate. 0: the node's default (5000).</param>
-public readonly record struct CallOptions(bool Forward, bool Stale, int TimeoutMs)
+/// <param name="IsRetry">Only for writes under an idempotency key: the client has sent it before and does not know what became of it. So no refusal is answered, which could only speak of this time: the result, or Indeterminate.</param>
+public readonly record struct CallOptions(bool Forward, bool Stale, int TimeoutMs, bool IsRetry = false)
 {
     /// <summary>Forward, linearizable, default time.</summary>
     public static CallOptions Default => new(true, false, 0);

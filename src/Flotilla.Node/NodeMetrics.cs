@@ -36,6 +36,12 @@ internal static class NodeMetrics
     /// <summary>Calls by kind and outcome.</summary>
     public static readonly Counter<long> Calls = Meter.CreateCounter<long>("flotilla_calls_total", "{call}", "Calls of the gateway by kind and outcome.");
 
+    /// <summary>Attempts of writes that ended without an answer and were made again under the same name.</summary>
+    public static readonly Counter<long> WriteRetries = Meter.CreateCounter<long>("flotilla_write_retries_total", "{attempt}", "Attempts of writes that ended without an answer and were made again, to take effect once.");
+
+    /// <summary>Sessions that this process's gateway opened.</summary>
+    public static readonly Counter<long> SessionsOpened = Meter.CreateCounter<long>("flotilla_sessions_opened_total", "{session}", "Sessions that the gateway of this process opened.");
+
     /// <summary>Bytes that wait to be sent to peers.</summary>
     public static readonly UpDownCounter<long> PeerQueueBytes = Meter.CreateUpDownCounter<long>("flotilla_peer_queue_bytes", "By", "Bytes that wait to be sent to peers.");
 

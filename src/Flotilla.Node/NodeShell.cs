@@ -40,6 +40,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
 {
     private static readonly TimeSpan HandoverPatience = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan SettlePatience = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan ClosePatience = TimeSpan.FromMilliseconds(500);
 
     private readonly NodeOptions _options;
     private readonly NodeState _state;
@@ -50,6 +51,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     private readonly ReplicaHost _host;
     private readonly PeerTransport _transport;
     private readonly Gossip _gossip;
+    private readonly Gateway _gateway;
     private readonly RequestServer _requests;
     private readonly DiskWatch _disk;
     private readonly Handover _handover;
@@ -77,12 +79,11 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _wal = new WalWriter(state.Wal, Fail);
         _snapshots = new SnapshotWorker(state.Snapshots, Fail, _log);
         _disk = new DiskWatch(options.NodeId, state.FreeBytes, DiskWatch.ReserveFor(options.Wal), Fail, _log);
-        var gateway = new Gateway(_cluster, _transport, options.RequestTimeout);
-        Gateway = gateway;
+        _gateway = new Gateway(_cluster, new ClusterTargets(_cluster, _transport), options.RequestTimeout);
         Backups = new BackupServer(_cluster, options.RequestTimeout);
         var services = new LoopServices(_wal, _snapshots, _transport.Send, OnRoleChanged, OnConfigurationChanged, () => _disk.Objection, IsReluctant, Fail);
         _host = new ReplicaHost(options, state, _cluster, services, _log);
-        _handover = new Handover(_cluster, _transport, gateway, _host.Loops);
+        _handover = new Handover(_cluster, _transport, _gateway, _host.Loops);
         _spreader = new LeaderSpreader(_cluster, _log, Fail);
         _placer = new Placer(_cluster, _transport, state.Flags.Replicas, _log, Fail);
         _host.Recover();
@@ -99,7 +100,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     }
 
     /// <summary>What the doors call.</summary>
-    public IGateway Gateway { get; }
+    public IGateway Gateway => _gateway;
 
     /// <summary>What the doors call to back shards up.</summary>
     public IBackups Backups { get; }
@@ -166,9 +167,13 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
 
     /// <summary>
     /// The second step, when no new calls come from this node's own clients: waits, for a second at most, until every call
-    /// that reached this node is answered and the answers are sent.
+    /// that reached this node is answered and the answers are sent. Then it closes what the shards keep for its writes.
     /// </summary>
-    public Task SettleAsync() => _handover.SettleAsync(SettlePatience);
+    public async Task SettleAsync()
+    {
+        await _handover.SettleAsync(SettlePatience);
+        await _gateway.CloseSessionsAsync(ClosePatience);
+    }
 
     /// <summary>
     /// Stops in good order, best after <see cref="HandOverAsync"/> and <see cref="SettleAsync"/>: ends the loops, makes durable what waits, closes the streams. What is still unanswered is answered as indeterminate or not led. The log may be closed afterwards.
@@ -330,6 +335,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
             loop.Stop();
         }
 
+        _gateway.Dispose();
         _snapshots.Dispose();
     }
 

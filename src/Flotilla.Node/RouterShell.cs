@@ -19,6 +19,7 @@ namespace Flotilla.Node;
 public sealed class RouterShell : IPeerEvents, IAsyncDisposable
 {
     private const int AskAgainMs = 250;
+    private static readonly TimeSpan ClosePatience = TimeSpan.FromMilliseconds(500);
 
     private readonly RouterOptions _options;
     private readonly ILogger _log;
@@ -26,6 +27,7 @@ public sealed class RouterShell : IPeerEvents, IAsyncDisposable
     private readonly ClusterState _cluster;
     private readonly PeerTransport _transport;
     private readonly Gossip _gossip;
+    private readonly Gateway _gateway;
     private readonly CancellationTokenSource _stop = new();
     private Task _discovery = Task.CompletedTask;
     private int _ended;
@@ -43,12 +45,12 @@ public sealed class RouterShell : IPeerEvents, IAsyncDisposable
         _transport = new PeerTransport(new TransportOptions(), this, _log);
         _cluster = new ClusterState(_self, isRouter: true, _transport.IsAlive, () => _gossip!.AgeMs);
         _gossip = new Gossip(_cluster, () => _transport.Links, static () => false);
-        Gateway = new Gateway(_cluster, _transport, options.RequestTimeout);
+        _gateway = new Gateway(_cluster, new ClusterTargets(_cluster, _transport), options.RequestTimeout);
         Changes = new ClusterChanges(_cluster, _transport, here: null);
     }
 
     /// <summary>What the door calls. It answers <c>no_quorum</c> until the cluster is known.</summary>
-    public IGateway Gateway { get; }
+    public IGateway Gateway => _gateway;
 
     /// <summary>What the door calls for an operator.</summary>
     public IClusterChanges Changes { get; }
@@ -60,15 +62,17 @@ public sealed class RouterShell : IPeerEvents, IAsyncDisposable
         _discovery = Task.Run(DiscoverAsync);
     }
 
-    /// <summary>Stops: calls under way are answered as their streams end.</summary>
+    /// <summary>Stops: closes what the shards keep for its writes; calls under way are answered as their streams end.</summary>
     public async ValueTask DisposeAsync()
     {
         if (Interlocked.Exchange(ref _ended, 1) == 0)
         {
             await _stop.CancelAsync();
             await _discovery;
+            await _gateway.CloseSessionsAsync(ClosePatience);
             await _gossip.DisposeAsync();
             await _transport.DisposeAsync();
+            _gateway.Dispose();
             _stop.Dispose();
         }
     }

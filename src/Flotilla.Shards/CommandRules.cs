@@ -14,10 +14,11 @@ internal static class CommandRules
         _ => $"There is no command kind {(byte)command.Kind}.",
     };
 
-    /// <summary>The command under the terms of the replica that proposes it: what a client says of them does not count.</summary>
+    /// <summary>The command under the terms of the replica that proposes it. A client's word counts only where it asks for a key to be kept for less time.</summary>
     public static Command UnderTerms(in Command command, ReplicaOptions options) => command.Once switch
     {
         Once.Opening => command with { Once = new Once.Opening(options.Sessions) },
+        Once.ByKey { Terms.LifeMs: > 0 } byKey when byKey.Terms.LifeMs < options.IdempotencyKeys.LifeMs => command with { Once = byKey with { Terms = options.IdempotencyKeys with { LifeMs = byKey.Terms.LifeMs } } },
         Once.ByKey byKey => command with { Once = byKey with { Terms = options.IdempotencyKeys } },
         _ => command,
     };

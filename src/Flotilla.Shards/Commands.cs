@@ -106,6 +106,9 @@ public enum ResultCode : byte
     /// may have been. So it is definite for a first attempt only; for a retry it means <see cref="Indeterminate"/>.
     /// </summary>
     SessionExpired = 11,
+
+    /// <summary>The idempotency key is kept for another command; nothing was written. Not kept itself.</summary>
+    KeyReused = 12,
 }
 
 /// <summary>The answer to one <see cref="Command"/> or one get.</summary>

@@ -21,7 +21,7 @@ public abstract record Once
 
     /// <summary>A write under a key that its client chose: the same key and the same command are executed once within the key's life.</summary>
     /// <param name="Key">1 to <see cref="MaxKeyBytes"/> bytes. The memory is read at the same times as the command's key.</param>
-    /// <param name="Terms">How long the key is kept and how many are; set by the replica that proposes.</param>
+    /// <param name="Terms">How long the key is kept and how many are; set by the replica that proposes. Before that only a life above 0 counts: keep it for no longer.</param>
     public sealed record ByKey(ReadOnlyMemory<byte> Key, KeyTerms Terms = default) : Once
     {
         /// <summary>The longest key, in bytes.</summary>

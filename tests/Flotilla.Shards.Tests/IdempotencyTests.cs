@@ -35,7 +35,7 @@ public sealed class IdempotencyTests
         [
             Command.Put(B("a"), B("2")), Command.Put(B("a"), B("1"), ttlMs: 5), Command.Delete(B("a")), Command.PutIfAbsent(B("a"), B("1")), Command.Increment(B("a"), 1),
         ];
-        Assert.All(others, c => Assert.Equal(CommandResult.Of(ResultCode.BadRequest), _log.One(0, c.Under("id", Terms))));
+        Assert.All(others, c => Assert.Equal(CommandResult.Of(ResultCode.KeyReused), _log.One(0, c.Under("id", Terms))));
         Assert.Equal("1", _log.Get("a"));
         Assert.Equal(ResultCode.Ok, _log.One(0, Command.Put(B("a"), B("1")).Under("id", Terms)).Code);
     }
@@ -54,7 +54,7 @@ public sealed class IdempotencyTests
         Assert.NotEqual(Slot.Of("a"u8), Slot.Of("b"u8));
         _log.One(0, Command.Put(B("a"), B("1")).Under("id", Terms));
         Assert.Equal(ResultCode.Ok, _log.One(0, Command.Put(B("b"), B("1")).Under("id", Terms)).Code);
-        Assert.Equal(CommandResult.Of(ResultCode.BadRequest), _log.One(0, Command.Put(B("{a}b"), B("1")).Under("id", Terms)));
+        Assert.Equal(CommandResult.Of(ResultCode.KeyReused), _log.One(0, Command.Put(B("{a}b"), B("1")).Under("id", Terms)));
         Assert.Equal("1", _log.Get("b"));
         Assert.Equal("NotFound", _log.Get("{a}b"));
     }

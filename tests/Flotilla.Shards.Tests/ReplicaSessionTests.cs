@@ -145,6 +145,22 @@ public sealed class ReplicaSessionTests
         Assert.Equal([ResultCode.Ok, ResultCode.Ok, ResultCode.Overloaded], codes);
     }
 
+    [Theory]
+    [InlineData(0, 1000)]
+    [InlineData(500, 500)]
+    [InlineData(1000, 1000)]
+    [InlineData(5000, 1000)]
+    public void A_client_may_ask_that_its_key_be_kept_for_less_time_and_not_for_more(long askedMs, long keptMs)
+    {
+        var fleet = Fleet.Led(3, new ReplicaOptions { IdempotencyKeys = new KeyTerms(1000, 5000) });
+        var put = Command.Put(B("a"), B("1")).Under("id", new KeyTerms(askedMs, 0));
+        var first = fleet.Result(fleet.Execute(fleet.Leader, put));
+        fleet.Run(keptMs - 200);
+        Assert.Equal(first, fleet.Result(fleet.Execute(fleet.Leader, put)));
+        fleet.Run(400);
+        Assert.NotEqual(first, fleet.Result(fleet.Execute(fleet.Leader, put)));
+    }
+
     [Fact]
     public void What_breaks_the_rules_of_sessions_is_refused_before_the_log()
     {

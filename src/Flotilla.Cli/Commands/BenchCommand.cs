@@ -26,6 +26,7 @@ internal sealed class BenchCommand : CliCommand
     private static readonly Flag<TimeSpan> OperationTimeout = new("--op-timeout", "TIME", "How long to wait for one answer before it counts as unknown (a write) or is asked elsewhere (a read)", Readers.Time(TimeSpan.FromMilliseconds(1), TimeSpan.FromHours(1)), "500ms");
     private static readonly Flag<string> History = new("--history", "FILE", "Record every operation as a JSON line, for the linearizability checker", Readers.SomeText);
     private static readonly Flag<int> Seed = new("--seed", "N", "Seed of the choice of keys", Readers.Number(0, int.MaxValue), "1");
+    private static readonly Toggle Once = new("--exactly-once", "Send writes under idempotency keys, as the other commands do, and again when their outcome is unknown");
     private static readonly Toggle NoFill = new("--no-fill", "Don't write every key once before a run with reads");
 
     public BenchCommand()
@@ -36,7 +37,7 @@ internal sealed class BenchCommand : CliCommand
             "flotilla bench --mix mixed --read-ratio 0.9 --clients 256 --duration 1m", "nine reads to a write",
             "flotilla bench --distribution zipf --history ops.jsonl --output json", "records every operation; the report as JSON")
     {
-        Use(Mix, ReadRatio, Clients, Duration, WarmUp, Keys, KeySize, ValueSize, Distribution, Routing, Transport, OperationTimeout, History, Seed, NoFill);
+        Use(Mix, ReadRatio, Clients, Duration, WarmUp, Keys, KeySize, ValueSize, Distribution, Routing, Transport, OperationTimeout, History, Seed, Once, NoFill);
         Use(CommonFlags.Client);
     }
 
@@ -82,6 +83,9 @@ internal sealed class BenchCommand : CliCommand
             // Of the endpoints that stand for "whatever dev has started" only the first that answers is meant.
             Spread = !direct && invocation.Has(CommonFlags.Endpoint),
             MaxIdleConnections = plan.Clients + 8,
+
+            // What is measured is the store, attempt by attempt, unless the keys are what somebody wants to measure.
+            ExactlyOnce = invocation.Get(Once),
             WriteAttemptTimeout = operationTimeout,
             ReadAttemptTimeout = operationTimeout,
             ConnectTimeout = operationTimeout,

@@ -8,9 +8,9 @@ namespace Flotilla.Node.Gateways;
 
 /// <summary>What a client wants, whichever door it came through.</summary>
 /// <param name="Kind">A write, a get or a page.</param>
-/// <param name="Command">The write; for a get only its key counts.</param>
+/// <param name="Command">The write, or the opening or closing of a session; for a get only its key counts.</param>
 /// <param name="Page">The page wanted.</param>
-/// <param name="Shard">The shard of a page; a write or a get goes where its key belongs.</param>
+/// <param name="Shard">The shard to ask; default for the one that the key belongs to.</param>
 /// <param name="Stale">Any replica's applied state will do.</param>
 /// <param name="Forward">Ask other nodes too.</param>
 /// <param name="Deadline">When the answer is due.</param>
@@ -33,14 +33,9 @@ internal readonly record struct Outcome(CommandResult Result, ScanPage? Page, No
     /// <summary>Only a code, with words.</summary>
     public static Outcome Of(ResultCode code, string? detail, NodeId leader = default) => new(CommandResult.Of(code), null, leader, detail);
 
-    /// <summary>
-    /// Nothing was written and another attempt may do better. What may be in a log is never one of these; for a read
-    /// nothing is.
-    /// </summary>
-    public bool MayTryAgain(bool isWrite) => Code switch
-    {
-        ResultCode.NotLeader or ResultCode.NotOwner or ResultCode.NoQuorum or ResultCode.SlotMoving => true,
-        ResultCode.Indeterminate => !isWrite,
-        _ => false,
-    };
+    /// <summary>Nothing was written, and another attempt may do better. What may be in a log is never one of these.</summary>
+    public bool MayTryAgain => Code is ResultCode.NotLeader or ResultCode.NotOwner or ResultCode.NoQuorum or ResultCode.SlotMoving;
+
+    /// <summary>What executing the write came to, now or in an earlier attempt; all else speaks of one attempt only.</summary>
+    public bool IsResult => Code is ResultCode.Ok or ResultCode.NotFound or ResultCode.VersionMismatch or ResultCode.BadRequest or ResultCode.KeyReused;
 }

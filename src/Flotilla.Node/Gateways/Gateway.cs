@@ -1,7 +1,5 @@
 using System.Runtime.CompilerServices;
 using Flotilla.Node.Cluster;
-using Flotilla.Node.Loops;
-using Flotilla.Node.Peers;
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Wire.Peers;
@@ -9,23 +7,18 @@ using Flotilla.Wire.Peers;
 namespace Flotilla.Node.Gateways;
 
 /// <summary>
-/// Takes a client's call, finds the shard and its leader, asks the local replica or forwards, and tries again, until the
-/// deadline, only what was certainly not proposed. Once a write may be in a log its answer is its result or
-/// <see cref="ResultCode.Indeterminate"/>.
+/// Takes a client's call, finds the shard and its leader, asks the local replica or forwards, and tries again until there
+/// is an answer or time is up. How a write takes effect once all the same is argued at <see cref="Writes"/>.
 /// </summary>
-internal sealed class Gateway(ClusterState cluster, PeerTransport transport, TimeSpan defaultTimeout) : IGateway
+internal sealed class Gateway(ClusterState cluster, ITargets targets, TimeSpan defaultTimeout) : IGateway, IDisposable
 {
     private const string NothingKnown = "this process has not learned yet which shards there are: no node of the cluster has answered it";
     private const int MaxPageRecords = 10_000;
 
     // A page of each shard must fit into a frame between nodes.
     private const int MaxPageBytes = 4 << 20;
-    private const double MinPauseMs = 4;
-    private const double MaxPauseMs = 100;
 
-    // How long the leader's own stream may be missing before another node is asked to pass the call on.
-    private const double RelayAfterMs = 50;
-
+    private readonly Writes _writes = new(targets, defaultTimeout);
     private int _underWay;
 
     /// <summary>Calls of this process's own clients that have no answer yet.</summary>
@@ -38,10 +31,21 @@ internal sealed class Gateway(ClusterState cluster, PeerTransport transport, Tim
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<Answer> ExecuteAsync(Command command, CallOptions options)
     {
-        var outcome = command.Key.IsEmpty || command.TtlMs < 0
-            ? BadRequest
-            : await RunAsync(new Ask(CallKind.Command, command, default, default, Stale: false, options.Forward, DeadlineOf(options)));
-        return ToAnswer(CallKind.Command, command.Key, outcome);
+        if (FaultOf(in command, options) is { } fault)
+        {
+            return ToAnswer(CallKind.Command, command.Key, Outcome.Of(ResultCode.BadRequest, fault));
+        }
+
+        Interlocked.Increment(ref _underWay);
+        try
+        {
+            var ask = new Ask(CallKind.Command, command, default, default, Stale: false, options.Forward, DeadlineOf(options));
+            return ToAnswer(CallKind.Command, command.Key, await _writes.RunAsync(ask, options.IsRetry));
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _underWay);
+        }
     }
 
     /// <inheritdoc/>
@@ -49,7 +53,7 @@ internal sealed class Gateway(ClusterState cluster, PeerTransport transport, Tim
     public async ValueTask<Answer> GetAsync(ReadOnlyMemory<byte> key, CallOptions options)
     {
         var command = new Command(default, key, default, default, 0, 0);
-        var outcome = key.IsEmpty ? BadRequest : await RunAsync(new Ask(CallKind.Get, command, default, default, options.Stale, options.Forward, DeadlineOf(options)));
+        var outcome = key.IsEmpty ? Outcome.Of(ResultCode.BadRequest, EmptyKey) : await ReadAsync(new Ask(CallKind.Get, command, default, default, options.Stale, options.Forward, DeadlineOf(options)));
         return ToAnswer(CallKind.Get, key, outcome);
     }
 
@@ -68,7 +72,7 @@ internal sealed class Gateway(ClusterState cluster, PeerTransport transport, Tim
         var asks = new Task<Outcome>[shards.Count];
         for (var i = 0; i < asks.Length; i++)
         {
-            asks[i] = RunAsync(new Ask(CallKind.Scan, default, request, shards[i].Shard, options.Stale, options.Forward, deadline)).AsTask();
+            asks[i] = ReadAsync(new Ask(CallKind.Scan, default, request, shards[i].Shard, options.Stale, options.Forward, deadline)).AsTask();
         }
 
         var outcomes = await Task.WhenAll(asks);
@@ -87,28 +91,20 @@ internal sealed class Gateway(ClusterState cluster, PeerTransport transport, Tim
         return new ScanAnswer(ResultCode.Ok, records, next, default, default, null, null);
     }
 
-    private static Outcome BadRequest => Outcome.Of(ResultCode.BadRequest, "a key must not be empty, nor a time to live negative");
+    /// <summary>Closes what the shards keep for this process's writes, before it stops. At most for <paramref name="patience"/>.</summary>
+    public Task CloseSessionsAsync(TimeSpan patience) => _writes.CloseSessionsAsync(patience);
 
-    private static Outcome OutOfTime(ShardRoute? route, in Outcome last)
-    {
-        var why = NotBegun(route) ?? last.Detail ?? (route is null ? NothingKnown : $"shard {route.Shard} had no leader that a majority of its voters ({string.Join(", ", route.Voters)}) follows");
-        return Outcome.Of(ResultCode.NoQuorum, $"time ran out; nothing was written: {why}", route?.Leader.Leader ?? default);
-    }
+    /// <summary>The process stops: no attempt gets an answer any more, so calls that wait are given up.</summary>
+    public void Dispose() => _writes.Dispose();
 
-    /// <summary>What keeps a shard from ever having had a leader, as far as its replica here knows; null if it is not that.</summary>
-    private static string? NotBegun(ShardRoute? route) =>
-        route is { Leader.Leader.IsNone: true, Local.View: { Admitted: false, SeatIsTaken: false, Awaited: { Count: > 0 } awaited } }
-            ? $"shard {route.Shard} has not begun: its replica here is waiting for first contact with node {string.Join(", ", awaited)}. All first replicas of a new shard must have been up together once; start what is missing"
-            : null;
+    private const string EmptyKey = "a key must not be empty";
 
-    private static async ValueTask PauseAsync(Task news, double ms, Instant deadline)
-    {
-        var remaining = Math.Min(ms, deadline.MsSince(NodeClock.Now));
-        if (remaining > 0 && !news.IsCompleted)
-        {
-            await news.WaitAsync(TimeSpan.FromMilliseconds(Math.Ceiling(remaining))).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        }
-    }
+    private static string? FaultOf(in Command command, CallOptions options) =>
+        command.Key.IsEmpty ? EmptyKey
+        : command.TtlMs < 0 ? "a time to live must not be negative"
+        : command.Once is not (null or Once.ByKey { Key.Length: > 0 and <= Once.ByKey.MaxKeyBytes }) ? $"an idempotency key has 1 to {Once.ByKey.MaxKeyBytes} bytes"
+        : options.IsRetry && command.Once is null ? "only a write with an idempotency key can be sent again as a retry"
+        : null;
 
     private Instant DeadlineOf(CallOptions options) =>
         NodeClock.Now.PlusMs(options.TimeoutMs > 0 ? options.TimeoutMs : defaultTimeout.TotalMilliseconds);
@@ -125,130 +121,60 @@ internal sealed class Gateway(ClusterState cluster, PeerTransport transport, Tim
         while (true)
         {
             var changed = cluster.TableChanged;
-            if (cluster.Table.Shards.Count > 0 || NodeClock.Now >= deadline)
+            if (cluster.Table.Shards.Count > 0 || NodeClock.Now >= deadline || _writes.Ended.IsCancellationRequested)
             {
                 return cluster.Table.Shards;
             }
 
-            await PauseAsync(changed, double.MaxValue, deadline);
+            await Course.UntilAsync(changed, deadline.MsSince(NodeClock.Now), _writes.Ended);
         }
     }
 
-    /// <summary>Attempts until there is a definite answer, the outcome is unclear, or time is up.</summary>
+    /// <summary>Attempts until there is an answer, or time is up.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private async ValueTask<Outcome> RunAsync(Ask ask)
+    private async ValueTask<Outcome> ReadAsync(Ask ask)
     {
         Interlocked.Increment(ref _underWay);
         try
         {
-            var pauseMs = MinPauseMs;
-            NodeId hint = default;
-            for (var attempt = 0; ; attempt++)
+            Course? course = null;
+            while (true)
             {
-                // Read the news before what they are about, so that no change is missed in between.
-                var news = cluster.TableChanged;
-                var table = cluster.Table;
-                var route = ask.Kind == CallKind.Scan ? table.Of(ask.Shard) : table.Of(ask.Command.Key.Span);
-                var waitMs = double.MaxValue;
-                Outcome outcome = default;
-                if (route is not null)
+                var target = targets.Choose(ask, course?.Hint ?? default, course?.Attempts ?? 0);
+                if (target.IsReachable)
                 {
-                    var info = route.Leader;
-                    news = info.Superseded;
-                    var target = hint.IsNone ? info.Leader : hint;
-                    if (AsksHere(ask, route, target, attempt))
-                    {
-                        outcome = await Attempts.LocalAsync(route.Local!, ask, info.Leader);
-                        waitMs = ask.IsWrite || target.IsNone || target == cluster.Self ? pauseMs : 0;
-                    }
-                    else if (!ask.Forward)
-                    {
-                        return Outcome.Of(ResultCode.NotLeader, target.IsNone ? "no leader is known at this moment" : null, target);
-                    }
-                    else if (SessionFor(ask, route, target, attempt, out var anyReplica) is { } session)
-                    {
-                        outcome = await Attempts.RemoteAsync(session, route, ask, hops: 0, anyReplica);
-                        waitMs = pauseMs;
-                    }
-                    else
-                    {
-                        outcome = Outcome.Of(ResultCode.NotLeader, target.IsNone ? null : $"node {target}, the last known leader of shard {route.Shard}, can't be reached", target);
-                        waitMs = target.IsNone ? double.MaxValue : RelayAfterMs;
-                    }
-
-                    if (!outcome.MayTryAgain(ask.IsWrite))
+                    var outcome = await targets.AskAsync(target, ask);
+                    if (!outcome.MayTryAgain && outcome.Code != ResultCode.Indeterminate)
                     {
                         return outcome;
                     }
 
-                    // An answer that names another leader than we knew is worth one attempt at once.
-                    var told = outcome.Leader;
-                    hint = hint.IsNone && !told.IsNone && told != target ? told : default;
-                    waitMs = hint.IsNone ? waitMs : 0;
-                    if (!ask.Forward && route.Leader.Leader != cluster.Self)
+                    (course ??= new Course()).Note(target, outcome);
+                    if (!ask.Forward && targets.Choose(ask, default, course.Attempts) is { Place: Place.Elsewhere } elsewhere)
                     {
-                        return Outcome.Of(ResultCode.NotLeader, null, route.Leader.Leader);
+                        target = elsewhere;
                     }
                 }
 
-                if (NodeClock.Now >= ask.Deadline)
+                if (target.Place == Place.Elsewhere)
                 {
-                    return OutOfTime(route, outcome);
+                    return Outcome.Of(ResultCode.NotLeader, target.Why, target.Node);
                 }
 
-                await PauseAsync(news, waitMs, ask.Deadline);
-                pauseMs = Math.Min(pauseMs * 2, MaxPauseMs);
+                if (target.Place == Place.Nowhere)
+                {
+                    (course ??= new Course()).NoteNowhere(target);
+                }
+
+                if (!await course!.PauseAsync(ask.Deadline, _writes.Ended))
+                {
+                    return course.OutOfTime();
+                }
             }
         }
         finally
         {
             Interlocked.Decrement(ref _underWay);
         }
-    }
-
-    /// <summary>Whether this attempt goes to the replica on this node: a write if it leads, a read also if it follows.</summary>
-    private bool AsksHere(in Ask ask, ShardRoute route, NodeId target, int attempt)
-    {
-        if (target == cluster.Self && route.Local is not null)
-        {
-            return true;
-        }
-
-        if (route.Serving is null)
-        {
-            return false;
-        }
-
-        if (ask.Stale && attempt == 0)
-        {
-            return true;
-        }
-
-        // A follower gets its read index from the leader. If it could not, the next attempt goes to the leader itself.
-        return !ask.IsWrite && ask.Forward && (target.IsNone ? attempt == 0 : attempt % 2 == 0);
-    }
-
-    /// <summary>The stream to ask on; null if there is none. Any replica will do for a stale read, and for passing a call on.</summary>
-    private PeerSession? SessionFor(in Ask ask, ShardRoute route, NodeId target, int attempt, out bool anyReplica)
-    {
-        anyReplica = false;
-        if (transport.LinkOf(target)?.Session is { } direct && cluster.IsAlive(target))
-        {
-            return direct;
-        }
-
-        anyReplica = true;
-        if (ask.Stale || attempt > 0)
-        {
-            foreach (var voter in route.Voters)
-            {
-                if (voter != target && voter != cluster.Self && cluster.IsAlive(voter) && transport.LinkOf(voter)?.Session is { } other)
-                {
-                    return other;
-                }
-            }
-        }
-
-        return null;
     }
 }

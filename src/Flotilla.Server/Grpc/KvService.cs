@@ -72,7 +72,7 @@ public sealed class KvService(IGateway gateway, KvServiceOptions options, TimePr
             return problem;
         }
 
-        if (!TryCommand(request, out var command, out problem))
+        if (!TryCommand(request, out var command, out problem) || !TryOnce(call, ref command, out var isRetry, out problem))
         {
             return problem;
         }
@@ -83,7 +83,7 @@ public sealed class KvService(IGateway gateway, KvServiceOptions options, TimePr
             return KvStatus.Overloaded;
         }
 
-        var answer = await gateway.ExecuteAsync(command, Options(call, request.HasForward, request.Forward)).ConfigureAwait(false);
+        var answer = await gateway.ExecuteAsync(command, Options(call, request.HasForward, request.Forward, isRetry: isRetry)).ConfigureAwait(false);
         if (answer.Result.Code != ResultCode.Ok)
         {
             return KvStatus.Of(answer);
@@ -158,15 +158,20 @@ public sealed class KvService(IGateway gateway, KvServiceOptions options, TimePr
             return NotAVersion(request.ExpectedVersion);
         }
 
+        var key = request.Key.Memory;
+        var command = request.ExpectedVersion.Length > 0 ? Command.CompareAndDelete(key, expected) : Command.Delete(key);
+        if (!TryOnce(call, ref command, out var isRetry, out var wrong))
+        {
+            return wrong;
+        }
+
         using var place = new Place(this);
         if (!place.IsFree)
         {
             return KvStatus.Overloaded;
         }
 
-        var key = request.Key.Memory;
-        var command = request.ExpectedVersion.Length > 0 ? Command.CompareAndDelete(key, expected) : Command.Delete(key);
-        var answer = await gateway.ExecuteAsync(command, Options(call, request.HasForward, request.Forward)).ConfigureAwait(false);
+        var answer = await gateway.ExecuteAsync(command, Options(call, request.HasForward, request.Forward, isRetry: isRetry)).ConfigureAwait(false);
         return answer.Result.Code switch
         {
             ResultCode.Ok => new DeleteResponse { Deleted = true },
@@ -273,12 +278,25 @@ public sealed class KvService(IGateway gateway, KvServiceOptions options, TimePr
 
     private static RpcStatus NotAVersion(string text) => KvStatus.BadRequest($"'{text}' is not a version: take the one that a Get or Put answered.");
 
-    private CallOptions Options(RpcCall call, bool hasForward, bool forward, bool stale = false)
+    private static bool TryOnce(RpcCall call, ref Command command, out bool isRetry, out RpcStatus problem)
+    {
+        problem = default;
+        if (IdempotencyHeader.TryParse(call.Header(IdempotencyHeader.Name), call.Header(IdempotencyHeader.RetryName), out var once, out isRetry) is { } wrong)
+        {
+            problem = KvStatus.BadRequest(wrong);
+            return false;
+        }
+
+        command = command with { Once = once };
+        return true;
+    }
+
+    private CallOptions Options(RpcCall call, bool hasForward, bool forward, bool stale = false, bool isRetry = false)
     {
         // Without a deadline of the caller's the node's own default holds. One that has just passed still asks for an answer,
         // since 0 would mean that default.
         var timeoutMs = call.Remaining is { } left ? (int)Math.Clamp(left.TotalMilliseconds, 1, int.MaxValue) : 0;
-        return new CallOptions(hasForward ? forward : options.ForwardDefault, stale, timeoutMs);
+        return new CallOptions(hasForward ? forward : options.ForwardDefault, stale, timeoutMs, isRetry);
     }
 
     /// <summary>One of the calls that may be under way at once.</summary>

@@ -58,7 +58,8 @@ internal static class KvStatus
             ResultCode.NotOwner or ResultCode.SlotMoving => (RpcCode.Unavailable, "slot_moving", "The key's slot is moving to another shard. Nothing was written; try again."),
             ResultCode.Overloaded => (RpcCode.ResourceExhausted, "overloaded", Overloaded.Message!),
             ResultCode.NoQuorum => (RpcCode.Unavailable, "no_quorum", "No leader was found in time: a majority of the shard's replicas must be up and reach each other. Nothing was written."),
-            ResultCode.Indeterminate => (RpcCode.DeadlineExceeded, "indeterminate", "The write may have happened, may still happen, or may not: read the key to find out."),
+            ResultCode.KeyReused => (RpcCode.InvalidArgument, "bad_request", "The idempotency-key is kept for a write that differs from this one. Nothing was written: a new write needs a new key."),
+            ResultCode.Indeterminate or ResultCode.SessionExpired => (RpcCode.DeadlineExceeded, "indeterminate", "The write may have happened, may still happen, or may not: read the key to find out."),
             ResultCode.TooLarge => (RpcCode.InvalidArgument, "too_large", "The key or the value is over the limit. Nothing was written."),
             _ => (RpcCode.Internal, "internal", $"The gateway answered {result}."),
         };

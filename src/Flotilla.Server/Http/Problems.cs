@@ -22,6 +22,8 @@ internal static class Problems
 {
     public static ProblemKind BadRequest { get; } = new(400, "bad_request", "The request makes no sense", "The request is not valid for what is there, for example an increment of a value that is no decimal integer. Nothing was written.");
 
+    public static ProblemKind KeyReused { get; } = new(400, "bad_request", "The Idempotency-Key was used for another request", "The shard keeps this Idempotency-Key for a write that differs from this one in its method, key, value, condition, time to live or increment. Nothing was written: a new write needs a new key.");
+
     public static ProblemKind NotFound { get; } = new(404, "not_found", "No such record", "There is no record under this key.");
 
     public static ProblemKind UnknownRoute { get; } = new(404, "unknown_route", "No such route", "See /openapi/v1.json.");
@@ -69,6 +71,10 @@ internal static class Problems
         ResultCode.Overloaded => Overloaded,
         ResultCode.NoQuorum => NoQuorum,
         ResultCode.Indeterminate => Indeterminate,
+
+        // The gateway gives none of these away. If it did, an earlier attempt might have been executed.
+        ResultCode.SessionExpired => Indeterminate,
+        ResultCode.KeyReused => KeyReused,
         ResultCode.TooLarge => TooLarge,
         _ => Internal,
     };

@@ -20,7 +20,7 @@ internal enum BodyKind
 }
 
 /// <summary>A write whose body is not read yet.</summary>
-internal readonly record struct PendingWrite(byte[] Key, Condition Condition, long TtlMs, CallOptions Call, BodyKind Body);
+internal readonly record struct PendingWrite(byte[] Key, Condition Condition, Once? Once, long TtlMs, CallOptions Call, BodyKind Body);
 
 /// <content>
 /// Reading bodies. What has arrived stays in the connection's own buffer until the body is whole, so a value is copied
@@ -128,7 +128,7 @@ internal sealed partial class RecordRoutes
         }
 
         exchange.Body.AdvanceTo(body.End);
-        return problem is null ? Execute(exchange, command, write.Call) : exchange.Fail(problem, detail);
+        return problem is null ? Execute(exchange, command with { Once = write.Once }, write.Call) : exchange.Fail(problem, detail);
     }
 
     private long MaxBody(BodyKind body) => body switch

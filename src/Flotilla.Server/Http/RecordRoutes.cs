@@ -126,14 +126,15 @@ internal sealed partial class RecordRoutes(IGateway gateway, HttpDoorOptions opt
             return Get(exchange, key, call);
         }
 
-        if (!TryCondition(exchange, verb, out var condition, out var problem, out detail))
+        if (!TryCondition(exchange, verb, out var condition, out detail) || !TryOnce(exchange, ref call, out var once, out detail))
         {
-            return exchange.Fail(problem, detail);
+            return exchange.Fail(Problems.BadRequest, detail);
         }
 
         if (verb == Verbs.Delete)
         {
-            return Execute(exchange, condition.Kind == ConditionKind.VersionIs ? Command.CompareAndDelete(key, condition.Version) : Command.Delete(key), call);
+            var delete = condition.Kind == ConditionKind.VersionIs ? Command.CompareAndDelete(key, condition.Version) : Command.Delete(key);
+            return Execute(exchange, delete with { Once = once }, call);
         }
 
         var ttlMs = 0L;
@@ -143,7 +144,7 @@ internal sealed partial class RecordRoutes(IGateway gateway, HttpDoorOptions opt
         }
 
         var body = verb == Verbs.Post ? BodyKind.Increment : IsBytes(exchange) ? BodyKind.Bytes : BodyKind.Json;
-        return ReadBody(exchange, new PendingWrite(key, condition, ttlMs, call, body));
+        return ReadBody(exchange, new PendingWrite(key, condition, once, ttlMs, call, body));
     }
 
     private const string BadTtl = "\"ttlSeconds\" must be a number of seconds, above 0 and at most 3153600000.";
@@ -171,12 +172,12 @@ internal sealed partial class RecordRoutes(IGateway gateway, HttpDoorOptions opt
             return exchange.Fail(Problems.BadRequest, BadTtl);
         }
 
-        if (!TryCondition(exchange, Verbs.Put, out var condition, out var problem, out detail))
+        if (!TryCondition(exchange, Verbs.Put, out var condition, out detail) || !TryOnce(exchange, ref call, out var once, out detail))
         {
-            return exchange.Fail(problem, detail);
+            return exchange.Fail(Problems.BadRequest, detail);
         }
 
-        return Execute(exchange, PutCommand(key, value, condition, ttlMs), call);
+        return Execute(exchange, PutCommand(key, value, condition, ttlMs) with { Once = once }, call);
     }
 
     private bool Refusal(byte[] key, out ProblemKind kind, out string? detail)
@@ -186,11 +187,9 @@ internal sealed partial class RecordRoutes(IGateway gateway, HttpDoorOptions opt
         return detail is not null;
     }
 
-    private static bool TryCondition(HttpExchange exchange, Verbs verb, out Condition condition, out ProblemKind problem, out string? detail)
+    private static bool TryCondition(HttpExchange exchange, Verbs verb, out Condition condition, out string? detail)
     {
-        problem = Problems.BadRequest;
-        var headers = exchange.Headers;
-        if (!Condition.TryParse(headers, out condition, out detail))
+        if (!Condition.TryParse(exchange.Headers, out condition, out detail))
         {
             return false;
         }
@@ -203,15 +202,18 @@ internal sealed partial class RecordRoutes(IGateway gateway, HttpDoorOptions opt
         {
             detail = "A delete takes no If-None-Match.";
         }
-        else if (headers.ContainsKey("Idempotency-Key"))
-        {
-            // To ignore it would let a client retry in the belief that this is safe.
-            problem = Problems.NotImplemented;
-            detail = "This build does not keep idempotency keys yet, so it takes no request that relies on one. Nothing was written. If-Match makes a write safe to retry.";
-        }
 
         return detail is null;
     }
+
+    private static bool TryOnce(HttpExchange exchange, ref CallOptions call, out Once? once, out string? detail)
+    {
+        detail = IdempotencyHeader.TryParse(Header(exchange, IdempotencyHeader.Name), Header(exchange, IdempotencyHeader.RetryName), out once, out var isRetry);
+        call = call with { IsRetry = isRetry };
+        return detail is null;
+    }
+
+    private static string? Header(HttpExchange exchange, string name) => exchange.Headers.TryGetValue(name, out var values) ? values.ToString() : null;
 
     private static bool IsBytes(HttpExchange exchange)
     {

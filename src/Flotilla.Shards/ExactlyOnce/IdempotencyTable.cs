@@ -55,7 +55,7 @@ internal sealed class IdempotencyTable
         Span<byte> key = stackalloc byte[MaxKeyBytes];
         if (_kept.TryGet(KeyOf(once, slot, key), out var there) && !StateMachine.IsExpired(there.ExpiresAtMs, logTimeMs))
         {
-            answer = BinaryPrimitives.ReadUInt128LittleEndian(there.Value.Span) == digest ? AnswerOf(in there) : CommandResult.Of(ResultCode.BadRequest);
+            answer = BinaryPrimitives.ReadUInt128LittleEndian(there.Value.Span) == digest ? AnswerOf(in there) : CommandResult.Of(ResultCode.KeyReused);
             return false;
         }
 

@@ -4,7 +4,6 @@ using Flotilla.Shards;
 using Flotilla.Topology;
 using Google.Protobuf;
 using Pb = Flotilla.Wire.Protos;
-using Version = Flotilla.Data.Version;
 
 namespace Flotilla.Wire.Peers;
 
@@ -27,7 +26,7 @@ internal static class CallCodec
             : request.Hops is < 0 or > MaxHops ? "was forwarded too often"
             : request.Kind switch
             {
-                CallKind.Command => request.Command.Key.IsEmpty || request.Command.TtlMs < 0 || request.Command.Kind is < CommandKind.Put or > CommandKind.CompareAndDelete ? "carries no valid command" : null,
+                CallKind.Command => CommandProto.FaultOf(request.Command),
                 CallKind.Change => request.Change is null ? "wishes nothing" : null,
                 CallKind.Get => request.Key.IsEmpty ? "has an empty key" : null,
                 _ => request.Scan.Limit is < 1 or > MaxScanRecords || request.Scan.MaxBytes is < 1 or > MaxScanBytes ? "has a bound out of range" : null,
@@ -41,7 +40,7 @@ internal static class CallCodec
         switch (request.Kind)
         {
             case CallKind.Command:
-                proto.Command = ToProto(request.Command);
+                proto.Command = CommandProto.Of(request.Command);
                 break;
             case CallKind.Get:
                 proto.Get = new Pb.Get { Key = Check.Wrap(request.Key) };
@@ -69,7 +68,7 @@ internal static class CallCodec
         {
             case Pb.CallRequest.CallOneofCase.Command:
                 Check.That(!proto.Stale, "a write says that it may be stale");
-                return CallRequest.Write(proto.Id, shard, hops, timeoutMs, FromProto(proto.Command));
+                return CallRequest.Write(proto.Id, shard, hops, timeoutMs, CommandProto.Read(proto.Command));
             case Pb.CallRequest.CallOneofCase.Get:
                 return CallRequest.Get(proto.Id, shard, hops, timeoutMs, Check.Key(proto.Get.Key), proto.Stale);
             case Pb.CallRequest.CallOneofCase.Scan:
@@ -101,7 +100,7 @@ internal static class CallCodec
         }
         else
         {
-            proto.Result = new Pb.Result { Code = (uint)reply.Result.Code, Version = ToProto(reply.Result.Version), Value = Check.Wrap(reply.Result.Value) };
+            proto.Result = new Pb.Result { Code = (uint)reply.Result.Code, Version = VersionProto.Of(reply.Result.Version), Value = Check.Wrap(reply.Result.Value) };
         }
 
         return proto;
@@ -120,26 +119,10 @@ internal static class CallCodec
 
         return proto.AnswerCase switch
         {
-            Pb.CallReply.AnswerOneofCase.Result => new CallReply(proto.Id, new CommandResult(Code(proto.Result.Code), FromProto(proto.Result.Version), proto.Result.Value.Memory), null, leader, http, detail),
+            Pb.CallReply.AnswerOneofCase.Result => new CallReply(proto.Id, new CommandResult(Code(proto.Result.Code), VersionProto.Read(proto.Result.Version), proto.Result.Value.Memory), null, leader, http, detail),
             Pb.CallReply.AnswerOneofCase.Page => new CallReply(proto.Id, default, FromProto(proto.Page), leader, http, detail),
             _ => throw new PeerFormatException("an answer holds nothing that is known here"),
         };
-    }
-
-    private static Pb.Command ToProto(in Command command) => new()
-    {
-        Kind = (uint)command.Kind,
-        Key = Check.Wrap(command.Key),
-        Value = Check.Wrap(command.Value),
-        Expected = ToProto(command.Expected),
-        TtlMs = (ulong)command.TtlMs,
-        Delta = command.Delta,
-    };
-
-    private static Command FromProto(Pb.Command proto)
-    {
-        Check.That(proto.Kind is >= (uint)CommandKind.Put and <= (uint)CommandKind.CompareAndDelete, "a command is of no kind that is known here");
-        return new Command((CommandKind)proto.Kind, Check.Key(proto.Key), proto.Value.Memory, FromProto(proto.Expected), Check.NonNegative(proto.TtlMs), proto.Delta);
     }
 
     private static Pb.Page ToProto(ScanPage page)
@@ -147,7 +130,7 @@ internal static class CallCodec
         var proto = new Pb.Page { Code = (uint)page.Code, More = page.More };
         foreach (var record in page.Records)
         {
-            proto.Records.Add(new Pb.Record { Key = Check.Wrap(record.Key), Value = Check.Wrap(record.Value), Version = ToProto(record.Version), ExpiresAtMs = (ulong)record.ExpiresAtMs });
+            proto.Records.Add(new Pb.Record { Key = Check.Wrap(record.Key), Value = Check.Wrap(record.Value), Version = VersionProto.Of(record.Version), ExpiresAtMs = (ulong)record.ExpiresAtMs });
         }
 
         return proto;
@@ -163,20 +146,15 @@ internal static class CallCodec
             var record = proto.Records[i];
             Check.That(last is null || last.Span.SequenceCompareTo(record.Key.Span) < 0, "the records of a page are out of order");
             last = record.Key;
-            records[i] = new Record(Check.Key(record.Key), record.Value.Memory, FromProto(record.Version), Check.NonNegative(record.ExpiresAtMs));
+            records[i] = new Record(Check.Key(record.Key), record.Value.Memory, VersionProto.Read(record.Version), Check.NonNegative(record.ExpiresAtMs));
         }
 
         return new ScanPage(Code(proto.Code), records, proto.More);
     }
 
-    private static Pb.Version? ToProto(Version version) =>
-        version.IsNone ? null : new Pb.Version { SlotEpoch = version.SlotEpoch, ModeEpoch = version.ModeEpoch, Counter = version.Counter, Sub = version.Sub };
-
-    private static Version FromProto(Pb.Version? proto) => proto is null ? Version.None : new Version(proto.SlotEpoch, proto.ModeEpoch, proto.Counter, proto.Sub);
-
     private static ResultCode Code(uint code)
     {
-        Check.That(code <= (uint)ResultCode.TooLarge, "an answer has no code that is known here");
+        Check.That(code <= (uint)ResultCode.KeyReused, "an answer has no code that is known here");
         return (ResultCode)code;
     }
 

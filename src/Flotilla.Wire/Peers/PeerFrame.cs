@@ -12,8 +12,11 @@ namespace Flotilla.Wire.Peers;
 /// </summary>
 public sealed class PeerFrame
 {
-    /// <summary>The version of the protocol spoken here. A peer with another one is refused.</summary>
-    public const uint ProtocolVersion = 1;
+    /// <summary>
+    /// The version of the protocol spoken here. A peer with another one is refused. 2: commands carry how they take effect
+    /// once; a peer that passed over that would execute retries twice.
+    /// </summary>
+    public const uint ProtocolVersion = 2;
 
     /// <summary>Which cluster the sender belongs to; a frame of another one is not for us. 0 for a node that has none yet.</summary>
     public ulong ClusterId { get; set; }
@@ -74,7 +77,7 @@ public sealed class PeerFrame
 
     /// <summary>About how many bytes a call takes in a frame.</summary>
     public static int ApproximateBytes(in CallRequest request) =>
-        96 + request.Command.Key.Length + request.Command.Value.Length + request.Key.Length + request.Scan.From.Length + request.Scan.Prefix.Length;
+        128 + request.Command.Key.Length + request.Command.Value.Length + (request.Command.Once is Once.ByKey byKey ? byKey.Key.Length : 0) + request.Key.Length + request.Scan.From.Length + request.Scan.Prefix.Length;
 
     /// <summary>About how many bytes an answer takes in a frame.</summary>
     public static int ApproximateBytes(in CallReply reply)

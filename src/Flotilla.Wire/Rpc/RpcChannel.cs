@@ -39,14 +39,32 @@ public sealed class RpcChannel : IDisposable
     /// <param name="timeout">The call's deadline from now, sent along; null for none.</param>
     /// <param name="cancellation">Gives up: the server is told.</param>
     /// <exception cref="RpcException">Any outcome but Ok.</exception>
-    public async Task<TResponse> UnaryAsync<TResponse>(string path, IMessage request, MessageParser<TResponse> parser, TimeSpan? timeout = null, CancellationToken cancellation = default)
+    public Task<TResponse> UnaryAsync<TResponse>(string path, IMessage request, MessageParser<TResponse> parser, TimeSpan? timeout = null, CancellationToken cancellation = default)
+        where TResponse : class, IMessage<TResponse> => UnaryAsync(path, request, parser, [], timeout, cancellation);
+
+    /// <summary>The same with metadata.</summary>
+    /// <param name="path"><c>/package.Service/Method</c>.</param>
+    /// <param name="request">The request.</param>
+    /// <param name="parser">Of the answer.</param>
+    /// <param name="metadata">Sent as headers: names in lower case, values in ASCII.</param>
+    /// <param name="timeout">The call's deadline from now, sent along; null for none.</param>
+    /// <param name="cancellation">Gives up: the server is told.</param>
+    /// <exception cref="RpcException">Any outcome but Ok.</exception>
+    public async Task<TResponse> UnaryAsync<TResponse>(string path, IMessage request, MessageParser<TResponse> parser, IReadOnlyList<KeyValuePair<string, string>> metadata, TimeSpan? timeout, CancellationToken cancellation)
         where TResponse : class, IMessage<TResponse>
     {
         ArgumentNullException.ThrowIfNull(parser);
+        ArgumentNullException.ThrowIfNull(metadata);
         using var life = Life(timeout, cancellation);
         try
         {
-            using var response = await SendAsync(_calls, path, Body(request), timeout, life.Token).ConfigureAwait(false);
+            var body = Body(request);
+            foreach (var (name, value) in metadata)
+            {
+                body.Headers.TryAddWithoutValidation(name, value);
+            }
+
+            using var response = await SendAsync(_calls, path, body, timeout, life.Token).ConfigureAwait(false);
             var reader = Reader(await response.Content.ReadAsStreamAsync(life.Token).ConfigureAwait(false));
             if (!await reader.WaitAsync(life.Token).ConfigureAwait(false) || !reader.TryRead(out var bytes))
             {
@@ -70,7 +88,7 @@ public sealed class RpcChannel : IDisposable
     }
 
     /// <summary>One message out, many in. Leaving the enumeration early tells the server.</summary>
-    /// <inheritdoc cref="UnaryAsync"/>
+    /// <inheritdoc cref="UnaryAsync{TResponse}(string, IMessage, MessageParser{TResponse}, TimeSpan?, CancellationToken)"/>
     public async IAsyncEnumerable<TResponse> ServerStreamingAsync<TResponse>(string path, IMessage request, MessageParser<TResponse> parser, TimeSpan? timeout = null, [EnumeratorCancellation] CancellationToken cancellation = default)
         where TResponse : class, IMessage<TResponse>
     {

@@ -52,11 +52,11 @@ public sealed class Retry_rules
     [InlineData(504, "indeterminate")]
     [InlineData(408, "request_timeout")]
     [Trait("Hazard", "34")]
-    public async Task A_write_that_may_have_happened_is_never_sent_again(int status, string code)
+    public async Task A_write_without_a_key_that_may_have_happened_is_never_sent_again(int status, string code)
     {
         await using var server = await FakeServer.StartAsync();
         server.Script = _ => new Twist.Refuse(status, code);
-        using var client = Make(server);
+        using var client = Make(server, o => o with { ExactlyOnce = false });
         var put = await client.PutAsync(Key, Value, cancel: TestContext.Current.CancellationToken);
         Assert.Equal(CallOutcome.Unknown, put.Outcome);
         Assert.Equal(code, put.Error!.Code);
@@ -69,11 +69,11 @@ public sealed class Retry_rules
     [InlineData(true)]
     [InlineData(false)]
     [Trait("Hazard", "34")]
-    public async Task A_write_on_a_connection_that_breaks_has_an_unknown_outcome_and_is_never_sent_again(bool applied)
+    public async Task A_write_without_a_key_on_a_connection_that_breaks_has_an_unknown_outcome_and_is_never_sent_again(bool applied)
     {
         await using var server = await FakeServer.StartAsync();
         server.Script = _ => new Twist.Break(applied);
-        using var client = Make(server);
+        using var client = Make(server, o => o with { ExactlyOnce = false });
         var put = await client.PutAsync(Key, Value, cancel: TestContext.Current.CancellationToken);
         Assert.Equal(CallOutcome.Unknown, put.Outcome);
         Assert.Equal("broken_connection", put.Error!.Code);
@@ -82,11 +82,11 @@ public sealed class Retry_rules
 
     [Fact]
     [Trait("Hazard", "34")]
-    public async Task A_write_without_an_answer_has_an_unknown_outcome_and_is_never_sent_again()
+    public async Task A_write_without_a_key_and_an_answer_has_an_unknown_outcome_and_is_never_sent_again()
     {
         await using var server = await FakeServer.StartAsync();
         server.Script = _ => new Twist.Hang(Apply: true);
-        using var client = Make(server, o => o with { WriteAttemptTimeout = TimeSpan.FromMilliseconds(100) });
+        using var client = Make(server, o => o with { WriteAttemptTimeout = TimeSpan.FromMilliseconds(100), ExactlyOnce = false });
         var put = await client.PutAsync(Key, Value, cancel: TestContext.Current.CancellationToken);
         Assert.Equal(CallOutcome.Unknown, put.Outcome);
         Assert.Equal("timeout", put.Error!.Code);

@@ -40,6 +40,7 @@ public sealed class FakeServer : IAsyncDisposable
     private readonly WebApplication _app;
     private readonly CancellationTokenSource _stop = new();
     private readonly SortedDictionary<string, (byte[] Value, int Version)> _records = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (int Status, string? ETag, byte[] Body)> _kept = new(StringComparer.Ordinal);
     private readonly Lock _gate = new();
     private int _version;
 
@@ -132,7 +133,7 @@ public sealed class FakeServer : IAsyncDisposable
             key = Encoding.UTF8.GetString(Convert.FromBase64String(base64));
         }
 
-        var seen = new Seen(context.Request.Method, key, target, body.ToArray(), context.Request.Headers);
+        var seen = new Seen(context.Request.Method, key, target, body.ToArray(), new HeaderDictionary(context.Request.Headers.ToDictionary(StringComparer.OrdinalIgnoreCase)));
         Requests.Enqueue(seen);
         switch (Script(seen))
         {
@@ -171,7 +172,44 @@ public sealed class FakeServer : IAsyncDisposable
         await Execute(seen, context);
     }
 
-    private Task Execute(Seen seen, HttpContext context)
+    /// <summary>Carries a request out; one that comes again under its key gets the first answer.</summary>
+    private async Task Execute(Seen seen, HttpContext context)
+    {
+        var name = context.Request.Headers["Idempotency-Key"].ToString().Split(';')[0];
+        if (name.Length == 0)
+        {
+            await Carry(seen, context);
+            return;
+        }
+
+        bool known;
+        (int Status, string? ETag, byte[] Body) kept;
+        lock (_gate)
+        {
+            known = _kept.TryGetValue(name, out kept);
+            if (!known)
+            {
+                // The whole of it at once, so that the same request coming twice at a time is carried out once.
+                var wire = context.Response.Body;
+                using var answer = new MemoryStream();
+                context.Response.Body = answer;
+                Carry(seen, context).GetAwaiter().GetResult();
+                context.Response.Body = wire;
+                kept = (context.Response.StatusCode, context.Response.Headers.ETag, answer.ToArray());
+                _kept.Add(name, kept);
+            }
+        }
+
+        if (known)
+        {
+            context.Response.StatusCode = kept.Status;
+            context.Response.Headers.ETag = kept.ETag;
+        }
+
+        await context.Response.Body.WriteAsync(kept.Body);
+    }
+
+    private Task Carry(Seen seen, HttpContext context)
     {
         if (key(seen).Length == 0)
         {

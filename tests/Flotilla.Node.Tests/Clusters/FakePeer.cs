@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Threading.Channels;
 using Flotilla.Raft;
 using Flotilla.Shards;
@@ -9,7 +10,8 @@ namespace Flotilla.Node.Tests.Clusters;
 
 /// <summary>
 /// Stands in for a node that real nodes with lower ids dial: says what a test has it say of shard 1, over and over so that
-/// its stream counts as alive, takes forwarded calls, and answers none.
+/// its stream counts as alive, and takes forwarded calls: openings of sessions it answers by itself, all others when the
+/// test says so.
 /// </summary>
 internal sealed class FakePeer : IAsyncDisposable
 {
@@ -17,6 +19,7 @@ internal sealed class FakePeer : IAsyncDisposable
     private readonly Genesis _genesis;
     private readonly Channel<CallRequest> _requests = Channel.CreateUnbounded<CallRequest>();
     private readonly CancellationTokenSource _stop = new();
+    private readonly ConcurrentQueue<CallReply> _replies = new();
     private RpcListener? _listener;
     private volatile ClusterStatus _status = new([], [], 0);
     private volatile TaskCompletionSource _news = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -29,6 +32,16 @@ internal sealed class FakePeer : IAsyncDisposable
 
     /// <summary>The calls that were forwarded here.</summary>
     public ChannelReader<CallRequest> Requests => _requests.Reader;
+
+    /// <summary>How it answers who asks for a session.</summary>
+    public CommandResult Opening { get; set; } = new(ResultCode.Ok, new Data.Version(0, 0, 5, 0), default);
+
+    /// <summary>Answers a call.</summary>
+    public void Reply(ulong id, CommandResult result)
+    {
+        _replies.Enqueue(new CallReply(id, result, null, default, null, null));
+        _news.TrySetResult();
+    }
 
     public static async Task<FakePeer> StartAsync(NodeOptions options)
     {
@@ -66,7 +79,7 @@ internal sealed class FakePeer : IAsyncDisposable
                 while (stream.TryRead(out var bytes))
                 {
                     PeerCodec.Decode(bytes, frame);
-                    frame.Requests.ForEach(r => _requests.Writer.TryWrite(r));
+                    frame.Requests.ForEach(Take);
                 }
             }
         }
@@ -79,6 +92,18 @@ internal sealed class FakePeer : IAsyncDisposable
         return RpcStatus.Ok;
     }
 
+    private void Take(CallRequest request)
+    {
+        if (request.Command.Kind == CommandKind.OpenSession)
+        {
+            Reply(request.Id, Opening);
+        }
+        else
+        {
+            _requests.Writer.TryWrite(request);
+        }
+    }
+
     private async Task TellAsync(RpcDuplex stream)
     {
         try
@@ -87,7 +112,13 @@ internal sealed class FakePeer : IAsyncDisposable
             {
                 _news = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
                 var news = _news.Task;
-                await SayAsync(stream, new PeerFrame { ClusterId = _genesis.ClusterId, Status = _status });
+                var frame = new PeerFrame { ClusterId = _genesis.ClusterId, Status = _status };
+                while (_replies.TryDequeue(out var reply))
+                {
+                    frame.Replies.Add(reply);
+                }
+
+                await SayAsync(stream, frame);
                 await news.WaitAsync(TimeSpan.FromMilliseconds(200), _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }

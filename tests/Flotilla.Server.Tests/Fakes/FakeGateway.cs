@@ -14,6 +14,7 @@ internal sealed class FakeGateway : IGateway
 {
     private readonly Lock _gate = new();
     private readonly SortedDictionary<string, Record> _records = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (Command Command, CommandResult Result)> _kept = new(StringComparer.Ordinal);
     private ulong _index;
 
     /// <summary>Answers a write in the store's place, unless it returns null.</summary>
@@ -57,7 +58,7 @@ internal sealed class FakeGateway : IGateway
         Writes.Enqueue((command, options));
         LastCommand = command;
         LastOptions = options;
-        return OnExecute?.Invoke(command, options) ?? new(Answered(Apply(command)));
+        return OnExecute?.Invoke(command, options) ?? new(Answered(ApplyOnce(command)));
     }
 
     public ValueTask<Answer> GetAsync(ReadOnlyMemory<byte> key, CallOptions options)
@@ -101,6 +102,26 @@ internal sealed class FakeGateway : IGateway
 
     // Latin-1 keeps the order of bytes.
     private static string Text(ReadOnlyMemory<byte> bytes) => Encoding.Latin1.GetString(bytes.Span);
+
+    private CommandResult ApplyOnce(in Command command)
+    {
+        if (command.Once is not Once.ByKey once)
+        {
+            return Apply(command);
+        }
+
+        lock (_gate)
+        {
+            var name = Text(once.Key);
+            if (!_kept.TryGetValue(name, out var kept))
+            {
+                kept = (command, Apply(command));
+                _kept.Add(name, kept);
+            }
+
+            return kept.Command.Delta == command.Delta ? kept.Result : CommandResult.Of(ResultCode.KeyReused);
+        }
+    }
 
     private CommandResult Apply(in Command command)
     {

@@ -37,6 +37,12 @@ internal sealed class KvFixture : IAsyncDisposable
 
     public Task<PutResponse> PutAsync(PutRequest request, TimeSpan? timeout = null) => Channel.UnaryAsync("/flotilla.v1.KV/Put", request, PutResponse.Parser, timeout, Token);
 
+    public Task<PutResponse> PutAsync(PutRequest request, params (string Name, string Value)[] metadata) =>
+        Channel.UnaryAsync("/flotilla.v1.KV/Put", request, PutResponse.Parser, [.. metadata.Select(m => KeyValuePair.Create(m.Name, m.Value))], null, Token);
+
+    public Task<DeleteResponse> DeleteAsync(DeleteRequest request, params (string Name, string Value)[] metadata) =>
+        Channel.UnaryAsync("/flotilla.v1.KV/Delete", request, DeleteResponse.Parser, [.. metadata.Select(m => KeyValuePair.Create(m.Name, m.Value))], null, Token);
+
     public Task<DeleteResponse> DeleteAsync(DeleteRequest request) => Channel.UnaryAsync("/flotilla.v1.KV/Delete", request, DeleteResponse.Parser, null, Token);
 
     public Task<ScanResponse> ScanAsync(ScanRequest request) => Channel.UnaryAsync("/flotilla.v1.KV/Scan", request, ScanResponse.Parser, null, Token);

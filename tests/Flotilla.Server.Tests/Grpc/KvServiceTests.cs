@@ -62,6 +62,28 @@ public sealed class KvServiceTests
         Assert.Equal(CommandKind.Delete, kv.Gateway.LastCommand.Kind);
     }
 
+    [Fact, Trait("Hazard", "34")]
+    public async Task Writes_carry_the_idempotency_key_of_their_metadata()
+    {
+        await using var kv = await StartAsync();
+        await kv.PutAsync(new PutRequest { Key = Bytes("k"), Increment = 1 }, ("idempotency-key", "\"an id\";life=60"));
+        var once = Assert.IsType<Once.ByKey>(kv.Gateway.LastCommand.Once);
+        Assert.Equal(("an id", 60_000L), (System.Text.Encoding.ASCII.GetString(once.Key.Span), once.Terms.LifeMs));
+        Assert.False(kv.Gateway.LastOptions.IsRetry);
+
+        await kv.DeleteAsync(new DeleteRequest { Key = Bytes("k") }, ("idempotency-key", "id-2"), ("idempotency-retry", "true"));
+        Assert.IsType<Once.ByKey>(kv.Gateway.LastCommand.Once);
+        Assert.True(kv.Gateway.LastOptions.IsRetry);
+
+        await kv.PutAsync(new PutRequest { Key = Bytes("k") });
+        Assert.Null(kv.Gateway.LastCommand.Once);
+        foreach (var wrong in new[] { "", "\"", "a b" })
+        {
+            Assert.Equal("bad_request", (await FailsAsync(() => kv.PutAsync(new PutRequest { Key = Bytes("k") }, ("idempotency-key", wrong)))).FlotillaCode);
+            Assert.Equal("bad_request", (await FailsAsync(() => kv.DeleteAsync(new DeleteRequest { Key = Bytes("k") }, ("idempotency-key", wrong)))).FlotillaCode);
+        }
+    }
+
     [Theory]
     [InlineData(ResultCode.VersionMismatch, RpcCode.FailedPrecondition, "version_mismatch")]
     [InlineData(ResultCode.BadRequest, RpcCode.InvalidArgument, "bad_request")]
@@ -72,6 +94,8 @@ public sealed class KvServiceTests
     [InlineData(ResultCode.NoQuorum, RpcCode.Unavailable, "no_quorum")]
     [InlineData(ResultCode.Indeterminate, RpcCode.DeadlineExceeded, "indeterminate")]
     [InlineData(ResultCode.TooLarge, RpcCode.InvalidArgument, "too_large")]
+    [InlineData(ResultCode.KeyReused, RpcCode.InvalidArgument, "bad_request")]
+    [InlineData(ResultCode.SessionExpired, RpcCode.DeadlineExceeded, "indeterminate")]
     public async Task Every_result_has_its_status_and_its_stable_code(ResultCode result, RpcCode code, string name)
     {
         await using var kv = await StartAsync();

@@ -21,6 +21,8 @@ public sealed class ProblemTests
     [InlineData(ResultCode.Indeterminate, 504, "indeterminate")]
     [InlineData(ResultCode.SlotMoving, 503, "slot_moving")]
     [InlineData(ResultCode.TooLarge, 413, "too_large")]
+    [InlineData(ResultCode.KeyReused, 400, "bad_request")]
+    [InlineData(ResultCode.SessionExpired, 504, "indeterminate")]
     [InlineData((ResultCode)200, 500, "internal")]
     public async Task Each_result_is_one_status_and_one_code_on_every_route(ResultCode result, int status, string code)
     {

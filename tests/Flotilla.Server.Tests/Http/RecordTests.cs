@@ -245,12 +245,4 @@ public sealed class RecordTests
         Assert.Equal("1/2 +3", (await door.GetAsync("/Get/p/q")).Of("value"));
         Assert.Equal("", (await door.GetAsync("/kv/e" + ((await door.GetAsync("/Put/e/")).Status == 200 ? "" : "!"))).Of("value"));
     }
-
-    [Fact]
-    public async Task An_idempotency_key_is_refused_rather_than_ignored()
-    {
-        await using var door = await DoorFixture.StartAsync();
-        (await door.PutAsync("/kv/a", "v", ("Idempotency-Key", "x"))).IsProblem(501, "not_implemented");
-        Assert.Empty(door.Gateway.Writes);
-    }
 }

@@ -106,9 +106,46 @@ public sealed class PeerCodecTests
         Assert.Throws<ArgumentException>(() => CallRequest.Write(1, new(1), 16, 1000, command));
         Assert.Throws<ArgumentException>(() => CallRequest.Write(1, new(1), 0, 1000, default));
         Assert.Throws<ArgumentException>(() => CallRequest.Get(1, new(1), 0, 1000, default, false));
+        Assert.All(Unsound(command), wrong => Assert.Throws<ArgumentException>(() => CallRequest.Write(1, new(1), 0, 1000, wrong)));
         Assert.Throws<ArgumentException>(() => CallRequest.ScanPage(1, new(1), 0, 1000, new ScanRequest(default, default, 0, 1000), false));
         Assert.Equal(1, CallRequest.Write(1, new(1), 0, -7, command).TimeoutMs);
         Assert.Equal(600_000, CallRequest.Write(1, new(1), 0, int.MaxValue, command).TimeoutMs);
+    }
+
+    private static Command[] Unsound(Command put)
+    {
+        var session = new SessionId(new(5), 0);
+        return
+        [
+            put with { Kind = CommandKind.OpenSession },
+            put with { Once = new Once.Opening() },
+            put with { Once = new Once.Closing(session) },
+            put with { Once = new Once.InSession(default, 1, 1) },
+            put with { Once = new Once.InSession(session, 1, 2) },
+            put with { Once = new Once.ByKey(default) },
+            put with { Once = new Once.ByKey(new byte[256]) },
+            Command.CloseSession(default),
+            Command.OpenSession() with { Once = null },
+        ];
+    }
+
+    [Theory]
+    [InlineData("08 01 12 01 6B 1A 01 76 3A 0B 0A 02 08 05 10 E8 07 18 02 20 01", "a retry in a session")]
+    [InlineData("08 05 12 01 6B 30 06 42 07 0A 02 69 64 10 E8 07", "an increment by key")]
+    [InlineData("08 07", "an opening")]
+    [InlineData("08 08 4A 04 08 05 10 03", "a closing")]
+    public void Commands_that_take_effect_once_look_on_the_wire_as_they_always_did(string hex, string what)
+    {
+        var command = what switch
+        {
+            "a retry in a session" => Command.Put("k"u8.ToArray(), "v"u8.ToArray()) with { Once = new Once.InSession(new SessionId(new(5), 0), 1002, 1000, IsRetry: true) },
+            "an increment by key" => Command.Increment("k"u8.ToArray(), 3) with { Once = new Once.ByKey("id"u8.ToArray(), new KeyTerms(1000, 0)) },
+            "an opening" => Command.OpenSession(),
+            _ => Command.CloseSession(new SessionId(new(5), 3)),
+        };
+        var frame = new PeerFrame();
+        frame.Requests.Add(CallRequest.Write(1, new(1), 0, 1000, command));
+        Assert.Equal(hex, string.Join(' ', PeerCodec.ToProto(frame).Requests[0].Command.ToByteArray().Select(b => $"{b:X2}")));
     }
 
     public static TheoryData<string> Malformed => [.. MalformedFrames.Keys];
@@ -136,12 +173,23 @@ public sealed class PeerCodecTests
         ["a get of nothing"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Get = new() } } },
         ["a stale write"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Stale = true, Command = new() { Kind = 1, Key = ByteString.CopyFromUtf8("k") } } } },
         ["a command of no kind"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Command = new() { Key = ByteString.CopyFromUtf8("k") } } } },
-        ["a command of an unknown kind"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Command = new() { Kind = 7, Key = ByteString.CopyFromUtf8("k") } } } },
+        ["a command of an unknown kind"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Command = new() { Kind = 9, Key = ByteString.CopyFromUtf8("k") } } } },
         ["a command with a time to live beyond all time"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Command = new() { Kind = 1, Key = ByteString.CopyFromUtf8("k"), TtlMs = ulong.MaxValue } } } },
+        ["an opening with a key"] = Write(new() { Kind = 7, Key = ByteString.CopyFromUtf8("k") }),
+        ["an opening within a session"] = Write(new() { Kind = 7, InSession = new() { Session = new() { Index = 1 } } }),
+        ["a closing of no session"] = Write(new() { Kind = 8 }),
+        ["a closing of a session at no place"] = Write(new() { Kind = 8, Closing = new() { Place = 1 } }),
+        ["a closing with a value"] = Write(new() { Kind = 8, Value = ByteString.CopyFromUtf8("v"), Closing = new() { Index = 1 } }),
+        ["a put that closes a session"] = Write(new() { Kind = 1, Key = ByteString.CopyFromUtf8("k"), Closing = new() { Index = 1 } }),
+        ["a put in no session"] = Write(new() { Kind = 1, Key = ByteString.CopyFromUtf8("k"), InSession = new() { Mark = 1 } }),
+        ["a sequence beyond 64 bits"] = Write(new() { Kind = 1, Key = ByteString.CopyFromUtf8("k"), InSession = new() { Session = new() { Index = 1 }, Mark = ulong.MaxValue, Ahead = 1 } }),
+        ["an empty idempotency key"] = Write(new() { Kind = 1, Key = ByteString.CopyFromUtf8("k"), ByKey = new() }),
+        ["a long idempotency key"] = Write(new() { Kind = 1, Key = ByteString.CopyFromUtf8("k"), ByKey = new() { Key = ByteString.CopyFrom(new byte[256]) } }),
+        ["an idempotency key beyond all time"] = Write(new() { Kind = 1, Key = ByteString.CopyFromUtf8("k"), ByKey = new() { Key = ByteString.CopyFromUtf8("i"), LifeMs = ulong.MaxValue } }),
         ["a scan without a limit"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Scan = new() { MaxBytes = 1 } } } },
         ["a scan for everything at once"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Scan = new() { MaxBytes = uint.MaxValue, Limit = 1 } } } },
         ["an answer that says nothing"] = new() { Replies = { new Pb.CallReply { Id = 1 } } },
-        ["an answer with an unknown code"] = new() { Replies = { new Pb.CallReply { Id = 1, Result = new() { Code = 11 } } } },
+        ["an answer with an unknown code"] = new() { Replies = { new Pb.CallReply { Id = 1, Result = new() { Code = 13 } } } },
         ["a page out of order"] = new() { Replies = { new Pb.CallReply { Id = 1, Page = new() { Records = { new Pb.Record { Key = ByteString.CopyFromUtf8("b") }, new Pb.Record { Key = ByteString.CopyFromUtf8("a") } } } } } },
         ["nodes out of order"] = new() { Status = new() { Nodes = { new Pb.NodeStatus { NodeId = "n2" }, new Pb.NodeStatus { NodeId = "n1" } } } },
         ["a shard twice"] = new() { Status = new() { Shards = { Shard(1), Shard(1) } } },
@@ -157,6 +205,8 @@ public sealed class PeerCodecTests
     private static Pb.PeerFrame Envelope(Pb.Envelope envelope) => new() { Messages = { envelope } };
 
     private static Pb.PeerFrame Append(Pb.AppendEntries append) => Envelope(new Pb.Envelope { Group = 1, Term = 9, AppendEntries = append });
+
+    private static Pb.PeerFrame Write(Pb.Command command) => new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Command = command } } };
 
     private static Pb.ShardStatus Shard(uint number, params (uint First, uint Last)[] ranges)
     {

@@ -90,7 +90,7 @@ internal sealed class RandomFrames(int seed)
     public CallReply Reply()
     {
         var leader = Chance(50) ? Node() : default;
-        var code = (ResultCode)_random.Next(11);
+        var code = (ResultCode)_random.Next((int)ResultCode.KeyReused + 1);
         if (Chance(20))
         {
             return new CallReply(Number(), default, null, leader, Address(), Chance(30) ? "so steht es" : null)
@@ -143,7 +143,28 @@ internal sealed class RandomFrames(int seed)
         return new AppendEntries(new(term + (ulong)_random.Next(3)), new(prev), prevTerm, entries, new(Number()), Number());
     }
 
-    private Command Command() => _random.Next(6) switch
+    private Command Command() => _random.Next(8) switch
+    {
+        0 => Shards.Command.OpenSession(),
+        1 => Shards.Command.CloseSession(Session()),
+        _ => Write() with { Once = HowOnce() },
+    };
+
+    private Once? HowOnce()
+    {
+        var mark = Number();
+        var ahead = (ulong)_random.Next(10_000);
+        return _random.Next(3) switch
+        {
+            0 => new Once.InSession(Session(), mark + Math.Min(ahead, ulong.MaxValue - mark), mark, Chance(30)),
+            1 => new Once.ByKey(Bytes(1, Once.ByKey.MaxKeyBytes), new KeyTerms(Chance(50) ? 0 : _random.NextInt64(long.MaxValue), 0)),
+            _ => null,
+        };
+    }
+
+    private SessionId Session() => new(new(Number() | 1), (uint)_random.NextInt64(uint.MaxValue));
+
+    private Command Write() => _random.Next(6) switch
     {
         0 => Shards.Command.Put(Bytes(1, 40), Bytes(0, 200), _random.NextInt64(long.MaxValue)),
         1 => Shards.Command.Delete(Bytes(1, 40)),

@@ -90,10 +90,11 @@ class Kv:
     def __init__(self, address):
         self.channel = grpc.insecure_channel(address)
 
-    def call(self, method, fields, timeout=10):
-        return self.channel.unary_unary(f"/flotilla.v1.KV/{method}", request_serializer=encode, response_deserializer=decode)(fields, timeout=timeout)
+    def call(self, method, fields, timeout=10, idempotency_key=None):
+        metadata = [("idempotency-key", idempotency_key)] if idempotency_key else None
+        return self.channel.unary_unary(f"/flotilla.v1.KV/{method}", request_serializer=encode, response_deserializer=decode)(fields, timeout=timeout, metadata=metadata)
 
-    def put(self, key, value=b"", ttl_ms=0, expected_version="", only_if_absent=False, increment=None):
+    def put(self, key, value=b"", ttl_ms=0, expected_version="", only_if_absent=False, increment=None, idempotency_key=None):
         fields = [(1, key), (2, value)]
         if ttl_ms:
             fields.append((3, ttl_ms))
@@ -103,7 +104,7 @@ class Kv:
             fields.append((5, True))
         if increment is not None:
             fields.append((6, zigzag(increment)))
-        answer = self.call("Put", fields)
+        answer = self.call("Put", fields, idempotency_key=idempotency_key)
         return one(answer, 1).decode(), unzigzag(one(answer, 2, 0))
 
     def get(self, key):
@@ -159,7 +160,11 @@ def check(kv):
     assert kv.get(prefix + b"empty")[0] == b""
 
     assert kv.put(n, increment=5)[1] == 5
-    assert kv.put(n, increment=-12)[1] == -7
+    name = '"id ' + os.urandom(9).hex() + '"'
+    first = kv.put(n, increment=-12, idempotency_key=name)
+    assert first[1] == -7
+    assert kv.put(n, increment=-12, idempotency_key=name) == first
+    fails(code.INVALID_ARGUMENT, "bad_request", kv.put, n, increment=-13, idempotency_key=name)
     assert kv.get(n)[0] == b"-7"
     fails(code.INVALID_ARGUMENT, "bad_request", kv.put, a, increment=1)
 

@@ -48,7 +48,9 @@ internal sealed class RestoreCommand : CliCommand
             return ExitCode.Failed;
         }
 
-        using var client = new FlotillaClient(CommonFlags.ClientOptions(invocation) with { DirectRouting = true, MaxIdleConnections = clients });
+        // Nobody else writes these keys, so that to put a record again is the same as to put it once; and a time to live is
+        // reckoned anew for each attempt. Keys for millions of records would only cost the cluster memory.
+        using var client = new FlotillaClient(CommonFlags.ClientOptions(invocation) with { DirectRouting = true, MaxIdleConnections = clients, ExactlyOnce = false });
         if (!invocation.Get(Force))
         {
             var first = await client.ListAsync(default, 1, null, shell.Stop);

@@ -15,6 +15,7 @@ internal sealed class LoadCommand : CliCommand
     private static readonly Flag<int> Clients = new("--clients", "N", "How many puts to have under way at a time", Readers.Number(1, 4096), "64");
     private static readonly Flag<string> ProgressFile = new("--progress-file", "FILE", "Where to remember how far it came; by default FILE.flotilla-progress beside the input, and nowhere for standard input", Readers.SomeText);
     private static readonly Toggle SkipBad = new("--skip-bad", "Report bad lines and go on, instead of stopping at the first");
+    private static readonly Toggle ExactlyOnce = new("--exactly-once", "Send each put under an idempotency key, for a file that has a key on several lines, or keys that others write meanwhile");
     private static readonly Flag<TimeSpan> GiveUpAfter = new("--give-up-after", "TIME", "Stop once nothing could be stored for so long", Readers.Time(TimeSpan.FromMilliseconds(1), TimeSpan.FromDays(365)), "1m");
 
     private readonly Argument<string> _file = new("FILE") { Description = "The input, - for standard input" };
@@ -29,7 +30,7 @@ internal sealed class LoadCommand : CliCommand
             "flotilla load dump.jsonl --skip-bad --clients 256", "reports bad lines and goes on")
     {
         Add(_file);
-        Use(Format, Clients, ProgressFile, SkipBad, GiveUpAfter);
+        Use(Format, Clients, ProgressFile, SkipBad, ExactlyOnce, GiveUpAfter);
         Use(CommonFlags.Client);
     }
 
@@ -45,7 +46,10 @@ internal sealed class LoadCommand : CliCommand
         var clients = invocation.Get(Clients);
         var skipBad = invocation.Get(SkipBad);
         var patience = invocation.Get(GiveUpAfter);
-        var options = CommonFlags.ClientOptions(invocation) with { DirectRouting = true, MaxIdleConnections = clients };
+
+        // Without keys unless asked: to put a line again is the same as to put it once, and the loader does it by itself. Keys
+        // for millions of records would only cost the cluster time and memory.
+        var options = CommonFlags.ClientOptions(invocation) with { DirectRouting = true, MaxIdleConnections = clients, ExactlyOnce = invocation.Get(ExactlyOnce) };
 
         await using var input = fromInput ? shell.StdIn() : Open(file);
         Checkpoint? begin;

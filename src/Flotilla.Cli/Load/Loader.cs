@@ -7,7 +7,7 @@ namespace Flotilla.Cli.Load;
 /// <summary>What a load came to.</summary>
 /// <param name="Records">Records stored by this run.</param>
 /// <param name="Bad">Lines passed over.</param>
-/// <param name="Repeated">Puts done anew because their outcome was still unknown when the call's time was over.</param>
+/// <param name="Repeated">Puts done anew because their outcome was unknown.</param>
 /// <param name="ResumedAtLine">The line this run began behind; 0 for the beginning.</param>
 /// <param name="Seconds">How long it took.</param>
 /// <param name="PerSecond">Records per second.</param>
@@ -21,9 +21,10 @@ internal sealed record LoadFailure(string Message, int ExitCode);
 
 /// <summary>
 /// Puts records into a cluster, many at a time. Records of one key keep their order, since one worker has them all. A put
-/// whose outcome is unknown is executed once while its call lasts (the client sends it again under its key). One that is
-/// still unknown then is put anew until it is acknowledged: writing the same value twice is the same as once, unless somebody
-/// else writes the same key meanwhile.
+/// whose outcome is unknown is put anew until it is acknowledged: the same value twice is the same as once. What can tell
+/// the difference is a write of the same key between the two, by somebody else or by a later line of the file: an attempt
+/// that was given up may take effect seconds later, over it. A client with idempotency keys rules that out while its call
+/// lasts, since all attempts of a call are executed once.
 /// </summary>
 internal sealed class Loader(FlotillaClient client, int workers, bool skipBad, TimeSpan patience, Action<string> warn)
 {

@@ -118,12 +118,25 @@ public sealed class Loading
     }
 
     [Fact]
-    public async Task A_put_of_unknown_outcome_is_sent_again()
+    public async Task A_put_of_unknown_outcome_is_put_anew_and_no_keys_are_spent_on_a_file()
     {
         await using var server = await FakeServer.StartAsync();
         var broken = 0;
         server.Script = seen => seen.Key.EndsWith('7') && Interlocked.Increment(ref broken) <= 5 ? new Twist.Break(Apply: true) : null;
         var result = await LoadAsync(server, Write("r.tsv", Lines(100)));
+        Assert.Equal(0, result.Exit);
+        Assert.Equal((100, 105), (server.Count, server.Applied.Count));
+        Assert.Contains("5 puts repeated", result.Err, StringComparison.Ordinal);
+        Assert.All(server.Requests, r => Assert.False(r.Headers.ContainsKey("Idempotency-Key")));
+    }
+
+    [Fact]
+    public async Task A_put_of_unknown_outcome_is_executed_once_if_that_is_asked_for()
+    {
+        await using var server = await FakeServer.StartAsync();
+        var broken = 0;
+        server.Script = seen => seen.Key.EndsWith('7') && Interlocked.Increment(ref broken) <= 5 ? new Twist.Break(Apply: true) : null;
+        var result = await LoadAsync(server, Write("r.tsv", Lines(100)), "--exactly-once");
         Assert.Equal(0, result.Exit);
         Assert.Equal(100, server.Count);
 

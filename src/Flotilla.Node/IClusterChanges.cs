@@ -13,7 +13,7 @@ namespace Flotilla.Node;
 public interface IClusterChanges
 {
     /// <summary>Makes a node a voter, as a learner first.</summary>
-    /// <param name="node">The node; it must run, and be of this cluster.</param>
+    /// <param name="node">The node; it must run, and be of this cluster, or wait to be added to one.</param>
     /// <param name="address">Its RPC address; null if the cluster knows it.</param>
     /// <param name="shards">Of which shards.</param>
     /// <param name="patience">How long to wait.</param>

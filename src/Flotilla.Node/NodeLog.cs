@@ -30,11 +30,8 @@ internal static partial class NodeLog
     [LoggerMessage(EventId = 2006, Level = LogLevel.Information, Message = "There is room again where the log lies ({Free} bytes free): this node takes writes.")]
     public static partial void DiskRecovered(this ILogger log, long free);
 
-    [LoggerMessage(EventId = 2007, Level = LogLevel.Warning, Message = "Node {Node} waits to join the cluster of {Contact} and serves nothing yet: {Reason}. It asks again until it is answered; start that node, or give the RPC address of another one with --join.")]
+    [LoggerMessage(EventId = 2007, Level = LogLevel.Warning, Message = "Node {Node} waits to join the cluster of {Contact} and serves nothing yet: {Reason}. It asks again until it is answered; start that node, or give the RPC address of another one with --join, or add it at any member.")]
     public static partial void CannotJoin(this ILogger log, NodeId node, HostPort contact, string reason);
-
-    [LoggerMessage(EventId = 2008, Level = LogLevel.Information, Message = "Node {Node} has joined cluster {ClusterId:x16}, of which {Contact} told it ({Nodes} nodes). It hosts no replica until a shard wants one.")]
-    public static partial void Joined(this ILogger log, NodeId node, ulong clusterId, HostPort contact, int nodes);
 
     [LoggerMessage(EventId = 2100, Level = LogLevel.Information, Message = "Connected with {Peer} (boot {Boot}).")]
     public static partial void PeerUp(this ILogger log, NodeId peer, ulong boot);

@@ -25,7 +25,8 @@ public sealed record NodeOptions
 
     /// <summary>
     /// The initial nodes with their RPC addresses, this one among them; the same on every node. Read once, at the first
-    /// start of a data directory. Empty only with <see cref="Join"/>.
+    /// start of a data directory. Empty for a node that enters a cluster: that of <see cref="Join"/>, or the one at whose member
+    /// an operator adds it, for which it waits.
     /// </summary>
     public required IReadOnlyList<ClusterMember> InitialCluster { get; init; }
 
@@ -46,6 +47,9 @@ public sealed record NodeOptions
     /// <see cref="Shards"/> and <see cref="Replicas"/> are then that cluster's.
     /// </summary>
     public HostPort? Join { get; init; }
+
+    /// <summary>It begins no cluster, but enters one: it asks <see cref="Join"/>, or waits until it is added.</summary>
+    public bool Enters => Join is not null || InitialCluster.Count == 0;
 
     /// <summary>False: a request for a shard that this node does not lead is answered 409 <c>not_leader</c> unless it says <c>?forward=true</c>. Default true.</summary>
     public bool Forward { get; init; } = true;

@@ -73,7 +73,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _transport = new PeerTransport(new TransportOptions { IsNode = node => _cluster!.Nodes.ContainsKey(node) }, this, _log);
         _cluster = new ClusterState(options.NodeId, isRouter: false, _transport.IsAlive, AgeMs, Warnings);
         _gossip = new Gossip(_cluster, () => _transport.Links, IsReluctant);
-        var changes = new ChangeServer(_cluster, _transport);
+        var changes = new ChangeServer(_cluster, _transport, new Adopter(options.NodeId, Introduction));
         Changes = new ClusterChanges(_cluster, _transport, changes);
         _requests = new RequestServer(_cluster, _transport, changes);
         _wal = new WalWriter(state.Wal, Fail);
@@ -142,9 +142,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
             var ask = JoinCodec.FromProto(request);
             return Objection(ask) is { } reason
                 ? new RpcStatus(RpcCode.FailedPrecondition, reason)
-                : JoinCodec.ToProto(new JoinAnswer(
-                    _state.Genesis.ClusterId, _state.Flags.Members, _state.Flags.Shards, _state.Flags.Replicas,
-                    [.. _cluster.Nodes.Where(static n => n.Value.Rpc is not null).Select(static n => new ClusterMember(n.Key, n.Value.Rpc!))]));
+                : JoinCodec.ToProto(Introduction());
         }
         catch (PeerFormatException e)
         {
@@ -242,6 +240,11 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
             loop.Inbox.Post(LoopInput.ForPeerGone(peer));
         }
     }
+
+    /// <summary>All that a node needs to enter this cluster.</summary>
+    private JoinAnswer Introduction() => new(
+        _state.Genesis.ClusterId, _state.Flags.Members, _state.Flags.Shards, _state.Flags.Replicas,
+        [.. _cluster.Nodes.Where(static n => n.Value.Rpc is not null).Select(static n => new ClusterMember(n.Key, n.Value.Rpc!))]);
 
     private string? Objection(JoinAsk ask) =>
         ask.Version != PeerFrame.ProtocolVersion ? $"it speaks protocol version {PeerFrame.ProtocolVersion}, and this node {ask.Version}: run the same release on both"

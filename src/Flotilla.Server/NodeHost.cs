@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using Flotilla.Contracts;
 using Flotilla.Node;
 using Flotilla.Node.Hosting;
+using Flotilla.Raft;
 using Flotilla.Server.Grpc;
 using Flotilla.Server.Http;
 using Flotilla.Shards;
@@ -33,6 +34,7 @@ public sealed class NodeHost : IAsyncDisposable
     private NodeShell? _shell;
     private RpcListener? _rpc;
     private HttpDoor? _http;
+    private volatile string _complaint = "";
     private int _ended;
 
     private NodeHost(NodeOptions options, ILoggerFactory loggers)
@@ -58,7 +60,10 @@ public sealed class NodeHost : IAsyncDisposable
 
     private NodeShell Shell => _shell ?? throw new InvalidOperationException("The node has not started.");
 
-    /// <summary>Starts a node: returns when its listeners stand, not when its shards have leaders.</summary>
+    /// <summary>
+    /// Starts a node: returns when its listeners stand, not when its shards have leaders. A node that is to enter a cluster returns
+    /// once it has: until then it serves probes, and answers everything else <c>not_joined</c>.
+    /// </summary>
     /// <exception cref="NodeFailedException">It can't start; the message says why and what to do.</exception>
     public static Task<NodeHost> StartAsync(NodeOptions options, ILoggerFactory loggers, CancellationToken cancellation = default) =>
         StartAsync(options, loggers, wrapDisk: null, cancellation);
@@ -131,11 +136,13 @@ public sealed class NodeHost : IAsyncDisposable
     private async Task BuildAsync(Func<IDisk, IDisk>? wrapDisk, CancellationToken cancellation)
     {
         var log = _loggers.CreateLogger("Flotilla.Node");
-        _directory = await OpenDirectoryAsync(log, cancellation);
+        _directory = OpenDirectory();
         foreach (var ignored in _directory.IgnoredFlags)
         {
             log.FlagIgnored(ignored);
         }
+
+        var late = _directory.ClusterId == 0 ? await EnterAsync(_directory, log, cancellation) : null;
 
         // The flags of the first start count; where nodes are reached now is a matter of this start.
         var flags = _directory.Identity.Genesis;
@@ -144,31 +151,41 @@ public sealed class NodeHost : IAsyncDisposable
         var disk = wrapDisk is null ? _directory.WalDisk : wrapDisk(_directory.WalDisk);
         _wal = wrapDisk is null ? _directory.OpenLog(_options.Wal) : Wal.Open(disk, _options.Wal with { Owner = _directory.Incarnation.Value });
         _shell = new NodeShell(_options, new NodeState(genesis, flags, _directory.Identity.Known, _directory.Incarnation, _directory.BootNumber, _wal, _directory.OpenSnapshots(_wal), () => disk.FreeBytes), _loggers);
-        await ListenAsync(_shell, cancellation);
+        if (late is not null)
+        {
+            late.Arrive(_shell);
+        }
+        else
+        {
+            var shell = _shell;
+            await ListenAsync(new Entrance(_options.NodeId, _directory.Incarnation, _directory.ClusterId), shell.Gateway, shell.Backups, shell.Changes, Task.FromResult(shell), cancellation);
+        }
+
         _shell.Start(Reachable(Http), Reachable(Rpc));
     }
 
-    /// <summary>The data directory, of which the cluster is known when this returns: a node that joins asks for it until it is answered.</summary>
-    private async Task<DataDirectory> OpenDirectoryAsync(ILogger log, CancellationToken cancellation)
+    /// <summary>The data directory. Its cluster is not known yet if the node is to enter one.</summary>
+    private DataDirectory OpenDirectory()
     {
         var flags = new GenesisFlags(_options.InitialCluster, _options.Shards, _options.Replicas);
-        if (_options.Join is null && _options.InitialCluster.All(m => m.Node != _options.NodeId))
+        if (!_options.Enters && _options.InitialCluster.All(m => m.Node != _options.NodeId))
         {
             throw new NodeFailedException(
                 $"Node {_options.NodeId} is not in the initial cluster ({string.Join(", ", _options.InitialCluster.Select(m => m.Node))}). Add {_options.NodeId}={_options.Rpc} to --initial-cluster on every node, start this one under one of those ids, or let it enter a running cluster with --join HOST:RPC.");
         }
 
-        if (_options.Join is not null && IsAnyAddress(_options.Rpc))
+        if (_options.Enters && IsAnyAddress(_options.Rpc))
         {
             throw new NodeFailedException($"A node that joins tells the others where to find it, and nobody finds {_options.Rpc}: give --rpc the address of this machine that the others reach.");
         }
 
+        var clusterId = _options.Enters ? 0 : Genesis.Compute(flags.Members, flags.Shards, flags.Replicas).ClusterId;
         var directory = DataDirectory.Open(new DataDirectoryOptions
         {
             Path = _options.DataDir,
             Node = _options.NodeId,
-            Genesis = _options.Join is null ? flags : null,
-            ClusterId = _options.Join is null ? Genesis.Compute(flags.Members, flags.Shards, flags.Replicas).ClusterId : 0,
+            Genesis = _options.Enters ? null : flags,
+            ClusterId = clusterId,
         });
         try
         {
@@ -178,12 +195,10 @@ public sealed class NodeHost : IAsyncDisposable
                 throw new NodeFailedException($"{directory.Path} holds a cluster of its own, which node {_options.NodeId} began by itself, so it can't enter that of {contact}. Start it without --join, or give it an empty data directory.");
             }
 
-            if (identity.ClusterId == 0)
+            if (identity.ClusterId == 0 && !_options.Enters)
             {
-                var joined = await Joiner.AskAsync(
-                    _options.Join ?? throw new NodeFailedException($"{directory.Path} is that of a node that was to join a cluster and was never answered. Start it with --join HOST:RPC, or give it an empty data directory."),
-                    identity.Node, identity.Incarnation, log, cancellation);
-                directory.JoinCluster(joined.ClusterId, new GenesisFlags(joined.Members, joined.Shards, joined.Replicas), [.. joined.Nodes.Where(n => n.Node != identity.Node)]);
+                // It waited for a cluster before, and nobody has added it: it has promised nothing to anybody, so it may begin one.
+                directory.JoinCluster(clusterId, flags, []);
             }
 
             return directory;
@@ -193,6 +208,63 @@ public sealed class NodeHost : IAsyncDisposable
             directory.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Serves probes and says <c>not_joined</c> to all else, until the node has entered a cluster: because <c>--join</c> was answered, or because it was added at a member.</summary>
+    private async Task<LateShell> EnterAsync(DataDirectory directory, ILogger log, CancellationToken cancellation)
+    {
+        JoinAnswer? cluster = null;
+        var entrance = new Entrance(_options.NodeId, directory.Incarnation, answer =>
+        {
+            directory.JoinCluster(answer.ClusterId, new GenesisFlags(answer.Members, answer.Shards, answer.Replicas), [.. answer.Nodes.Where(n => n.Node != _options.NodeId)]);
+            cluster = answer;
+        });
+        var late = new LateShell(() => new ClusterView(_options.NodeId, IsRouter: false, 0, [new NodeView(_options.NodeId, Http.ToString(), Rpc.ToString(), null, Alive: true)], [], [], 0));
+        await ListenAsync(entrance, late, late, late, late.Arrived, cancellation);
+        using var asked = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var next = NotJoined(entrance) ?? "";
+        log.WaitsToBeAdded(Http, Rpc, next);
+        var asking = _options.Join is { } contact ? AskAsync(contact, entrance, log, asked.Token) : Task.CompletedTask;
+        var caller = default(NodeId);
+        try
+        {
+            caller = await entrance.Entered.WaitAsync(cancellation);
+        }
+        finally
+        {
+            await asked.CancelAsync();
+            await asking.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        if (caller.IsNone)
+        {
+            log.Joined(_options.NodeId, cluster!.ClusterId, _options.Join!.Value, cluster.Nodes.Count);
+        }
+        else
+        {
+            log.Adopted(_options.NodeId, cluster!.ClusterId, caller, cluster.Nodes.Count);
+        }
+
+        return late;
+    }
+
+    private async Task AskAsync(HostPort contact, Entrance entrance, ILogger log, CancellationToken cancellation)
+    {
+        _complaint = "no answer yet";
+        entrance.Enter(await Joiner.AskAsync(contact, _options.NodeId, _directory!.Incarnation, reason => _complaint = reason, log, cancellation), caller: default);
+    }
+
+    /// <summary>Why this node serves nothing, and what to do; null once it belongs to a cluster.</summary>
+    private string? NotJoined(Entrance entrance)
+    {
+        if (entrance.Entered.IsCompletedSuccessfully)
+        {
+            return null;
+        }
+
+        var asks = _options.Join is { } contact ? $" It asks {contact} for its cluster again and again ({_complaint})." : "";
+        return $"Node {_options.NodeId} belongs to no cluster yet.{asks} Add it at any node of the cluster: ./flotilla add-node {_options.NodeId} {Rpc} --endpoint http://HOST:PORT, or curl http://HOST:PORT/AddVoter/{Rpc}/{_options.NodeId}"
+            + (_options.Join is null ? ", or start it with --join HOST:RPC." : ".");
     }
 
     private static bool IsAnyAddress(HostPort listen) =>
@@ -207,7 +279,7 @@ public sealed class NodeHost : IAsyncDisposable
         }
 
         // One that joined has given an RPC address at which others find it.
-        var own = _options.Join is null ? _options.InitialCluster.First(m => m.Node == _options.NodeId).Rpc : _options.Rpc.ToString();
+        var own = !_options.Enters ? _options.InitialCluster.First(m => m.Node == _options.NodeId).Rpc : _options.Rpc.ToString();
         return HostPort.TryParse(own, out var named, out _) ? listen with { Host = named.Host } : listen;
     }
 
@@ -224,17 +296,24 @@ public sealed class NodeHost : IAsyncDisposable
         return member;
     }
 
-    private async Task ListenAsync(NodeShell shell, CancellationToken cancellation)
+    private async Task ListenAsync(Entrance entrance, IGateway gateway, IBackups backups, IClusterChanges changes, Task<NodeShell> shell, CancellationToken cancellation)
     {
         var services = new RpcServices(_loggers)
-            .Duplex(PeerCodec.StreamPath, shell.AcceptPeerAsync)
-            .Unary<JoinRequest, JoinReply>(JoinCodec.Path, JoinRequest.Parser, (request, _) => ValueTask.FromResult(shell.Join(request)));
-        new KvService(shell.Gateway, new KvServiceOptions
+        {
+            Objection = path => !entrance.Entered.IsCompletedSuccessfully && !string.Equals(path, JoinCodec.AdoptPath, StringComparison.Ordinal)
+                ? RpcStatus.WithCode(RpcCode.Unavailable, "not_joined", NotJoined(entrance))
+                : null,
+        };
+        services
+            .Duplex(PeerCodec.StreamPath, async (stream, call) => await (await shell.WaitAsync(call.Cancellation)).AcceptPeerAsync(stream, call))
+            .Unary<JoinRequest, JoinReply>(JoinCodec.Path, JoinRequest.Parser, async (request, call) => (await shell.WaitAsync(call.Cancellation)).Join(request))
+            .Unary<AdoptRequest, AdoptReply>(JoinCodec.AdoptPath, AdoptRequest.Parser, (request, _) => ValueTask.FromResult(entrance.Adopt(request)));
+        new KvService(gateway, new KvServiceOptions
         {
             ForwardDefault = _options.Forward,
             MaxKeyBytes = _options.Replica.MaxKeyBytes,
             MaxValueBytes = _options.Replica.MaxValueBytes,
-        }, changes: shell.Changes).Register(services);
+        }, changes: changes).Register(services);
         try
         {
             _rpc = await RpcListener.StartAsync(_options.Rpc, services, _loggers, cancellation);
@@ -256,8 +335,9 @@ public sealed class NodeHost : IAsyncDisposable
                 ForwardDefault = _options.Forward,
                 MaxKeyBytes = _options.Replica.MaxKeyBytes,
                 MaxValueBytes = _options.Replica.MaxValueBytes,
+                NotJoined = () => NotJoined(entrance),
             },
-            shell.Gateway, _loggers, shell.Backups, shell.Changes);
+            gateway, _loggers, backups, changes);
         await _http.StartAsync(cancellation);
         Http = _options.Http with { Port = _http.Addresses[0].Port };
     }

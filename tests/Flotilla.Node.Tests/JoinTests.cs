@@ -56,7 +56,7 @@ public sealed class JoinTests
         await cluster.StartNodeAsync(0);
         await starting;
         await Eventually.IsTrueAsync(() => cluster[0].Gateway.View.Nodes.Count(n => n.Alive) == 2, "it is in");
-        Assert.True(cluster.Log.Has(2008, "has joined"));
+        Assert.True(cluster.Log.Has(3001, "has joined"));
     }
 
     [Fact]

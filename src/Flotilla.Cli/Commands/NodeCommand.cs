@@ -20,7 +20,7 @@ internal sealed class NodeCommand : CliCommand
     private static readonly Flag<string> DataDir = new("--data-dir", "DIR", "Directory of its log; created if missing", Readers.SomeText);
     private static readonly Flag<IReadOnlyList<(string Node, HostPort Address)>> InitialCluster = new("--initial-cluster", "A=HOST:RPC,…", "All first nodes with their RPC addresses, this one among them; the same on each. By default this node alone", Readers.Members);
     private static readonly Flag<int?> ShardsPerNode = new("--shards-per-node", "N|off", "Comes later, so only off; use --shards", Readers.OrOff(Readers.Number(1, 1000)), "off");
-    private static readonly Flag<HostPort?> Join = new("--join", "HOST:RPC|off", "Enter the running cluster of that node, which says what --initial-cluster, --shards and --replicas are; read at the first start", Readers.OrOff<HostPort>(Readers.Address), "off");
+    private static readonly Flag<Entering> Join = new("--join", "HOST:RPC|wait|off", "Enter the running cluster of that node, or wait until a node of one adds it (add-node); the cluster says what --initial-cluster, --shards and --replicas are; read at the first start", Entering.Read, "off");
     private static readonly Flag<bool> Forward = new("--forward", "on|off", "Pass requests on to the leader, or answer 409 not_leader with where it is", Readers.OnOff, "on");
     private static readonly Flag<TimeSpan?> HealAfter = new("--heal-after", "TIME|off", "When the in-sync set of modes sync and chain gives a member up; no meaning in mode raft", Readers.OrOff(Readers.Time(TimeSpan.FromMilliseconds(1), TimeSpan.FromDays(1))), "10s");
 
@@ -39,7 +39,9 @@ internal sealed class NodeCommand : CliCommand
             "flotilla node --node-id A --grpc-port 50051 --http-port 8001 --host 127.0.0.1 --grpc-peers \"B=127.0.0.1:50052,C=127.0.0.1:50053\" --data-dir data/A",
             "the same in other words: one shard unless --shards is given, and a node that does not lead answers 409 unless --forward on is",
             "flotilla node --node-id D --http 127.0.0.1:8004 --rpc 127.0.0.1:50054 --data-dir data/D --join 127.0.0.1:50051",
-            "enters the running cluster of the node with that RPC address")
+            "enters the running cluster of the node with that RPC address",
+            "flotilla node --node-id E --http 127.0.0.1:8005 --rpc 127.0.0.1:50055 --data-dir data/E --join wait",
+            "waits until a node of a cluster adds it: flotilla add-node E 127.0.0.1:50055")
     {
         Use(NodeName, Http, Rpc, DataDir, InitialCluster, NodeFlags.Shards, NodeFlags.Replicas, NodeFlags.Mode, Forward, HealAfter, NodeFlags.Insecure);
         Use(GrpcPort, HttpPort, Host, GrpcPeers, HttpPeers);
@@ -69,9 +71,9 @@ internal sealed class NodeCommand : CliCommand
             }
         }
 
-        var join = invocation.Get(Join);
+        var entering = invocation.Get(Join);
         var begins = new Flag[] { InitialCluster, GrpcPeers, NodeFlags.Shards, NodeFlags.Replicas }.FirstOrDefault(f => invocation.WrittenAnywhere(f) is not null);
-        if (join is not null && begins is not null)
+        if (entering.Enters && begins is not null)
         {
             throw new UsageException($"--join and {begins.Name} exclude each other: a node that enters a running cluster takes that cluster's");
         }
@@ -93,8 +95,8 @@ internal sealed class NodeCommand : CliCommand
         NodeFlags.CheckReach(invocation, (ported is null ? "--http" : "--host", options.Http), (ported is null ? "--rpc" : "--host", options.Rpc));
         return NodeFlags.Tune(invocation, options with
         {
-            Join = join,
-            InitialCluster = join is null ? options.InitialCluster : [],
+            Join = entering.Contact,
+            InitialCluster = entering.Enters ? [] : options.InitialCluster,
             Replicas = invocation.Get(NodeFlags.Replicas),
             HealAfter = invocation.Get(HealAfter),
             Insecure = invocation.Get(NodeFlags.Insecure),
@@ -162,5 +164,24 @@ internal sealed class NodeCommand : CliCommand
         }
 
         return [.. members.Select(m => new ClusterMember(new NodeId(m.Node), m.Address.ToString()))];
+    }
+
+    /// <summary>Whether the node enters a cluster, and whom it asks.</summary>
+    private readonly record struct Entering(bool Enters, HostPort? Contact)
+    {
+        public static bool Read(string text, out Entering value, out string expected)
+        {
+            value = new Entering(!string.Equals(text, "off", StringComparison.OrdinalIgnoreCase), null);
+            if (!value.Enters || string.Equals(text, "wait", StringComparison.OrdinalIgnoreCase))
+            {
+                expected = "";
+                return true;
+            }
+
+            var good = Readers.Address(text, out var contact, out expected);
+            expected += " (or wait, or off)";
+            value = new Entering(true, contact);
+            return good;
+        }
     }
 }

@@ -1,6 +1,5 @@
 using Flotilla.Contracts;
 using Flotilla.Raft;
-using Flotilla.Shards;
 using Flotilla.Wire.Peers;
 using Flotilla.Wire.Rpc;
 using Microsoft.Extensions.Logging;
@@ -19,10 +18,12 @@ public static class Joiner
     /// <param name="contact">The RPC address of a node of the cluster.</param>
     /// <param name="self">The asker.</param>
     /// <param name="incarnation">Its data directory.</param>
+    /// <param name="complain">Told each reason, too.</param>
     /// <param name="log">Where to complain.</param>
     /// <param name="cancellation">Gives up.</param>
-    public static async Task<JoinAnswer> AskAsync(HostPort contact, NodeId self, Incarnation incarnation, ILogger log, CancellationToken cancellation)
+    public static async Task<JoinAnswer> AskAsync(HostPort contact, NodeId self, Incarnation incarnation, Action<string> complain, ILogger log, CancellationToken cancellation)
     {
+        ArgumentNullException.ThrowIfNull(complain);
         ArgumentNullException.ThrowIfNull(log);
         var request = JoinCodec.ToProto(new JoinAsk(PeerFrame.ProtocolVersion, self, incarnation));
         var pauseMs = MinPauseMs;
@@ -34,15 +35,14 @@ public static class Joiner
             {
                 using var channel = new RpcChannel(contact);
                 var answer = JoinCodec.FromProto(await channel.UnaryAsync(JoinCodec.Path, request, Pb.JoinReply.Parser, Patience, cancellation));
-                if (Genesis.Compute(answer.Members, answer.Shards, answer.Replicas).ClusterId == answer.ClusterId)
+                if (Entrance.Doubt(answer) is not { } doubt)
                 {
-                    log.Joined(self, answer.ClusterId, contact, answer.Nodes.Count);
                     return answer;
                 }
 
-                reason = "it computes another cluster id from the same flags: run the same release on both";
+                reason = doubt;
             }
-            catch (Exception e) when (e is RpcException or PeerFormatException or GenesisException && !cancellation.IsCancellationRequested)
+            catch (Exception e) when (e is RpcException or PeerFormatException && !cancellation.IsCancellationRequested)
             {
                 reason = e is RpcException { Status.Message: { Length: > 0 } words } ? words : e.Message;
             }
@@ -50,6 +50,7 @@ public static class Joiner
             if (said != reason)
             {
                 said = reason;
+                complain(reason);
                 log.CannotJoin(self, contact, reason);
             }
 

@@ -13,8 +13,10 @@ namespace Flotilla.Node.Members;
 /// Carries operators' wishes out at a replica that leads, on its loop's thread, and says how they stand. What Raft decides it
 /// asks Raft; here stands what only the shell knows: which data directory speaks as a node, and who is down. Thread-safe.
 /// </summary>
-internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport)
+internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport, Adopter adopter)
 {
+    private static readonly TimeSpan AdoptPatience = TimeSpan.FromMilliseconds(500);
+
     private static readonly ChangeReply NotLeader = new(ChangeCode.NotLeader);
 
     /// <summary>Asks the replica here. The answer comes at the latest after <paramref name="patience"/>.</summary>
@@ -22,16 +24,21 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
     {
         // Whoever is to be added is looked for before the loop is asked, which must not wait.
         Hello? node = null;
+        Adoption? adoption = null;
         if (change.Kind == ChangeKind.AddMember && change.Node != cluster.Self)
         {
-            node = Find(change);
+            node = Find(change.Node);
+            if (node is null && local.View.Role == Role.Leader && (change.Address ?? cluster.Nodes.GetValueOrDefault(change.Node).Rpc) is { } address)
+            {
+                adoption = await AdoptAsync(change.Node, address);
+            }
         }
 
         var answered = new TaskCompletionSource<(ChangeReply, string?)>(TaskCreationOptions.RunContinuationsAsynchronously);
         var posted = local.Loop.Inbox.Post(LoopInput.ForAct(local, (replica, clock) => answered.TrySetResult(
             replica.Raft.Role != Role.Leader ? (NotLeader, null) : change.Kind switch
             {
-                ChangeKind.AddMember => Add(replica, change, node, clock),
+                ChangeKind.AddMember => Add(replica, change, node, adoption, clock),
                 ChangeKind.RemoveMember => Remove(replica, change, clock),
                 ChangeKind.Inspect => Inspect(replica, change.Node),
                 ChangeKind.Transfer => Transfer(replica, change.Node, clock),
@@ -47,19 +54,28 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
         return answered.Task.IsCompletedSuccessfully ? await answered.Task : (NotLeader, "the node that led is stopping or stalled");
     }
 
-    private Hello? Find(ShardChange change)
+    private Hello? Find(NodeId node) =>
+        transport.IsAlive(node) && transport.LinkOf(node)?.Session is { } session ? session.Remote : null;
+
+    /// <summary>A node that is not connected may wait to be added: it is told of the cluster, and from then on dialled, so that whoever asks again finds it.</summary>
+    private async Task<Adoption> AdoptAsync(NodeId node, string address)
     {
-        if (transport.IsAlive(change.Node) && transport.LinkOf(change.Node)?.Session is { } session)
+        if (await adopter.TellAsync(node, address, AdoptPatience) is not { } adoption)
         {
-            return session.Remote;
+            return new Adoption(ChangeCode.UnderWay, $"node {node} at {address} is told of this cluster");
         }
 
-        // It is dialled from now on; whoever asks again finds it.
-        transport.Connect(change.Node, change.Address ?? cluster.Nodes.GetValueOrDefault(change.Node).Rpc);
-        return null;
+        if (adoption.Code != ChangeCode.Done)
+        {
+            return adoption;
+        }
+
+        transport.Connect(node, address);
+        var complaint = transport.LinkOf(node)?.LastComplaint is { } said ? $" ({said})" : "";
+        return new Adoption(ChangeCode.UnderWay, $"node {node} at {address} belongs to this cluster; it is not connected yet{complaint}");
     }
 
-    private (ChangeReply Reply, string? Detail) Add(Replica replica, ShardChange change, Hello? node, ClockReading clock)
+    private static (ChangeReply Reply, string? Detail) Add(Replica replica, ShardChange change, Hello? node, Adoption? adoption, ClockReading clock)
     {
         var raft = replica.Raft;
         var id = change.Node;
@@ -71,6 +87,12 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
         }
 
         var isMeant = node is null || seat == node.Incarnation;
+        // A process that was just told of this cluster may be another data directory than the one that has the seat.
+        if (adoption is { Code: ChangeCode.WrongNode or ChangeCode.OtherCluster or ChangeCode.UnderWay })
+        {
+            return (new ChangeReply(adoption.Code, seat), adoption.Detail);
+        }
+
         if (isMeant && member is { Suffrage: Suffrage.Voter } && raft.CommittedConfiguration.Configuration.Find(id) is { Suffrage: Suffrage.Voter })
         {
             return (new ChangeReply(ChangeCode.Done, seat), $"{id} votes");
@@ -84,8 +106,9 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
 
         if (node is null)
         {
-            var link = transport.LinkOf(id);
-            return (new ChangeReply(ChangeCode.Unreachable), $"node {id} can't be reached at {link?.Address ?? "any known address"}: {link?.LastComplaint ?? "it does not answer"}. Start it with --join, or check its address");
+            return (
+                new ChangeReply(adoption?.Code ?? ChangeCode.Unreachable, seat),
+                adoption?.Detail ?? $"node {id} can't be reached, and its RPC address is not known: give it");
         }
 
         return replica.AddMember(id, node.Incarnation, node.Rpc ?? change.Address ?? "", clock) switch

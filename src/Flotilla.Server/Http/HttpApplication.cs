@@ -22,7 +22,7 @@ internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges?
     private readonly ChangeRoutes _changes = new(changes, logger);
 
     /// <summary>The routes that know whether the process is stopping.</summary>
-    public OperationRoutes Operations { get; } = new(gateway, exporter);
+    public OperationRoutes Operations { get; } = new(gateway, exporter, options.NotJoined);
 
     /// <inheritdoc/>
     public HttpExchange CreateContext(IFeatureCollection contextFeatures)
@@ -68,6 +68,11 @@ internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges?
         var target = RequestTarget.Parse(exchange.RawTarget);
         var route = Routes.Of(target.Path);
         exchange.Route = route;
+        if (route is not (Route.Livez or Route.Readyz or Route.Metrics) && options.NotJoined() is { } reason)
+        {
+            return exchange.Fail(Problems.NotJoined, reason + " Nothing was read or written.");
+        }
+
         var info = Routes.All[(int)route];
         if ((info.Verbs & exchange.Verb) == Verbs.None)
         {

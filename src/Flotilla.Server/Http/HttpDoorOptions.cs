@@ -12,6 +12,12 @@ public sealed record HttpDoorOptions
     /// <summary>The flag that set <see cref="Listen"/>, for the message about a port in use. Default <c>--http</c>.</summary>
     public string ListenFlag { get; init; } = "--http";
 
+    /// <summary>
+    /// Why this node belongs to no cluster yet, and what to do; null once it does, which it never ceases to. Until then everything but
+    /// probes and metrics is answered 503 <c>not_joined</c>. Called for each request.
+    /// </summary>
+    public Func<string?> NotJoined { get; init; } = static () => null;
+
     /// <summary>What a request that says nothing of <c>forward</c> gets: false answers 409 <c>not_leader</c> where this node does not lead. Default true.</summary>
     public bool ForwardDefault { get; init; } = true;
 

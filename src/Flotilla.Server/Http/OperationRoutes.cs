@@ -7,7 +7,7 @@ using Flotilla.Server.Metrics;
 namespace Flotilla.Server.Http;
 
 /// <summary>What operators and their tools ask: state, probes, metrics, documents, the status page.</summary>
-internal sealed class OperationRoutes(IGateway gateway, PrometheusExporter exporter)
+internal sealed class OperationRoutes(IGateway gateway, PrometheusExporter exporter, Func<string?> notJoined)
 {
     private const string Text = "text/plain; charset=utf-8";
 
@@ -57,7 +57,7 @@ internal sealed class OperationRoutes(IGateway gateway, PrometheusExporter expor
     {
         // A failed probe always says why, and a warning is never hidden.
         var view = gateway.View;
-        var ready = Readiness.Check(view, _stopping, out var report);
+        var ready = Readiness.Check(view, _stopping, notJoined(), out var report);
         return exchange.Send(ready ? 200 : 503, Text, ready && !verbose && view.Warnings is not { Count: > 0 } ? "ok\n"u8 : Encoding.UTF8.GetBytes(report));
     }
 

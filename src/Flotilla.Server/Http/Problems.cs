@@ -34,6 +34,10 @@ internal static class Problems
 
     public static ProblemKind SeatTaken { get; } = new(409, "seat_taken", "Another data directory has the seat", "Take the seat away first: flotilla remove-node. Nothing was changed.");
 
+    public static ProblemKind WrongNode { get; } = new(409, "wrong_node", "Another node answers at the address", "Check the node's name and its RPC address. Nothing was changed.");
+
+    public static ProblemKind OtherCluster { get; } = new(409, "other_cluster", "The node belongs to another cluster", "It can enter this one only with an empty data directory. Nothing was changed.");
+
     public static ProblemKind LastVoter { get; } = new(409, "last_voter", "The last voter stays", "A shard needs a voter. Nothing was changed.");
 
     public static ProblemKind TooManyMembers { get; } = new(409, "too_many_members", "The shard is full", "Remove a member first. Nothing was changed.");
@@ -55,6 +59,8 @@ internal static class Problems
     public static ProblemKind NotImplemented { get; } = new(501, "not_implemented", "Not in this build", "This build does not have it yet. Nothing was changed.");
 
     public static ProblemKind NoQuorum { get; } = new(503, "no_quorum", "The shard has no leader", "No leader was found in time: a majority of the shard's replicas must be up and reach each other. Nothing was written.", RetryAfter: true);
+
+    public static ProblemKind NotJoined { get; } = new(503, "not_joined", "This node belongs to no cluster yet", "Add it at any node of a cluster: flotilla add-node.", RetryAfter: true);
 
     public static ProblemKind SlotMoving { get; } = new(503, "slot_moving", "The key's slot is on its way", "The key's slot is moving to another shard. Nothing was written; try again.", RetryAfter: true);
 
@@ -85,6 +91,8 @@ internal static class Problems
         ChangeCode.NotLeader or ChangeCode.NotReady => NoQuorum,
         ChangeCode.Busy => ChangeUnderWay,
         ChangeCode.SeatIsTaken => SeatTaken,
+        ChangeCode.WrongNode => WrongNode,
+        ChangeCode.OtherCluster => OtherCluster,
         ChangeCode.LastVoter => LastVoter,
         ChangeCode.TooManyMembers => TooManyMembers,
         ChangeCode.Unreachable or ChangeCode.WouldStop => ReplicaUnavailable,

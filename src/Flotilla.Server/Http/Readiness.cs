@@ -22,14 +22,18 @@ internal static class Readiness
         return awaited + ": all first replicas of a new shard must have been up together once";
     }
 
-    /// <summary>Runs the checks. The report has one line for each, <c>[+]</c> or <c>[-]</c>, as Kubernetes writes them, and <c>[!]</c> for each warning.</summary>
-    public static bool Check(ClusterView view, bool stopping, out string report)
+    /// <summary>Runs the checks; <paramref name="notJoined"/> says why the node belongs to no cluster, if so. The report has one line for each, <c>[+]</c> or <c>[-]</c>, as Kubernetes writes them, and <c>[!]</c> for each warning.</summary>
+    public static bool Check(ClusterView view, bool stopping, string? notJoined, out string report)
     {
         var text = new StringBuilder("[+]ping ok\n");
         var ready = true;
         Say(!stopping, "shutdown", "the process is stopping");
         var members = view.Local.Where(static replica => replica.Standing != Standing.Removed).ToArray();
-        if (view.Local.Count > 0 && members.Length == 0)
+        if (notJoined is not null)
+        {
+            Say(false, "membership", notJoined);
+        }
+        else if (view.Local.Count > 0 && members.Length == 0)
         {
             var rpc = view.Nodes.FirstOrDefault(node => node.Node == view.Node)?.Rpc ?? "HOST:RPC";
             Say(false, "membership", $"this node was removed from every shard: it only passes calls on. Stop it, or give it a seat again: flotilla add-node {view.Node} {rpc}");

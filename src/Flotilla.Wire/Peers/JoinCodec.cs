@@ -18,11 +18,21 @@ public sealed record JoinAsk(uint Version, NodeId Node, Incarnation Incarnation)
 /// <param name="Nodes">The nodes that the answering one knows, with their present RPC addresses.</param>
 public sealed record JoinAnswer(ulong ClusterId, IReadOnlyList<ClusterMember> Members, int Shards, int Replicas, IReadOnlyList<ClusterMember> Nodes);
 
-/// <summary>The one call that a node makes before it has a cluster. Everything read is checked, as in <see cref="PeerCodec"/>.</summary>
+/// <summary>A member tells a node that has no cluster of its own.</summary>
+/// <param name="Version">Of the protocol.</param>
+/// <param name="Node">Whom the operator means.</param>
+/// <param name="Caller">The member.</param>
+/// <param name="Cluster">Its cluster.</param>
+public sealed record AdoptAsk(uint Version, NodeId Node, NodeId Caller, JoinAnswer Cluster);
+
+/// <summary>The calls by which a node that has no cluster learns of one: it asks, or is told. Everything read is checked, as in <see cref="PeerCodec"/>.</summary>
 public static class JoinCodec
 {
-    /// <summary>The method.</summary>
+    /// <summary>The method by which a node asks.</summary>
     public const string Path = "/flotilla.peer.v1.Peer/Join";
+
+    /// <summary>The method by which a member tells a node of its cluster.</summary>
+    public const string AdoptPath = "/flotilla.peer.v1.Peer/Adopt";
 
     private const int MaxNodes = 10_000;
 
@@ -64,6 +74,22 @@ public static class JoinCodec
             Check.Between(proto.Shards, 1, Genesis.MaxShards, "the number of shards is out of range"),
             Check.Between(proto.Replicas, 1, int.MaxValue, "the number of replicas is out of range"),
             [.. proto.Nodes.Select(Member)]);
+    }
+
+    /// <summary>What a member tells, as a message.</summary>
+    public static Pb.AdoptRequest ToProto(AdoptAsk ask)
+    {
+        ArgumentNullException.ThrowIfNull(ask);
+        return new Pb.AdoptRequest { ProtocolVersion = ask.Version, NodeId = ask.Node.Value, Caller = ask.Caller.Value, Cluster = ToProto(ask.Cluster) };
+    }
+
+    /// <summary>Reads what a member tells.</summary>
+    /// <exception cref="PeerFormatException">It makes no sense.</exception>
+    public static AdoptAsk FromProto(Pb.AdoptRequest proto)
+    {
+        ArgumentNullException.ThrowIfNull(proto);
+        Check.That(proto.Cluster is not null, "an adoption names no cluster");
+        return new AdoptAsk(proto.ProtocolVersion, Check.Node(proto.NodeId), Check.Node(proto.Caller), FromProto(proto.Cluster));
     }
 
     private static Pb.JoinNode Member(ClusterMember member) => new() { NodeId = member.Node.Value, RpcAddress = member.Rpc };

@@ -59,6 +59,12 @@ public enum ChangeCode : byte
 
     /// <summary>It makes no sense for this shard as it is; nothing was changed.</summary>
     Refused = 11,
+
+    /// <summary>Another node than the one that is meant answers at the address: nothing was changed.</summary>
+    WrongNode = 12,
+
+    /// <summary>The node at the address belongs to another cluster: nothing was changed.</summary>
+    OtherCluster = 13,
 }
 
 /// <summary>A change that a shard's leader is asked for. Idempotent: what is done, or under way, is not begun again.</summary>

@@ -17,6 +17,12 @@ public sealed partial class RpcServices(ILoggerFactory? loggers = null)
     private readonly Dictionary<string, RpcMethod> _methods = new(StringComparer.Ordinal);
     private readonly ILogger _log = (loggers ?? NullLoggerFactory.Instance).CreateLogger<RpcServices>();
 
+    /// <summary>
+    /// Asked for each call, with its path, before its handler: a status ends the call, null lets it pass. Null (the default) lets
+    /// all pass. Set before serving.
+    /// </summary>
+    public Func<string, RpcStatus?>? Objection { get; init; }
+
     /// <summary>The paths that are served.</summary>
     public IReadOnlyCollection<string> Paths => _methods.Keys;
 
@@ -81,6 +87,12 @@ public sealed partial class RpcServices(ILoggerFactory? loggers = null)
         if (!_methods.TryGetValue(request.Path.Value ?? "", out var method))
         {
             Finish(context, new RpcStatus(RpcCode.Unimplemented, $"there is no method {request.Path.Value}"));
+            return;
+        }
+
+        if (Objection?.Invoke(request.Path.Value!) is { } refused)
+        {
+            Finish(context, refused);
             return;
         }
 

@@ -47,6 +47,11 @@ public sealed class Node_flags
         var node = (await Terminal.RunAsync([.. Plain, "--join", "127.0.0.1:50052"])).Node!;
         Assert.Equal("127.0.0.1:50052", node.Join.ToString());
         Assert.Empty(node.InitialCluster);
+        Assert.True(node.Enters);
+        node = (await Terminal.RunAsync([.. Plain, "--join", "wait"])).Node!;
+        Assert.Null(node.Join);
+        Assert.Empty(node.InitialCluster);
+        Assert.True(node.Enters);
     }
 
     [Theory]
@@ -55,6 +60,8 @@ public sealed class Node_flags
     [InlineData("comes later", "--resp", "127.0.0.1:7001")]
     [InlineData("comes later", "--resp-cluster", "127.0.0.1:7101")]
     [InlineData("exclude each other", "--join", "127.0.0.1:50052", "--shards", "4")]
+    [InlineData("exclude each other", "--join", "wait", "--initial-cluster", "A=127.0.0.1:50051")]
+    [InlineData("(or wait, or off)", "--join", "somewhere")]
     [InlineData("come later", "--shards-per-node", "2")]
     [InlineData("in two ways", "--grpc-port", "50051")]
     [InlineData("in two ways", "--host", "127.0.0.1")]

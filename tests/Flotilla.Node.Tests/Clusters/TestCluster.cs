@@ -82,7 +82,7 @@ internal sealed class TestCluster : IAsyncDisposable
         _hosts[node] = await NodeHost.StartAsync(_options[node], Log, wrapDisk, TestContext.Current.CancellationToken);
 
     /// <summary>Makes another node, which is to enter the cluster by way of a running one. Returns its index; it does not run yet.</summary>
-    public int Add(int contact, Func<NodeOptions, NodeOptions>? change = null)
+    public int Add(int? contact, Func<NodeOptions, NodeOptions>? change = null)
     {
         var node = Count;
         var ports = FreePorts(2);
@@ -93,13 +93,16 @@ internal sealed class TestCluster : IAsyncDisposable
             Rpc = new HostPort("127.0.0.1", ports[0]),
             DataDir = Path.Combine(_root, Id(node).Value),
             InitialCluster = [],
-            Join = _options[contact].Rpc,
+            Join = contact is { } member ? _options[member].Rpc : null,
             Wal = new WalOptions { SegmentBytes = 4 << 20 },
         };
         _options = [.. _options, change?.Invoke(options) ?? options];
         Array.Resize(ref _hosts, Count);
         return node;
     }
+
+    /// <summary>Makes another node, which waits until it is added. Returns its index; it does not run yet.</summary>
+    public int AddWaiting() => Add(contact: null);
 
     /// <summary>Ends a node as a crash would.</summary>
     public async Task KillAsync(int node)

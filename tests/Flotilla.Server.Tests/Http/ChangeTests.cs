@@ -66,6 +66,8 @@ public sealed class ChangeTests
     [InlineData(ChangeCode.NotReady, 503, "no_quorum")]
     [InlineData(ChangeCode.Unreachable, 503, "replica_unavailable")]
     [InlineData(ChangeCode.WouldStop, 503, "replica_unavailable")]
+    [InlineData(ChangeCode.WrongNode, 409, "wrong_node")]
+    [InlineData(ChangeCode.OtherCluster, 409, "other_cluster")]
     [InlineData(ChangeCode.SeatIsTaken, 409, "seat_taken")]
     [InlineData(ChangeCode.LastVoter, 409, "last_voter")]
     [InlineData(ChangeCode.TooManyMembers, 409, "too_many_members")]

@@ -84,6 +84,28 @@ public sealed class OperationTests
     }
 
     [Fact]
+    public async Task A_node_without_a_cluster_answers_probes_alone_and_tells_everybody_else_what_to_do()
+    {
+        string? reason = "Node n4 belongs to no cluster yet. Add it.";
+        await using var door = await DoorFixture.StartAsync(o => o with { NotJoined = () => reason });
+        foreach (var (method, target) in new[] { ("GET", "/kv/a"), ("PUT", "/kv/a"), ("PATCH", "/kv/a"), ("GET", "/status"), ("GET", "/"), ("GET", "/openapi/v1.json"), ("GET", "/nowhere"), ("POST", "/raft/join") })
+        {
+            Assert.Equal("Node n4 belongs to no cluster yet. Add it. Nothing was read or written.", (await door.SendAsync(method, target)).IsProblem(503, "not_joined"));
+        }
+
+        Assert.Empty(door.Gateway.Writes);
+        Assert.Empty(door.Gateway.Reads);
+        Assert.Equal(200, (await door.GetAsync("/livez")).Status);
+        Assert.Equal(200, (await door.GetAsync("/metrics")).Status);
+        var ready = await door.GetAsync("/readyz");
+        Assert.Equal(503, ready.Status);
+        Assert.Contains("[-]membership failed: Node n4 belongs to no cluster yet. Add it.\n", ready.Text, StringComparison.Ordinal);
+        reason = null;
+        Assert.Equal(200, (await door.GetAsync("/status")).Status);
+        Assert.DoesNotContain("membership", (await door.GetAsync("/readyz")).Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task The_status_page_needs_nothing_but_this_server()
     {
         await using var door = await DoorFixture.StartAsync();

@@ -36,6 +36,14 @@ public sealed class PeerCodecTests
         Assert.Throws<PeerFormatException>(() => JoinCodec.FromProto(new Pb.JoinReply(proto) { Shards = 1001 }));
         Assert.Throws<PeerFormatException>(() => JoinCodec.FromProto(new Pb.JoinReply(proto) { Replicas = 0 }));
         Assert.Throws<PeerFormatException>(() => JoinCodec.FromProto(new Pb.JoinReply(proto) { ClusterId = 0 }));
+
+        var told = JoinCodec.ToProto(new AdoptAsk(2, new NodeId("d"), new NodeId("a"), answer));
+        var read = JoinCodec.FromProto(Pb.AdoptRequest.Parser.ParseFrom(told.ToByteArray()));
+        Assert.Equal((2u, new NodeId("d"), new NodeId("a"), FrameText.Of(answer)), (read.Version, read.Node, read.Caller, FrameText.Of(read.Cluster)));
+        Assert.Throws<PeerFormatException>(() => JoinCodec.FromProto(new Pb.AdoptRequest()));
+        Assert.Throws<PeerFormatException>(() => JoinCodec.FromProto(new Pb.AdoptRequest(told) { NodeId = "" }));
+        Assert.Throws<PeerFormatException>(() => JoinCodec.FromProto(new Pb.AdoptRequest(told) { Caller = new string('x', 256) }));
+        Assert.Throws<PeerFormatException>(() => JoinCodec.FromProto(new Pb.AdoptRequest(told) { Cluster = new Pb.JoinReply() }));
     }
 
     [Theory]

@@ -20,7 +20,7 @@ public sealed record Genesis(ulong ClusterId, IReadOnlyList<ClusterMember> Membe
     public const int MaxShards = 1000;
 
     private const int MaxNodeIdLength = 64;
-    private const ulong ClusterSeed = 1; // Raised if the rules below ever change, so that old and new never mix.
+    private const ulong ClusterSeed = 4; // Raised if the rules below ever change, so that old and new never mix.
     private const ulong GroupSeed = 2;
 
     /// <summary>Computes the genesis. Throws <see cref="GenesisException"/> with a message for the operator when the flags make no sense.</summary>

@@ -9,10 +9,13 @@ public static class Crc32
     private static readonly uint[] Table = MakeTable();
 
     /// <summary>The checksum of <paramref name="data"/>; 0 for nothing.</summary>
-    public static uint Compute(ReadOnlySpan<byte> data)
+    public static uint Compute(ReadOnlySpan<byte> data) => Continue(0, data);
+
+    /// <summary>The checksum of what <paramref name="crc"/> is the checksum of, followed by <paramref name="data"/>.</summary>
+    public static uint Continue(uint crc, ReadOnlySpan<byte> data)
     {
         var table = Table;
-        var crc = uint.MaxValue;
+        crc = ~crc;
         foreach (var b in data)
         {
             crc = table[(byte)(crc ^ b)] ^ (crc >> 8);

@@ -41,73 +41,77 @@ public sealed class Ring
     public const int NormalWeight = 100;
 
     /// <summary>The highest weight.</summary>
-    public const int MaxWeight = 10_000;
+    public const int MaxWeight = 1000;
 
-    /// <summary>
-    /// Virtual nodes of a shard of normal weight. Chosen by measuring (docs/topology.md): fewer spread worse, and more
-    /// buy little, since CRC32 is linear and the points of similar names are not independent.
-    /// </summary>
-    public const int DefaultVirtualNodes = 128;
+    private const int BucketShift = 18;
+    private const ulong RingSeed = 3; // Raised if the rules ever change: old and new nodes then do not agree on any ring.
 
     private static readonly (uint Point, ushort Slot)[] SlotPoints = MakeSlotPoints();
+    private static readonly int[] SlotsBefore = MakeSlotsBefore();
 
-    private readonly VirtualNode[] _nodes;
+    private readonly RingMember[] _members;
+    private readonly int? _virtualNodes;
     private readonly ShardId[] _owners = new ShardId[Slot.Count];
 
-    /// <summary>Computes the ring.</summary>
+    /// <summary>Computes the ring; its cost grows with the sum of the weights.</summary>
     /// <param name="members">The active shards, in any order; none is allowed.</param>
-    /// <param name="virtualNodes">Virtual nodes of a shard of normal weight, at least 1.</param>
+    /// <param name="virtualNodes">Virtual nodes of a shard of normal weight, at least 1; null for what <see cref="VirtualNodeCounts"/> says, which every node uses.</param>
     /// <exception cref="ArgumentException">A shard comes twice, or a number is out of its range.</exception>
-    public Ring(IReadOnlyList<RingMember> members, int virtualNodes = DefaultVirtualNodes)
+    public Ring(IReadOnlyList<RingMember> members, int? virtualNodes = null)
     {
         ArgumentNullException.ThrowIfNull(members);
-        ArgumentOutOfRangeException.ThrowIfLessThan(virtualNodes, 1);
-        var seen = new HashSet<ShardId>();
-        var nodes = new List<VirtualNode>(members.Count * virtualNodes);
-        foreach (var (shard, weight) in members)
+        ArgumentOutOfRangeException.ThrowIfLessThan(virtualNodes ?? 1, 1, nameof(virtualNodes));
+        _virtualNodes = virtualNodes;
+        _members = [.. members.OrderBy(m => m.Shard)];
+        for (var i = 0; i < _members.Length; i++)
         {
+            var (shard, weight) = _members[i];
             if (shard.Value < 1 || weight is < 1 or > MaxWeight)
             {
                 throw new ArgumentOutOfRangeException(nameof(members), $"Shard {shard} with weight {weight}: shards are numbered from 1 and weights go from 1 to {MaxWeight}.");
             }
 
-            if (!seen.Add(shard))
+            if (i > 0 && _members[i - 1].Shard == shard)
             {
                 throw new ArgumentException($"Shard {shard} is on the ring twice.", nameof(members));
             }
-
-            var count = Math.Max(1, (int)((long)virtualNodes * weight / NormalWeight));
-            for (var i = 0; i < count; i++)
-            {
-                nodes.Add(new VirtualNode(PointOf(shard, i), shard, i));
-            }
         }
 
-        _nodes = [.. nodes];
-        Array.Sort(_nodes);
         AssignSlots();
     }
 
-    /// <summary>All virtual nodes, clockwise from point 0.</summary>
-    public IReadOnlyList<VirtualNode> VirtualNodes => _nodes;
+    /// <summary>The shards and their weights, by number.</summary>
+    public IReadOnlyList<RingMember> Members => _members;
+
+    /// <summary>
+    /// What two rings have in common if and only if they have the same shards with the same weights (but for chance, 1 in
+    /// 2^64): a handoff begins only between shards whose rings agree. 0 for a ring without shards, and for no other.
+    /// </summary>
+    public ulong Digest => DigestOf(_members);
+
+    /// <summary>Makes the list of all virtual nodes, clockwise from point 0. Long: several hundred for each shard.</summary>
+    public IReadOnlyList<VirtualNode> VirtualNodes()
+    {
+        var nodes = new List<VirtualNode>();
+        foreach (var member in _members)
+        {
+            var points = new Points(member.Shard);
+            var count = CountOf(member);
+            for (var i = 0; i < count; i++)
+            {
+                nodes.Add(new VirtualNode(points.At(i), member.Shard, i));
+            }
+        }
+
+        nodes.Sort();
+        return nodes;
+    }
 
     /// <summary>The rightful owner of a slot; <c>default</c> on a ring without shards.</summary>
     public ShardId Owner(Slot slot) => _owners[slot.Value];
 
-    /// <summary>The slots whose rightful owner is <paramref name="shard"/>, in order; none if it is not on the ring.</summary>
-    public IReadOnlyList<Slot> SlotsOf(ShardId shard)
-    {
-        var slots = new List<Slot>();
-        for (var i = 0; i < _owners.Length; i++)
-        {
-            if (_owners[i] == shard)
-            {
-                slots.Add(new Slot((ushort)i));
-            }
-        }
-
-        return slots;
-    }
+    /// <summary>The slots whose rightful owner is <paramref name="shard"/>; none if it is not on the ring.</summary>
+    public SlotSet SlotsOf(ShardId shard) => SlotSet.Where(slot => _owners[slot.Value] == shard);
 
     /// <summary>Where a slot lies on the ring: the CRC32 of its two big-endian bytes.</summary>
     public static uint PointOf(Slot slot)
@@ -118,36 +122,66 @@ public sealed class Ring
     }
 
     /// <summary>Where virtual node <paramref name="number"/> of a shard lies.</summary>
-    public static uint PointOf(ShardId shard, int number)
-    {
-        Span<byte> name = stackalloc byte[32];
-        "shard-"u8.CopyTo(name);
-        var length = 6;
-        shard.Value.TryFormat(name[length..], out var written);
-        length += written;
-        name[length++] = (byte)'#';
-        number.TryFormat(name[length..], out written);
-        return Crc32.Compute(name[..(length + written)]);
-    }
+    public static uint PointOf(ShardId shard, int number) => new Points(shard).At(number);
 
-    // One walk over both sorted lists, instead of a search for each slot.
+    private int CountOf(RingMember member) =>
+        _virtualNodes is { } count ? VirtualNodeCounts.Scale(count, member.Weight) : VirtualNodeCounts.Of(member.Shard, member.Weight);
+
+    // Each virtual node takes the slots before it, counterclockwise, until it meets one that has a nearer virtual node: that
+    // one is nearer to all slots further on, too. So no list of all virtual nodes is made or sorted. Of equal points the
+    // lower shard's counts, which comes first here.
     private void AssignSlots()
     {
-        if (_nodes.Length == 0)
+        var distances = new ulong[Slot.Count]; // By the slot's place on the ring, not by its number.
+        Array.Fill(distances, ulong.MaxValue);
+        foreach (var member in _members)
         {
-            return;
+            var points = new Points(member.Shard);
+            var count = CountOf(member);
+            for (var i = 0; i < count; i++)
+            {
+                Take(points.At(i), member.Shard, distances);
+            }
+        }
+    }
+
+    private void Take(uint point, ShardId shard, ulong[] distances)
+    {
+        var at = SlotsBefore[point >> BucketShift];
+        while (at < SlotPoints.Length && SlotPoints[at].Point <= point)
+        {
+            at++;
         }
 
-        var next = 0;
-        foreach (var (point, slot) in SlotPoints)
+        for (var n = 0; n < SlotPoints.Length; n++)
         {
-            while (next < _nodes.Length && _nodes[next].Point < point)
+            at = at == 0 ? SlotPoints.Length - 1 : at - 1;
+            var distance = point - SlotPoints[at].Point; // Modulo 2^32, as the ring is round.
+            if (distance >= distances[at])
             {
-                next++;
+                return;
             }
 
-            _owners[slot] = _nodes[next == _nodes.Length ? 0 : next].Shard;
+            distances[at] = distance;
+            _owners[SlotPoints[at].Slot] = shard;
         }
+    }
+
+    private static ulong DigestOf(RingMember[] members)
+    {
+        if (members.Length == 0)
+        {
+            return 0;
+        }
+
+        var hash = new StableHash(RingSeed);
+        foreach (var (shard, weight) in members)
+        {
+            hash.Add((ulong)shard.Value);
+            hash.Add((ulong)weight);
+        }
+
+        return hash.Value == 0 ? 1 : hash.Value;
     }
 
     private static (uint Point, ushort Slot)[] MakeSlotPoints()
@@ -160,5 +194,45 @@ public sealed class Ring
 
         Array.Sort(points);
         return points;
+    }
+
+    // For each of 16384 equal parts of the ring, how many slots lie before it.
+    private static int[] MakeSlotsBefore()
+    {
+        var before = new int[1 << (32 - BucketShift)];
+        var at = 0;
+        for (var part = 0; part < before.Length; part++)
+        {
+            while (at < SlotPoints.Length && SlotPoints[at].Point < (uint)part << BucketShift)
+            {
+                at++;
+            }
+
+            before[part] = at;
+        }
+
+        return before;
+    }
+
+    /// <summary>The points of one shard: the part of the name that they share is summed up once.</summary>
+    private readonly struct Points
+    {
+        private readonly uint _prefix;
+
+        public Points(ShardId shard)
+        {
+            Span<byte> name = stackalloc byte[32];
+            "shard-"u8.CopyTo(name);
+            shard.Value.TryFormat(name[6..], out var written);
+            name[6 + written] = (byte)'#';
+            _prefix = Crc32.Compute(name[..(7 + written)]);
+        }
+
+        public uint At(int number)
+        {
+            Span<byte> digits = stackalloc byte[16];
+            number.TryFormat(digits, out var written);
+            return Crc32.Continue(_prefix, digits[..written]);
+        }
     }
 }

@@ -1,13 +1,13 @@
 using System.Buffers.Binary;
 
-namespace Flotilla.Shards;
+namespace Flotilla.Topology;
 
 /// <summary>
-/// A 64-bit hash that is the same in every process, on every machine and in every release: cluster ids depend on it.
+/// A 64-bit hash that is the same in every process, on every machine and in every release: cluster ids and digests of rings depend on it.
 /// Not against adversaries. Each 8-byte word passes through the finalizer of SplitMix64, which mixes all bits; lengths
 /// are hashed too, so that "ab"+"c" differs from "a"+"bc".
 /// </summary>
-internal struct StableHash(ulong seed)
+public struct StableHash(ulong seed)
 {
     private ulong _state = Mix(seed ^ 0x9E3779B97F4A7C15UL);
 
@@ -36,7 +36,8 @@ internal struct StableHash(ulong seed)
         }
     }
 
-    private static ulong Mix(ulong z)
+    /// <summary>One word, all its bits mixed; a bijection.</summary>
+    public static ulong Mix(ulong z)
     {
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9UL;
         z = (z ^ (z >> 27)) * 0x94D049BB133111EBUL;

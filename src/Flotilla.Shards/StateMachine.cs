@@ -33,7 +33,7 @@ public sealed class StateMachine
     /// <param name="store">An empty store, used by nobody else.</param>
     /// <param name="slots">The slots that the shard owns at first, under slot epoch 1.</param>
     public StateMachine(IRecordStore store, IReadOnlyList<Slot> slots)
-        : this(store, new ExpiryIndex(), new uint[Slot.Count], new SessionTable(), new IdempotencyTable(new BTree(), new ExpiryIndex()), LogIndex.Zero, Term.Zero, 0)
+        : this(store, new ExpiryIndex(), new uint[Slot.Count], new SessionTable(), new IdempotencyTable(), LogIndex.Zero, Term.Zero, 0)
     {
         ArgumentNullException.ThrowIfNull(store);
         ArgumentNullException.ThrowIfNull(slots);
@@ -81,7 +81,7 @@ public sealed class StateMachine
     /// <summary>Results that all sessions keep.</summary>
     public long RecordedResultCount => _sessions.ResultCount;
 
-    /// <summary>Idempotency keys, those included whose life is over and that are not removed yet.</summary>
+    /// <summary>Idempotency keys, those included whose life is over and that are not removed yet, also if they came again since.</summary>
     public long IdempotencyKeyCount => _keys.Count;
 
     /// <summary>Applies the entry after <see cref="LastApplied"/>.</summary>
@@ -103,7 +103,7 @@ public sealed class StateMachine
             // A leader stamps with max(last stamp, its clock); the maximum here makes sure even if one did not know the
             // last stamp when it took over.
             LogTimeMs = Math.Max(LogTimeMs, stampMs);
-            RemoveExpired();
+            RemoveExpired(_batch.Count);
             for (var i = 0; i < _batch.Count; i++)
             {
                 var result = Execute(_batch[i], entry.Index, (uint)i, results is not null);
@@ -155,8 +155,7 @@ public sealed class StateMachine
         }
 
         _sessions.AddTo(ref visitor.Hash);
-        visitor.Hash.Add((ulong)_keys.Count);
-        _keys.Visit(ref visitor);
+        _keys.AddTo(ref visitor.Hash);
         _store.Visit([], ref visitor);
         return visitor.Hash.Value;
     }
@@ -192,10 +191,10 @@ public sealed class StateMachine
 
                 return answer;
             case Once.ByKey once:
-                if (_keys.Admits(once, in command, slot, LogTimeMs, out var digest, out answer))
+                if (_keys.Admits(once, in command, slot, LogTimeMs, out var identity, out answer))
                 {
                     answer = Execute(in command, version, wanted: true);
-                    _keys.Record(once, digest, slot, in answer, LogTimeMs);
+                    _keys.Record(once, identity, slot, in answer, LogTimeMs);
                 }
 
                 return answer;
@@ -285,7 +284,7 @@ public sealed class StateMachine
     private bool TryFind(ReadOnlyMemory<byte> key, out Record record) =>
         _store.TryGet(key.Span, out record) && !IsExpired(record.ExpiresAtMs, LogTimeMs);
 
-    private void RemoveExpired()
+    private void RemoveExpired(int commands)
     {
         for (var n = 0; n < MaxExpiredPerEntry && _expiry.TryTake(LogTimeMs, out var key); n++)
         {
@@ -293,7 +292,7 @@ public sealed class StateMachine
         }
 
         _sessions.RemoveExpired(LogTimeMs);
-        _keys.RemoveExpired(LogTimeMs);
+        _keys.RemoveExpired(LogTimeMs, commands);
     }
 
     private uint EpochOf(ReadOnlyMemory<byte> key) => _slotEpochs[Slot.Of(key.Span).Value];
@@ -307,7 +306,7 @@ public sealed class StateMachine
 
     // Only what Increment itself would write: no plus sign, no leading zeros, no spaces, no "-0". So a counter has one
     // text, and what is no counter is never taken for one.
-    private static bool TryParseInteger(ReadOnlySpan<byte> text, out long number)
+    internal static bool TryParseInteger(ReadOnlySpan<byte> text, out long number)
     {
         number = 0;
         var digits = text.StartsWith("-"u8) ? text[1..] : text;

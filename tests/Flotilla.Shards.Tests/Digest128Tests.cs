@@ -1,5 +1,6 @@
 using Flotilla.Raft;
 using Flotilla.Shards.ExactlyOnce;
+using Flotilla.Topology;
 using static Flotilla.Shards.Tests.Harness.Words;
 using Version = Flotilla.Data.Version;
 
@@ -29,6 +30,10 @@ public sealed class Digest128Tests
     [Fact]
     public void Digests_in_a_log_mean_the_same_in_every_release() =>
         Assert.Equal("643A0465F8818B444A96E2A3C8D3E4DB", Digest128.Of(Command.Put(B("key"), B("value"), 300)).ToString("X32"));
+
+    [Fact]
+    public void Names_of_keys_mean_the_same_in_every_release() =>
+        Assert.Equal("66ADF2F0B297D0C55542DD89C26DAF81", Digest128.OfKey(new Slot(0x3C87), B("id")).ToString("X32"));
 
     [Fact]
     public void Every_part_of_a_command_counts_and_what_makes_it_happen_once_does_not()

@@ -1,6 +1,8 @@
 using Flotilla.Data;
+using Flotilla.Raft;
 using Flotilla.Shards.ExactlyOnce;
 using Flotilla.Shards.Tests.Harness;
+using Flotilla.Shards.Tests.Image;
 using Flotilla.Topology;
 using static Flotilla.Shards.Tests.Harness.Words;
 
@@ -74,13 +76,20 @@ public sealed class IdempotencyTests
     [Fact]
     public void A_key_whose_life_is_over_counts_as_gone_before_it_is_removed()
     {
-        for (var i = 0; i < IdempotencyTable.MaxExpiredPerEntry; i++)
+        for (var i = 0; i <= IdempotencyTable.MaxExpiredPerEntry; i++)
         {
-            _log.One(0, Command.Delete(B($"filler {i}")).Under("early", Terms));
+            _log.One(0, Command.Delete(B($"filler {i}")).Under($"early {i}", Terms));
         }
 
         _log.One(1, Command.Increment(B("n"), 1).Under("id", Terms));
         Assert.Equal("2", Text(_log.One(1001, Command.Increment(B("n"), 1).Under("id", Terms)).Value));
+        Assert.Equal(2, _log.Machine.IdempotencyKeyCount);
+
+        // An image has the one that is over as well: which of the two counts does not change.
+        var restored = new List<CommandResult>();
+        Images.Restored(_log.Machine).Apply(new Entry(_log.Machine.LastApplied.Next, new Term(1), EntryKind.Command, CommandCodec.Encode(1002, [Command.Increment(B("n"), 1).Under("id", Terms)])), restored);
+        Assert.Equal("2", Text(restored[0].Value));
+        Assert.Equal("2", Text(_log.One(1002, Command.Increment(B("n"), 1).Under("id", Terms)).Value));
         Assert.Equal(1, _log.Machine.IdempotencyKeyCount);
         _log.Apply(2000);
         Assert.Equal("2", Text(_log.One(2000, Command.Increment(B("n"), 1).Under("id", Terms)).Value));
@@ -97,7 +106,7 @@ public sealed class IdempotencyTests
     [Fact]
     public void A_full_table_refuses_new_keys_until_old_ones_end()
     {
-        var small = new KeyTerms(1000, MaxBytes: 400);
+        var small = new KeyTerms(1000, MaxBytes: 200);
         Assert.Equal(ResultCode.Ok, _log.One(0, Command.Put(B("a"), B("1")).Under("id-1", small)).Code);
         Assert.Equal(ResultCode.Ok, _log.One(500, Command.Put(B("a"), B("2")).Under("id-2", small)).Code);
         Assert.Equal(CommandResult.Of(ResultCode.Overloaded), _log.One(999, Command.Put(B("a"), B("3")).Under("id-3", small)));
@@ -106,6 +115,18 @@ public sealed class IdempotencyTests
 
         // The asking entry itself moves the log time on an idle shard.
         Assert.Equal(ResultCode.Ok, _log.One(1000, Command.Put(B("a"), B("3")).Under("id-3", small)).Code);
+    }
+
+    [Fact]
+    public void Keys_may_come_faster_than_an_entry_removes_by_itself()
+    {
+        var terms = new KeyTerms(LifeMs: 3, KeyTerms.Default.MaxBytes);
+        var number = 0;
+        for (var i = 0; i < 50; i++)
+        {
+            _log.Apply(i, [.. Enumerable.Range(0, 3000).Select(_ => Command.Delete(B("a")).Under($"{number++}", terms))]);
+            Assert.InRange(_log.Machine.IdempotencyKeyCount, 0, 4 * 3000);
+        }
     }
 
     [Fact]

@@ -135,7 +135,7 @@ public sealed class ReplicaSessionTests
     [Fact]
     public void The_terms_are_those_of_the_leader_whatever_the_request_says()
     {
-        var fleet = Fleet.Led(3, new ReplicaOptions { Sessions = Terms, IdempotencyKeys = new KeyTerms(1000, 500) });
+        var fleet = Fleet.Led(3, new ReplicaOptions { Sessions = Terms, IdempotencyKeys = new KeyTerms(1000, 200) });
         var leader = fleet.Leader;
         Assert.Equal(ResultCode.Ok, fleet.Result(fleet.Execute(leader, Opening(Terms with { MaxSessions = 1 }))).Code);
         Assert.Equal(ResultCode.Ok, fleet.Result(fleet.Execute(leader, Opening(Terms with { MaxSessions = 1 }))).Code);

@@ -1,13 +1,15 @@
 using System.Buffers.Binary;
 using System.Numerics;
+using Flotilla.Topology;
 
 namespace Flotilla.Shards.ExactlyOnce;
 
 /// <summary>
-/// SipHash-2-4 with 128 bits of output (Aumasson and Bernstein, INDOCRYPT 2012) under a fixed key: it tells the commands
-/// under one idempotency key apart, alike on all replicas and in every release. By chance two commands agree once in 2^128
-/// pairs. Since the key is public this is no defence against a client that makes its own two commands collide: that client
-/// gets the result of its own first command. Computed in words of 64 bits, lengths first, so it needs no library of the machine.
+/// SipHash-2-4 with 128 bits of output (Aumasson and Bernstein, INDOCRYPT 2012) under a fixed key: it names idempotency keys
+/// and tells the commands under one key apart, alike on all replicas and in every release. By chance two inputs agree once in
+/// 2^128 pairs. Since its key is public this is no defence against a client that makes its own two commands or keys collide:
+/// that client gets the result of its own first command. Computed in words of 64 bits, lengths first, so it needs no library
+/// of the machine.
 /// </summary>
 internal ref struct Digest128
 {
@@ -42,6 +44,15 @@ internal ref struct Digest128
         digest.Add(command.Expected.Sub);
         digest.Add(command.Key.Span);
         digest.Add(command.Value.Span);
+        return digest.Finish();
+    }
+
+    /// <summary>The name under which an idempotency key is kept: of the key, and of the slot of the command's own key.</summary>
+    public static UInt128 OfKey(Slot slot, ReadOnlySpan<byte> key)
+    {
+        var digest = new Digest128(Key0, Key1);
+        digest.Add(slot.Value);
+        digest.Add(key);
         return digest.Finish();
     }
 

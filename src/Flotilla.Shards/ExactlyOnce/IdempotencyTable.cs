@@ -1,126 +1,188 @@
-using System.Buffers.Binary;
-using Flotilla.Data;
+using System.Globalization;
+using System.Text;
 using Flotilla.Topology;
-using Version = Flotilla.Data.Version;
 
 namespace Flotilla.Shards.ExactlyOnce;
 
 /// <summary>
 /// The idempotency keys of a shard, each with the digest of its command and the recorded result, until its life in log
-/// time is over. A part of the state machine. A tree like that of the records: compact, with snapshots in O(1).
+/// time is over. A part of the state machine. Made for many keys of short lives: <see cref="CountedBytes"/> each whatever
+/// its length, added at the end of a queue and taken from its front; a snapshot takes one reference for every 512 of them.
 /// </summary>
 /// <remarks>
 /// <para>A key is looked up together with the slot of the command's own key. So it means the same before and after its slot
 /// has moved to another shard, and keys of two shards never meet in one.</para>
-/// <para>Why a full table does not stay full: as for sessions, the entry that asks for room moves the log time first.</para>
-/// <code>
-/// key     = slot:u16 big-endian  idempotency key (1 to 255 bytes)
-/// value   = digest:16 bytes little-endian  code:u8  value of the answer
-/// version = the answer's version; expiry = when the key's life is over
-/// </code>
+/// <para>Neither keys nor commands are kept, but digests (<see cref="Digest128"/>): 128 bits of slot and key, 64 bits of the
+/// command. By chance a new key meets one of a million others once in 2^108, and even then it is taken for a key used for
+/// another command, refused and not executed, except once in 2^64 of these cases. Who makes two keys collide on purpose must
+/// write both to one slot, and gains what one key used twice gives.</para>
+/// <para>Why a full table does not stay full: as for sessions, the entry that asks for room moves the log time first; and
+/// each entry may remove <see cref="MaxExpiredPerEntry"/> keys more than it can add.</para>
 /// </remarks>
 internal sealed class IdempotencyTable
 {
-    /// <summary>One entry removes at most so many keys whose life is over; the others count as gone anyhow.</summary>
+    /// <summary>One entry removes at most so many keys whose life is over, and one for each of its commands; the others count as gone anyhow.</summary>
     public const int MaxExpiredPerEntry = 1024;
 
-    /// <summary>What a key counts for beside its bytes, about what it takes. The same for ever and on all nodes: refusals depend on it.</summary>
-    public const int OverheadBytes = 160;
+    /// <summary>What a key counts for, about what it takes at most: 48 bytes, its link, its share of buckets and of room not used yet. The same for ever and on all nodes: refusals depend on it.</summary>
+    public const int CountedBytes = 64;
 
-    private const int SlotBytes = sizeof(ushort);
-    private const int DigestBytes = 16;
-    private const int ValueBytes = DigestBytes + 1;
-    private const int MaxKeyBytes = SlotBytes + Once.ByKey.MaxKeyBytes;
+    /// <summary>What an answer counts for besides that does not fit, as that of an increment.</summary>
+    public const int CountedWideBytes = 48;
 
-    private readonly BTree _kept;
-    private readonly ExpiryIndex _due;
+    private readonly KeyPages _pages = new();
+    private readonly KeyIndex _index;
+    private readonly List<KeyLane> _lanes = []; // by number, none empty
+    private long _wideCount;
 
-    /// <summary>A table with these keys, which fall due then; none of both at first.</summary>
-    public IdempotencyTable(BTree kept, ExpiryIndex due)
-    {
-        _kept = kept;
-        _due = due;
-    }
+    /// <summary>A table without keys.</summary>
+    public IdempotencyTable() => _index = new KeyIndex(_pages);
 
-    /// <summary>How many keys are kept.</summary>
-    public long Count => _kept.Count;
-
-    /// <summary>The log time at which the next key's life is over, or <see cref="long.MaxValue"/>.</summary>
-    public long NextDueMs => _due.NextMs;
+    /// <summary>How many keys are kept, those included that were over and came again before they were removed.</summary>
+    public long Count { get; private set; }
 
     /// <summary>True if the write under this key is to be executed and then recorded by <see cref="Record"/>; false with the recorded result or a refusal.</summary>
-    public bool Admits(Once.ByKey once, in Command command, Slot slot, long logTimeMs, out UInt128 digest, out CommandResult answer)
+    public bool Admits(Once.ByKey once, in Command command, Slot slot, long logTimeMs, out (UInt128 Name, ulong Digest) identity, out CommandResult answer)
     {
-        digest = Digest128.Of(in command);
-        Span<byte> key = stackalloc byte[MaxKeyBytes];
-        if (_kept.TryGet(KeyOf(once, slot, key), out var there) && !StateMachine.IsExpired(there.ExpiresAtMs, logTimeMs))
+        identity = (Digest128.OfKey(slot, once.Key.Span), (ulong)Digest128.Of(in command));
+        var place = _index.Find(identity.Name);
+        if (place >= 0 && _pages[place][KeyPages.OffsetOf(place)] is var there && there.DueMs > logTimeMs)
         {
-            answer = BinaryPrimitives.ReadUInt128LittleEndian(there.Value.Span) == digest ? AnswerOf(in there) : CommandResult.Of(ResultCode.KeyReused);
+            answer = there.Digest == identity.Digest ? AnswerOf(in there) : CommandResult.Of(ResultCode.KeyReused);
             return false;
         }
 
-        var isFull = Cost(_kept.Count, _kept.Bytes) + Cost(1, SlotBytes + once.Key.Length + ValueBytes) > once.Terms.MaxBytes;
+        var isFull = ((Count + 1) * CountedBytes) + ((_wideCount + 1) * CountedWideBytes) > once.Terms.MaxBytes;
         answer = isFull ? CommandResult.Of(ResultCode.Overloaded) : default;
         return !isFull;
     }
 
     /// <summary>Records the result of a write that was just admitted and executed.</summary>
-    public void Record(Once.ByKey once, UInt128 digest, Slot slot, in CommandResult result, long logTimeMs)
+    public void Record(Once.ByKey once, (UInt128 Name, ulong Digest) identity, Slot slot, in CommandResult result, long logTimeMs)
     {
-        if (!RecordedResult.MayBeKept(result.Code, result.Value.Length))
+        var dueMs = once.Terms.LifeMs > long.MaxValue - logTimeMs ? long.MaxValue : logTimeMs + once.Terms.LifeMs;
+        long? number = null;
+        if (!result.Value.IsEmpty)
         {
-            throw new InvalidOperationException($"An outcome {result.Code} with {result.Value.Length} bytes is not one of execution.");
+            number = StateMachine.TryParseInteger(result.Value.Span, out var parsed) ? parsed : throw new InvalidOperationException("An answer with a value that is no number is not one of a write.");
         }
 
-        Span<byte> value = stackalloc byte[ValueBytes + RecordedResult.MaxValueBytes];
-        BinaryPrimitives.WriteUInt128LittleEndian(value, digest);
-        value[DigestBytes] = (byte)result.Code;
-        result.Value.Span.CopyTo(value[ValueBytes..]);
+        var record = new KeyRecord(identity.Name, identity.Digest, slot, result.Code, result.Version, number, dueMs);
+        if (!record.IsValid)
+        {
+            throw new InvalidOperationException($"An outcome {result.Code} is not one of execution.");
+        }
 
-        Span<byte> buffer = stackalloc byte[MaxKeyBytes];
-        var key = KeyOf(once, slot, buffer);
-        var expiresAtMs = once.Terms.LifeMs > long.MaxValue - logTimeMs ? long.MaxValue : logTimeMs + once.Terms.LifeMs;
-        var oldExpiry = _kept.TryGet(key, out var old) ? old.ExpiresAtMs : 0; // One that is over and not removed yet.
-        _due.Change(key, oldExpiry, expiresAtMs);
-        _kept.Put(key, value[..(ValueBytes + result.Value.Length)], result.Version, expiresAtMs);
+        Add(KeyLane.For(once.Terms.LifeMs), in record);
     }
 
-    /// <summary>Removes keys whose life is over, the first to end first.</summary>
-    public void RemoveExpired(long logTimeMs)
+    /// <summary>Adds a key to the end of a lane. Of two with one name the one that falls due later counts: it came when the other was over.</summary>
+    public void Add(int lane, in KeyRecord key)
     {
-        for (var n = 0; n < MaxExpiredPerEntry && _due.TryTake(logTimeMs, out var key); n++)
+        var place = LaneOf(lane).Add(in key, _pages);
+        Count++;
+        _wideCount += KeyPage.IsWide(in key) ? 1 : 0;
+        var old = _index.Find(key.Name);
+        if (old >= 0 && _pages[old].DueOf(KeyPages.OffsetOf(old)) > key.DueMs)
         {
-            _kept.Remove(key.Span);
+            return;
+        }
+
+        if (old >= 0)
+        {
+            _index.Remove(key.Name, old);
+        }
+
+        _index.Add(key.Name, place);
+    }
+
+    /// <summary>Removes keys whose life is over, before an entry with so many commands.</summary>
+    public void RemoveExpired(long logTimeMs, int commands)
+    {
+        var left = MaxExpiredPerEntry + commands;
+        for (var i = 0; i < _lanes.Count && left > 0;)
+        {
+            var lane = _lanes[i];
+            for (; left > 0 && !lane.IsEmpty && lane.DueMs <= logTimeMs; left--)
+            {
+                var key = lane.Head![lane.First];
+                _index.Remove(key.Name, KeyPages.PlaceOf(lane.Head.Id, lane.First));
+                lane.RemoveFirst(_pages);
+                Count--;
+                _wideCount -= KeyPage.IsWide(in key) ? 1 : 0;
+            }
+
+            if (lane.IsEmpty)
+            {
+                _lanes.RemoveAt(i);
+            }
+            else
+            {
+                i++;
+            }
         }
     }
 
-    /// <summary>Whether a key can be kept so.</summary>
-    public static bool IsValid(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, long expiresAtMs) =>
-        key.Length is > SlotBytes and <= MaxKeyBytes
-        && BinaryPrimitives.ReadUInt16BigEndian(key) < Slot.Count
-        && value.Length >= ValueBytes
-        && RecordedResult.MayBeKept((ResultCode)value[DigestBytes], value.Length - ValueBytes)
-        && expiresAtMs > 0;
+    /// <summary>The keys as they are now, in their order. One reference for each page is copied.</summary>
+    public KeyImage Snapshot()
+    {
+        var runs = new List<KeyImage.Run>();
+        foreach (var lane in _lanes)
+        {
+            var first = lane.First;
+            for (var page = lane.Head; page is not null; page = page.After)
+            {
+                runs.Add(new KeyImage.Run(lane.Number, page, first, page.Count));
+                first = 0;
+            }
+        }
 
-    /// <summary>The keys as they are now, in O(1).</summary>
-    public IRecordView Snapshot() => _kept.Snapshot();
+        return new KeyImage([.. runs], Count);
+    }
 
     /// <summary>Adds all that is known to a hash.</summary>
-    public void Visit<TVisitor>(ref TVisitor visitor)
-        where TVisitor : struct, IRecordVisitor => _kept.Visit([], ref visitor);
-
-    private static long Cost(long count, long bytes) => (count * OverheadBytes) + bytes;
-
-    private static Span<byte> KeyOf(Once.ByKey once, Slot slot, Span<byte> buffer)
+    public void AddTo(ref StableHash hash)
     {
-        BinaryPrimitives.WriteUInt16BigEndian(buffer, slot.Value);
-        once.Key.Span.CopyTo(buffer[SlotBytes..]);
-        return buffer[..(SlotBytes + once.Key.Length)];
+        hash.Add((ulong)Count);
+        foreach (var run in Snapshot().Runs)
+        {
+            for (var place = run.From; place < run.To; place++)
+            {
+                hash.Add((ulong)run.Lane);
+                run.Page[place].AddTo(ref hash);
+            }
+        }
     }
 
-    private static CommandResult AnswerOf(in Record there)
+    private KeyLane LaneOf(int number)
     {
-        var value = there.Value[ValueBytes..];
-        return new CommandResult((ResultCode)there.Value.Span[DigestBytes], there.Version, value.IsEmpty ? default : value.ToArray());
+        var at = 0;
+        while (at < _lanes.Count && _lanes[at].Number < number)
+        {
+            at++;
+        }
+
+        if (at == _lanes.Count || _lanes[at].Number != number)
+        {
+            _lanes.Insert(at, new KeyLane(number));
+        }
+
+        return _lanes[at];
     }
+
+    private static CommandResult AnswerOf(in KeyRecord there) =>
+        new(there.Code, there.Version, there.Number is { } number ? Encoding.ASCII.GetBytes(number.ToString(CultureInfo.InvariantCulture)) : default(ReadOnlyMemory<byte>));
+}
+
+/// <summary>The keys of a table at one moment, in their order: lane by lane, as they came. Immutable; any thread may read it.</summary>
+internal sealed class KeyImage(KeyImage.Run[] runs, long count)
+{
+    /// <summary>Where they are.</summary>
+    public ReadOnlySpan<Run> Runs => runs;
+
+    /// <summary>How many there are.</summary>
+    public long Count { get; } = count;
+
+    /// <summary>Keys of one lane and page.</summary>
+    public readonly record struct Run(int Lane, KeyPage Page, int From, int To);
 }

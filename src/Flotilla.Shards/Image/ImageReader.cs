@@ -16,13 +16,14 @@ namespace Flotilla.Shards.Image;
 public sealed class ImageReader
 {
     private readonly SessionTable _sessions = new();
-    private readonly RecordLoader _keys;
     private readonly RecordLoader _records;
     private readonly bool _passes;
     private readonly uint[] _slotEpochs = new uint[Slot.Count];
     private readonly ArrayBufferWriter<byte> _value = new(); // of the large record at hand
     private Header _header;
     private SessionBlocksReader? _sessionBlocks;
+    private KeyBlocksReader? _keyBlocks;
+    private readonly IdempotencyTable _keys = new();
     private (ReadOnlyMemory<byte> Key, Version Version, long ExpiresAtMs, int ValueBytes)? _large;
     private BlockKind? _last;
     private long _number;
@@ -34,14 +35,12 @@ public sealed class ImageReader
     /// <param name="store">An empty engine for the records, used by nobody else; null for the copy-on-write tree, which is then built with full leaves.</param>
     public ImageReader(IRecordStore? store = null)
     {
-        _keys = new RecordLoader(null);
         _records = new RecordLoader(store);
     }
 
     private ImageReader(ImageRecordHandler? handler)
     {
         _passes = true;
-        _keys = new RecordLoader(null, passes: true);
         _records = new RecordLoader(null, passes: true, handler);
     }
 
@@ -100,6 +99,7 @@ public sealed class ImageReader
             case BlockKind.Header:
                 _header = Header.Read(ref reader);
                 _sessionBlocks = new SessionBlocksReader(_sessions, _header.LastApplied, _header.LogTimeMs);
+                _keyBlocks = new KeyBlocksReader(_passes ? null : _keys, _header.Format, _header.LogTimeMs);
                 break;
             case BlockKind.Slots:
                 ReadSlots(ref reader);
@@ -108,7 +108,7 @@ public sealed class ImageReader
                 _sessionBlocks!.Read(ref reader);
                 break;
             case BlockKind.Keys:
-                ReadKeys(ref reader);
+                _keyBlocks!.Read(ref reader);
                 break;
             case BlockKind.Records:
                 ReadRecords(ref reader);
@@ -149,19 +149,6 @@ public sealed class ImageReader
             reader.Require(slot == 0 || _slotEpochs[slot - 1] != epoch, "two neighbouring runs of slots are one");
             _slotEpochs.AsSpan(slot, run).Fill(epoch);
             slot += run;
-        }
-    }
-
-    private void ReadKeys(ref EncodedReader<MalformedImageException> reader)
-    {
-        while (reader.Remaining > 0)
-        {
-            var key = ReadKey(ref reader, _keys);
-            var version = reader.Version();
-            var expiresAtMs = (long)reader.Varint(long.MaxValue);
-            var value = reader.Bytes();
-            reader.Require(IdempotencyTable.IsValid(key.Span, value.Span, expiresAtMs), "an idempotency key cannot have been recorded");
-            _keys.Add(key.Span, value.Span, version, expiresAtMs);
         }
     }
 
@@ -209,26 +196,26 @@ public sealed class ImageReader
     {
         reader.Require(reader.Remaining == 0, "bytes follow the end");
         reader.Require(
-            _sessions.Count == _header.Sessions && _sessions.ResultCount == _header.Results && _keys.Count == _header.Keys && _records.Count == _header.Records,
-            $"the header announced {_header}, and there came {_sessions.Count} sessions, {_sessions.ResultCount} results, {_keys.Count} keys and {_records.Count} records");
+            _sessions.Count == _header.Sessions && _sessions.ResultCount == _header.Results && _keyBlocks!.Count == _header.Keys && _records.Count == _header.Records,
+            $"the header announced {_header}, and there came {_sessions.Count} sessions, {_sessions.ResultCount} results, {_keyBlocks!.Count} keys and {_records.Count} records");
         _isComplete = true;
         if (_passes)
         {
             return;
         }
 
-        var keys = new IdempotencyTable((BTree)_keys.Finish(), _keys.Due);
-        _machine = new StateMachine(_records.Finish(), _records.Due, _slotEpochs, _sessions, keys, _header.LastApplied, _header.LastTerm, _header.LogTimeMs);
+        _machine = new StateMachine(_records.Finish(), _records.Due, _slotEpochs, _sessions, _keys, _header.LastApplied, _header.LastTerm, _header.LogTimeMs);
     }
 
-    private readonly record struct Header(LogIndex LastApplied, Term LastTerm, long LogTimeMs, long Sessions, long Results, long Keys, long Records, ReadOnlyMemory<byte> Configuration)
+    private readonly record struct Header(byte Format, LogIndex LastApplied, Term LastTerm, long LogTimeMs, long Sessions, long Results, long Keys, long Records, ReadOnlyMemory<byte> Configuration)
     {
         public static Header Read(ref EncodedReader<MalformedImageException> reader)
         {
             reader.Require(reader.Remaining > ImageFormat.Magic.Length && reader.Take(ImageFormat.Magic.Length).Span.SequenceEqual(ImageFormat.Magic), "this is no state image");
             var format = reader.Byte();
-            reader.Require(format == ImageFormat.Version, $"the format is {format}, and this program knows {ImageFormat.Version} only");
+            reader.Require(format is > 0 and <= ImageFormat.Version, $"the format is {format}, and this program knows 1 to {ImageFormat.Version}");
             var header = new Header(
+                format,
                 new LogIndex(reader.Varint(ulong.MaxValue)),
                 new Term(reader.Varint(ulong.MaxValue)),
                 (long)reader.Varint(long.MaxValue),

@@ -13,7 +13,7 @@ public sealed class ImageWriter
 
     private readonly StateImage _image;
     private readonly SessionBlocks _sessions;
-    private readonly RecordBlocks _keys;
+    private readonly KeyBlocks _keys;
     private readonly RecordBlocks _records;
     private BlockKind _next = BlockKind.Header;
     private long _number;
@@ -24,8 +24,8 @@ public sealed class ImageWriter
         ArgumentNullException.ThrowIfNull(image);
         _image = image;
         _sessions = new SessionBlocks(image.Sessions);
-        _keys = new RecordBlocks(image.Keys, BlockKind.Keys);
-        _records = new RecordBlocks(image.Records, BlockKind.Records);
+        _keys = new KeyBlocks(image.Keys);
+        _records = new RecordBlocks(image.Records);
     }
 
     /// <summary>Writes the next block, which is all that is added to <paramref name="to"/>. False when there is none left.</summary>
@@ -41,7 +41,7 @@ public sealed class ImageWriter
                 BlockKind.Header => WriteHeader(block.Span, at),
                 BlockKind.Slots => WriteSlots(block.Span, at),
                 BlockKind.Sessions => _sessions.Write(block.Span, at),
-                BlockKind.Keys => _keys.Write(block, at),
+                BlockKind.Keys => _keys.Write(block.Span, at),
                 BlockKind.Records => _records.Write(block, at),
                 BlockKind.End => WriteEnd(block.Span, at),
                 _ => 0, // Large records and their pieces come among the records.

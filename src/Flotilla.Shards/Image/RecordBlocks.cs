@@ -12,7 +12,7 @@ namespace Flotilla.Shards.Image;
 /// LargeRecord = key:bytes  version  expiry:varint  value's length:varint  and as much of the value as fits
 /// Piece       = as much of the rest as fits
 /// </code></remarks>
-internal sealed class RecordBlocks(IRecordView view, BlockKind kind)
+internal sealed class RecordBlocks(IRecordView view)
 {
     private byte[] _from = [];
     private bool _isDone;
@@ -32,7 +32,7 @@ internal sealed class RecordBlocks(IRecordView view, BlockKind kind)
             return 0;
         }
 
-        block.Span[at] = (byte)kind;
+        block.Span[at] = (byte)BlockKind.Records;
         var filler = new Filler(block, at + 1);
         view.Visit(_from, ref filler);
         _isDone = filler.NoRoomFor is null;

@@ -5,8 +5,8 @@ using Flotilla.Shards.ExactlyOnce;
 namespace Flotilla.Shards.Image;
 
 /// <summary>
-/// Everything that a state machine knows, as it was after one entry. Taken without a pause: trees give their root, sessions
-/// one reference each, and whatever changes afterwards copies itself first. Immutable; any thread may read it, handed over
+/// Everything that a state machine knows, as it was after one entry. Taken without a pause: the tree gives its root, sessions
+/// one reference each, idempotency keys one for every page, and whatever changes afterwards copies itself first. Immutable; any thread may read it, handed over
 /// as usual by something that publishes it. It keeps alive what it shows: let go of it when it is written.
 /// </summary>
 public sealed class StateImage
@@ -14,7 +14,7 @@ public sealed class StateImage
     /// <summary>The most bytes of configuration that an image takes.</summary>
     public const int MaxConfigurationBytes = 128 << 10;
 
-    internal StateImage(LogIndex lastApplied, Term lastTerm, long logTimeMs, ReadOnlyMemory<byte> configuration, IRecordView records, uint[] slotEpochs, Session[] sessions, long resultCount, IRecordView keys)
+    internal StateImage(LogIndex lastApplied, Term lastTerm, long logTimeMs, ReadOnlyMemory<byte> configuration, IRecordView records, uint[] slotEpochs, Session[] sessions, long resultCount, KeyImage keys)
     {
         if (configuration.Length > MaxConfigurationBytes)
         {
@@ -57,5 +57,5 @@ public sealed class StateImage
     internal long ResultCount { get; }
 
     /// <summary>Idempotency keys, as their table keeps them.</summary>
-    internal IRecordView Keys { get; }
+    internal KeyImage Keys { get; }
 }

@@ -8,7 +8,7 @@ namespace Flotilla.Shards.Tests.Harness;
 internal sealed class History(ulong seed)
 {
     private readonly SessionTerms _sessionTerms = new(IdleMs: 200, Window: 10, MaxSessions: 12, MaxResults: 16);
-    private readonly KeyTerms _keyTerms = new(LifeMs: 150, MaxBytes: 4000);
+    private readonly KeyTerms _keyTerms = new(LifeMs: 150, MaxBytes: 1000);
     private readonly List<SessionId> _sessions = [new(new LogIndex(3), 1)];
     private readonly Dictionary<SessionId, ulong> _sequences = [];
     private SplitMix64 _random = new(seed);
@@ -69,14 +69,20 @@ internal sealed class History(ulong seed)
             return command.In(session, sequence, sequence - Math.Min(sequence, (ulong)_random.Below(7)), _random.Chance(0.2));
         }
 
-        return _random.Chance(0.3) ? command.Under($"id-{_random.Below(25)}", _keyTerms) : command;
+        if (!_random.Chance(0.3))
+        {
+            return command;
+        }
+
+        var id = _random.Below(25);
+        return command.Under($"id-{id}", _keyTerms with { LifeMs = _keyTerms.LifeMs + (id % 3 * 50) });
     }
 
     private Command Plain(StateMachine machine)
     {
         var key = Words.B($"k{_random.Below(30)}");
         var ttlMs = _random.Chance(0.4) ? 1 + _random.Below(200) : 0;
-        var value = new byte[_random.Chance(0.01) ? 400_000 : _random.Below(12)];
+        var value = new byte[_random.Chance(0.02) ? 400_000 : _random.Below(12)];
         value.AsSpan().Fill((byte)('0' + _random.Below(10)));
         return _random.Below(7) switch
         {

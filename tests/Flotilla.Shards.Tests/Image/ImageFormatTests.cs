@@ -26,21 +26,51 @@ public sealed class ImageFormatTests
             Command.Increment(B("n"), 7).In(session, 9, mark: 8),
             Command.Delete(B("none")).In(session, 12, mark: 8),
             Command.PutIfAbsent(B("a"), B("2")).Under("id"));
-        var digest = new byte[16];
-        BinaryPrimitives.WriteUInt128LittleEndian(digest, Digest128.Of(Command.PutIfAbsent(B("a"), B("2")))); // Another test holds its value.
+        var digest = LittleEndian(Digest128.Of(Command.PutIfAbsent(B("a"), B("2")))); // Other tests hold the values of both.
+        var name = LittleEndian(Digest128.OfKey(new Slot(0x3C87), B("id")));
         var blocks = Images.Blocks(log.Machine.TakeImage(B("config"))).Select(Convert.ToHexString).ToArray();
         Assert.Equal(
             (string[])[
-                "00" + "01" + "464C5349" + "01" + "02" + "01" + "DC0B" + "01" + "02" + "01" + "02" + "06636F6E666967",
+                "00" + "01" + "464C5349" + "02" + "02" + "01" + "DC0B" + "01" + "02" + "01" + "02" + "06636F6E666967",
                 "01" + "02" + "0164" + "008407" + "019878",
                 "02" + "03" + "0100" + "80DDDB01" + "8020" + "904E" + "C0843D" + "DC0B" + "08" + "02"
                     + "01" + "E81A" + "00" + "01000201" + "0137"
                     + "03" + "F431" + "01" + "00000000" + "00",
-                "03" + "04" + "043C876964" + "01000200" + "DCE8DB01" + "11" + Convert.ToHexString(digest) + "02",
+                "03" + "04" + "9D01" + "DCE8DB01" + "8779" + name + digest[..16] + "02" + "01000200",
                 "04" + "05" + "0161" + "01000200" + "D00F" + "0131" + "016E" + "01000201" + "00" + "0137",
                 "05" + "08",
             ],
             blocks);
+
+        // The same state as format 1 had it, with keys as they are: for all that anybody can see it is the same.
+        string[] format1 = [blocks[0][..12] + "01" + blocks[0][14..], blocks[1], blocks[2], "03" + "04" + "043C876964" + "01000200" + "DCE8DB01" + "11" + digest + "02", blocks[4], blocks[5]];
+        Assert.Equal(log.Machine.StateDigest(), Images.Read(format1.Select(Convert.FromHexString)).Machine.StateDigest());
+        Assert.True(Images.Read(blocks.Select(Convert.FromHexString)).IsComplete);
+        Assert.True(Refuses([Convert.FromHexString(blocks[0][..12] + "03" + blocks[0][14..]), .. blocks[1..].Select(Convert.FromHexString)]), "A format of the future was taken for one of ours.");
+    }
+
+    [Fact]
+    public void Keys_of_format_1_answer_and_end_as_they_would_have()
+    {
+        var log = new LogOf();
+        Command[] commands = [Command.Increment(B("n"), -7), Command.Put(B("n"), B("x")), Command.Delete(B("none"))];
+        log.Apply(1000, [.. commands.Select((c, i) => c.Under($"id-{i}"))]);
+        var blocks = Images.Blocks(log.Machine.TakeImage(default));
+        var keys = commands.Select((c, i) => (Slot: Slot.Of(c.Key.Span).Value, Name: $"id-{i}", Digest: Digest128.Of(in c), Code: i == 2 ? 1 : 0, Place: i, Text: i == 0 ? "-7" : ""))
+            .OrderBy(k => k.Slot).ThenBy(k => k.Name, StringComparer.Ordinal);
+        var items = keys.Select(k => "06" + k.Slot.ToString("X4") + Convert.ToHexString(B(k.Name)) + (k.Code == 0 ? $"010001{k.Place:X2}" : "00000000") + "E8E4DB01"
+            + (17 + k.Text.Length).ToString("X2") + LittleEndian(k.Digest) + k.Code.ToString("X2") + Convert.ToHexString(B(k.Text)));
+        blocks[0][6] = 1;
+        blocks[2] = Convert.FromHexString("0204" + string.Concat(items));
+        var machine = Images.Read(blocks).Machine;
+        Assert.Equal(3, machine.IdempotencyKeyCount);
+        var again = new List<CommandResult>();
+        machine.Apply(new Entry(new LogIndex(2), new Term(1), EntryKind.Command, CommandCodec.Encode(2000, [.. commands.Select((c, i) => c.Under($"id-{i}")), Command.Put(B("n"), B("y")).Under("id-1")])), again);
+        Assert.Equal(
+            [(ResultCode.Ok, new Data.Version(1, 0, 1, 0), "-7"), (ResultCode.Ok, new Data.Version(1, 0, 1, 1), ""), (ResultCode.NotFound, default, ""), (ResultCode.KeyReused, default, "")],
+            again.Select(r => (r.Code, r.Version, Text(r.Value))));
+        machine.Apply(new Entry(new LogIndex(3), new Term(1), EntryKind.Command, CommandCodec.Encode(3_601_000, [])), again);
+        Assert.Equal(0, machine.IdempotencyKeyCount);
     }
 
     [Fact]
@@ -204,6 +234,13 @@ public sealed class ImageFormatTests
         var before = GC.GetAllocatedBytesForCurrentThread();
         Assert.True(Refuses([.. blocks.Take(large), claiming, .. blocks.Skip(large + 1)]));
         Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 20 << 20);
+    }
+
+    private static string LittleEndian(UInt128 number)
+    {
+        var bytes = new byte[16];
+        BinaryPrimitives.WriteUInt128LittleEndian(bytes, number);
+        return Convert.ToHexString(bytes);
     }
 
     private static void Scramble(byte[] value)

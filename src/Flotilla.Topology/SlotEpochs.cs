@@ -57,6 +57,9 @@ public sealed class SlotEpochs : IEquatable<SlotEpochs>
         return slots.Count == 0 ? Empty : new SlotEpochs(SlotSet.Of(slots), [.. epochs]);
     }
 
+    /// <summary>One epoch for each slot, in order, or a single one for all; each is 1 or above.</summary>
+    internal static SlotEpochs OfEach(SlotSet slots, uint[] epochs) => slots.IsEmpty ? Empty : new SlotEpochs(slots, epochs);
+
     /// <summary>Slots and epochs, in the order of the slots.</summary>
     public IEnumerable<(Slot Slot, SlotEpoch Epoch)> Entries()
     {

@@ -104,6 +104,21 @@ public sealed class BTree : IRecordStore
     }
 
     /// <inheritdoc/>
+    public void VisitChanges<TVisitor>(IRecordView older, ReadOnlySpan<byte> from, ref TVisitor visitor)
+        where TVisitor : struct, IChangeVisitor
+    {
+        _visits++;
+        try
+        {
+            TreeChanges.Visit(TreeSnapshot.RootOf(older), _writer.Root, from, ref visitor);
+        }
+        finally
+        {
+            _visits--;
+        }
+    }
+
+    /// <inheritdoc/>
     public IRecordView Snapshot()
     {
         _writer.BeginEdit();

@@ -46,6 +46,22 @@ public interface IRecordView
     /// </summary>
     void VisitPrefix<TVisitor>(ReadOnlySpan<byte> prefix, ReadOnlySpan<byte> from, ref TVisitor visitor)
         where TVisitor : struct, IRecordVisitor;
+
+    /// <summary>
+    /// Visits what differs between <paramref name="older"/>, a snapshot of the same store, and this view of it, in key order from
+    /// the first key not below <paramref name="from"/>, until <paramref name="visitor"/> says stop or the end. Takes time for what
+    /// was changed in between, not for what there is. A live store must not be changed during the visit.
+    /// </summary>
+    /// <exception cref="ArgumentException"><paramref name="older"/> is not a view of this kind of store.</exception>
+    void VisitChanges<TVisitor>(IRecordView older, ReadOnlySpan<byte> from, ref TVisitor visitor)
+        where TVisitor : struct, IChangeVisitor;
+}
+
+/// <summary>Receives what differs between two views, in key order.</summary>
+public interface IChangeVisitor
+{
+    /// <summary>One key: its record before, null if there was none, and its record now, null if there is none. Returns false to stop.</summary>
+    bool Visit(in Record? older, in Record? newer);
 }
 
 /// <summary>Receives records in key order.</summary>

@@ -59,4 +59,20 @@ internal sealed class SortedStore : IRecordStore
             }
         }
     }
+
+    public void VisitChanges<TVisitor>(IRecordView older, ReadOnlySpan<byte> from, ref TVisitor visitor)
+        where TVisitor : struct, IChangeVisitor
+    {
+        var before = ((SortedStore)older)._records;
+        foreach (var key in before.Keys.Union(_records.Keys, EqualityComparer<byte[]>.Create((a, b) => a.AsSpan().SequenceEqual(b), k => k.Length)).Order(_records.Comparer).ToArray())
+        {
+            Record? old = before.TryGetValue(key, out var o) ? o : null;
+            Record? now = _records.TryGetValue(key, out var n) ? n : null;
+            var isSame = old is { } a && now is { } b && a.Version == b.Version && a.ExpiresAtMs == b.ExpiresAtMs && a.Value.Span.SequenceEqual(b.Value.Span);
+            if (key.AsSpan().SequenceCompareTo(from) >= 0 && !isSame && !visitor.Visit(in old, in now))
+            {
+                return;
+            }
+        }
+    }
 }

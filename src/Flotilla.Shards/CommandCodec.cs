@@ -9,7 +9,7 @@ namespace Flotilla.Shards;
 /// </summary>
 /// <remarks>
 /// <code>
-/// payload  = format:u8 (1 or 2)  stamp:i64 little-endian, milliseconds since the Unix epoch, not negative
+/// payload  = format:u8 (1 to 3)  stamp:i64 little-endian, milliseconds since the Unix epoch, not negative
 ///            count:varint   count × command
 /// command  = kind:u8 (CommandKind)   [once]   [key:bytes (not empty)]   then by kind
 ///   Put, PutIfAbsent     ttl:varint (ms, below 2^63; 0 = never)   value:bytes
@@ -28,6 +28,8 @@ namespace Flotilla.Shards;
 ///   OpenSession          no key   idle:varint (ms)  window:varint  maxSessions:varint  maxResults:varint   all 1 or more
 ///   CloseSession         no key   session
 /// session  = index:varint  place:varint (below 2^32)
+///
+/// Format 3 adds: 0x80 and 0x40 set together: in a session of another group; once then begins with that group:varint (1 or more)
 /// </code>
 /// Nothing follows the last command. A count of 0 is a time entry: it only moves the log time. Plain commands look the
 /// same in both formats. One batch has exactly one encoding in each. The decoder accepts nothing else: what doesn't fit was
@@ -36,7 +38,7 @@ namespace Flotilla.Shards;
 public static class CommandCodec
 {
     /// <summary>The format that <see cref="Encode"/> writes. <see cref="Decode"/> reads all from 1 on, since logs on disk hold them.</summary>
-    public const byte Format = 2;
+    public const byte Format = 3;
 
     /// <summary>No header is longer than this, in bytes: format, stamp and the largest count.</summary>
     public const int MaxHeaderBytes = 1 + sizeof(long) + 5;
@@ -127,7 +129,7 @@ public static class CommandCodec
     private static int SizeOf(Once? once) => once switch
     {
         null => 0,
-        Once.InSession s => SizeOf(s.Session) + Encoded.VarintSize(s.Mark) + Encoded.VarintSize(s.Sequence - s.Mark),
+        Once.InSession s => (s.Origin == default ? 0 : Encoded.VarintSize(s.Origin.Value)) + SizeOf(s.Session) + Encoded.VarintSize(s.Mark) + Encoded.VarintSize(s.Sequence - s.Mark),
         Once.ByKey k => Encoded.BytesSize(k.Key.Length) + Encoded.VarintSize((ulong)k.Terms.LifeMs) + Encoded.VarintSize((ulong)k.Terms.MaxBytes),
         Once.Opening o => Encoded.VarintSize((ulong)o.Terms.IdleMs) + Encoded.VarintSize((uint)o.Terms.Window)
             + Encoded.VarintSize((uint)o.Terms.MaxSessions) + Encoded.VarintSize((uint)o.Terms.MaxResults),
@@ -166,8 +168,7 @@ public static class CommandCodec
 
     private static byte FlagsOf(Once? once) => once switch
     {
-        Once.InSession { IsRetry: true } => InSession | Retry,
-        Once.InSession => InSession,
+        Once.InSession s => (byte)(InSession | (s.IsRetry ? Retry : 0) | (s.Origin == default ? 0 : ByKey)),
         Once.ByKey => ByKey,
         _ => 0,
     };
@@ -177,6 +178,7 @@ public static class CommandCodec
         switch (once)
         {
             case Once.InSession s:
+                at = s.Origin == default ? at : Encoded.WriteVarint(to, at, s.Origin.Value);
                 at = Write(to, at, s.Session);
                 at = Encoded.WriteVarint(to, at, s.Mark);
                 return Encoded.WriteVarint(to, at, s.Sequence - s.Mark);
@@ -217,7 +219,7 @@ public static class CommandCodec
         {
             CommandKind.OpenSession => new Once.Opening(ReadSessionTerms(ref reader)),
             CommandKind.CloseSession => new Once.Closing(ReadSession(ref reader)),
-            _ => ReadOnce(ref reader, head),
+            _ => ReadOnce(ref reader, head, format),
         };
         if (kind is CommandKind.OpenSession or CommandKind.CloseSession)
         {
@@ -245,18 +247,20 @@ public static class CommandCodec
         return new Command(kind, key, reader.Bytes(), expected, ttlMs, 0, once);
     }
 
-    private static Once? ReadOnce(ref EncodedReader<MalformedPayloadException> reader, byte head)
+    private static Once? ReadOnce(ref EncodedReader<MalformedPayloadException> reader, byte head, byte format)
     {
         switch (head & ~KindBits)
         {
             case 0:
                 return null;
-            case InSession or (InSession | Retry):
+            case InSession or (InSession | Retry) or (InSession | ByKey) or (InSession | ByKey | Retry) when format > 2 || (head & (InSession | ByKey)) == InSession:
+                var origin = new GroupId((head & ByKey) == 0 ? 0 : reader.Varint(ulong.MaxValue));
+                reader.Require((head & ByKey) == 0 || origin != default, "a session is of no group");
                 var session = ReadSession(ref reader);
                 var mark = reader.Varint(ulong.MaxValue);
                 var ahead = reader.Varint(ulong.MaxValue);
                 reader.Require(ahead <= ulong.MaxValue - mark, "a sequence is beyond 64 bits");
-                return new Once.InSession(session, mark + ahead, mark, (head & Retry) != 0);
+                return new Once.InSession(session, mark + ahead, mark, (head & Retry) != 0, origin);
             case ByKey:
                 var key = reader.Bytes();
                 reader.Require(key.Length is > 0 and <= Once.ByKey.MaxKeyBytes, "an idempotency key is empty or too long");

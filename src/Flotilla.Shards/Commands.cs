@@ -83,7 +83,7 @@ public enum ResultCode : byte
     /// <summary>This replica does not lead the shard; nothing was written.</summary>
     NotLeader = 4,
 
-    /// <summary>This shard does not own the key's slot; nothing was written.</summary>
+    /// <summary>This shard does not own the key's slot; nothing was written. Where it went, if it was here: <see cref="Handoff.MovedHint"/>.</summary>
     NotOwner = 5,
 
     /// <summary>Too much is waiting; nothing was written. Try again later.</summary>
@@ -95,7 +95,7 @@ public enum ResultCode : byte
     /// <summary>The write may be in a log: it may or may not have happened, or may still happen.</summary>
     Indeterminate = 8,
 
-    /// <summary>The slot is being handed over; nothing was written. Reserved for handoff.</summary>
+    /// <summary>The slot is frozen: its owner is being decided, for milliseconds as a rule. Nothing was written or read; wait and ask again.</summary>
     SlotMoving = 9,
 
     /// <summary>A key or value over the limit; nothing was written.</summary>

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using Flotilla.Data;
+using Flotilla.Topology;
 using Version = Flotilla.Data.Version;
 
 namespace Flotilla.Shards;
@@ -10,22 +11,45 @@ namespace Flotilla.Shards;
 /// long time to live would pile up entries. A tree of times and keys: as compact as the records themselves, and quick to
 /// build anew from a snapshot.
 /// </summary>
+/// <remarks>
+/// Keys of slots that are <see cref="Held"/> must stay where they are. Such a key that falls due is <em>parked</em> when its turn
+/// comes, so that it holds up none behind it, and put back when its slot is let go. That changes nothing that can be seen: what
+/// is taken is always the first that is due and not held, whether or not others were parked before, so an index that was built
+/// anew from a snapshot gives the same.
+/// </remarks>
 internal sealed class ExpiryIndex
 {
     /// <summary>The longest key that can expire, in bytes.</summary>
-    public const int MaxKeyBytes = BTree.MaxKeyBytes - sizeof(long);
+    public const int MaxKeyBytes = BTree.MaxKeyBytes - sizeof(long) - sizeof(ushort);
 
     private const int SmallBytes = 256;
 
     private readonly BTree _due = new(); // keys: when, 8 bytes big-endian, then the key
+    private readonly BTree _parked = new(); // keys: slot, 2 bytes big-endian, then as above
+    private SlotSet _held = SlotSet.Empty;
     private long _nextMs = long.MaxValue;
     private bool _nextIsKnown = true;
     private First _first = new();
 
     /// <summary>How many keys have an expiry.</summary>
-    public long Count => _due.Count;
+    public long Count => _due.Count + _parked.Count;
 
-    /// <summary>The log time at which the first of them is gone; <see cref="long.MaxValue"/> if there is none.</summary>
+    /// <summary>Slots of which nothing may be taken.</summary>
+    public SlotSet Held
+    {
+        get => _held;
+        set
+        {
+            var letGo = _parked.Count == 0 ? SlotSet.Empty : _held.Except(value);
+            _held = value;
+            foreach (var slot in letGo.Slots())
+            {
+                Unpark(slot);
+            }
+        }
+    }
+
+    /// <summary>The log time at which the first of them is gone, parked ones aside; <see cref="long.MaxValue"/> if there is none.</summary>
     public long NextMs
     {
         get
@@ -55,7 +79,11 @@ internal sealed class ExpiryIndex
         if (oldMs != 0)
         {
             BinaryPrimitives.WriteInt64BigEndian(due, oldMs);
-            _due.Remove(due);
+            if (!_due.Remove(due) && _parked.Count > 0)
+            {
+                _parked.Remove(Parked(Slot.Of(key), due));
+            }
+
             _nextIsKnown &= oldMs > _nextMs;
         }
 
@@ -67,20 +95,45 @@ internal sealed class ExpiryIndex
         }
     }
 
-    /// <summary>Takes out the first key if it is gone at <paramref name="logTimeMs"/>. Its memory is valid until the next call.</summary>
+    /// <summary>Takes out the first key that is gone at <paramref name="logTimeMs"/> and not held. Its memory is valid until the next call.</summary>
     public bool TryTake(long logTimeMs, out ReadOnlyMemory<byte> key)
     {
-        if (_due.Count == 0 || NextMs > logTimeMs)
+        while (_due.Count > 0 && NextMs <= logTimeMs)
         {
-            key = default;
-            return false;
+            _due.Visit([], ref _first);
+            _due.Remove(_first.Due.Span);
+            _nextIsKnown = false;
+            key = _first.Due[sizeof(long)..];
+            if (_held.IsEmpty || Slot.Of(key.Span) is var slot && !_held.Contains(slot))
+            {
+                return true;
+            }
+
+            _parked.Put(Parked(slot, _first.Due.Span), [], Version.None, 0);
         }
 
-        _due.Visit([], ref _first);
-        _due.Remove(_first.Due.Span);
-        _nextIsKnown = false;
-        key = _first.Due[sizeof(long)..];
-        return true;
+        key = default;
+        return false;
+    }
+
+    private static byte[] Parked(Slot slot, ReadOnlySpan<byte> due)
+    {
+        var parked = new byte[sizeof(ushort) + due.Length];
+        BinaryPrimitives.WriteUInt16BigEndian(parked, slot.Value);
+        due.CopyTo(parked.AsSpan(sizeof(ushort)));
+        return parked;
+    }
+
+    private void Unpark(Slot slot)
+    {
+        var keys = new KeysOf();
+        _parked.VisitPrefix(Parked(slot, []), [], ref keys);
+        foreach (var parked in keys.Keys)
+        {
+            _parked.Remove(parked);
+            _due.Put(parked.AsSpan(sizeof(ushort)), [], Version.None, 0);
+            _nextIsKnown = false;
+        }
     }
 
     // Keeps a copy of the first key of a visit.

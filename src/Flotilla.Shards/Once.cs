@@ -13,11 +13,12 @@ public abstract record Once
     }
 
     /// <summary>A write that belongs to a session (RIFL: Lee et al., SOSP 2015).</summary>
-    /// <param name="Session">Opened by a <see cref="CommandKind.OpenSession"/> of this shard.</param>
+    /// <param name="Session">Opened by a <see cref="CommandKind.OpenSession"/> of this shard, or of <paramref name="Origin"/>.</param>
     /// <param name="Sequence">Names the write within the session, for all its attempts alike. Any order, gaps allowed; not below <paramref name="Mark"/>.</param>
     /// <param name="Mark">The client has the answers to all sequences below this one and will never ask for them again.</param>
     /// <param name="IsRetry">An earlier attempt may have been executed: whatever refuses this one refuses only this one.</param>
-    public sealed record InSession(SessionId Session, ulong Sequence, ulong Mark, bool IsRetry = false) : Once;
+    /// <param name="Origin">The group that opened the session; none for the shard that the write is sent to. Another one when the key's slot has moved since.</param>
+    public sealed record InSession(SessionId Session, ulong Sequence, ulong Mark, bool IsRetry = false, GroupId Origin = default) : Once;
 
     /// <summary>A write under a key that its client chose: the same key and the same command are executed once within the key's life.</summary>
     /// <param name="Key">1 to <see cref="MaxKeyBytes"/> bytes. The memory is read at the same times as the command's key.</param>

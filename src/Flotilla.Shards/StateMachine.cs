@@ -2,6 +2,7 @@ using System.Buffers.Text;
 using Flotilla.Data;
 using Flotilla.Raft;
 using Flotilla.Shards.ExactlyOnce;
+using Flotilla.Shards.Handoff;
 using Flotilla.Shards.Image;
 using Flotilla.Topology;
 using Version = Flotilla.Data.Version;
@@ -23,38 +24,37 @@ public sealed class StateMachine
     public const int MaxExpiredPerEntry = 1024;
 
     private readonly IRecordStore _store;
-    private readonly uint[] _slotEpochs; // 0: not owned
     private readonly ExpiryIndex _expiry;
     private readonly SessionTable _sessions;
     private readonly IdempotencyTable _keys;
+    private readonly HandoffRules _handoffs;
     private readonly List<Command> _batch = [];
 
     /// <summary>The state before the first entry.</summary>
     /// <param name="store">An empty store, used by nobody else.</param>
     /// <param name="slots">The slots that the shard owns at first, under slot epoch 1.</param>
     public StateMachine(IRecordStore store, IReadOnlyList<Slot> slots)
-        : this(store, new ExpiryIndex(), new uint[Slot.Count], new SessionTable(), new IdempotencyTable(), LogIndex.Zero, Term.Zero, 0)
-    {
+        : this(store, new ExpiryIndex(), new Ownership(First(slots)), new SessionTable(), new IdempotencyTable(), LogIndex.Zero, Term.Zero, 0) =>
         ArgumentNullException.ThrowIfNull(store);
-        ArgumentNullException.ThrowIfNull(slots);
-        foreach (var slot in slots)
-        {
-            _slotEpochs[slot.Value] = 1;
-        }
-    }
 
     /// <summary>The state after some entry, out of an image. All parts are this machine's own from here on.</summary>
-    internal StateMachine(IRecordStore store, ExpiryIndex expiry, uint[] slotEpochs, SessionTable sessions, IdempotencyTable keys, LogIndex lastApplied, Term lastTerm, long logTimeMs)
+    internal StateMachine(IRecordStore store, ExpiryIndex expiry, Ownership ownership, SessionTable sessions, IdempotencyTable keys, LogIndex lastApplied, Term lastTerm, long logTimeMs)
     {
         _store = store;
         _expiry = expiry;
-        _slotEpochs = slotEpochs;
+        Ownership = ownership;
         _sessions = sessions;
         _keys = keys;
         LastApplied = lastApplied;
         LastTerm = lastTerm;
         LogTimeMs = logTimeMs;
+        _handoffs = new HandoffRules(store, expiry, sessions, keys, ownership);
+        Staging.Restore(ownership.Incoming, store);
+        expiry.Held = ownership.Held;
     }
+
+    /// <summary>What the log says of the shard itself: slots, moves, state.</summary>
+    public Ownership Ownership { get; }
 
     /// <summary>The last entry applied.</summary>
     public LogIndex LastApplied { get; private set; }
@@ -96,7 +96,11 @@ public sealed class StateMachine
         }
 
         results?.Clear();
-        if (entry.Kind == EntryKind.Command)
+        if (entry.Kind == EntryKind.Command && HandoffCodec.IsStep(entry.Payload.Span))
+        {
+            Apply(HandoffCodec.Decode(entry.Payload), entry.Index);
+        }
+        else if (entry.Kind == EntryKind.Command)
         {
             var stampMs = CommandCodec.Decode(entry.Payload, _batch);
 
@@ -117,20 +121,38 @@ public sealed class StateMachine
         LastTerm = entry.Term;
     }
 
+    private void Apply((long StampMs, HandoffStep Step) entry, LogIndex index)
+    {
+        LogTimeMs = Math.Max(LogTimeMs, entry.StampMs);
+        RemoveExpired(commands: 0);
+        var logTimeMs = LogTimeMs;
+        _handoffs.Apply(entry.Step, index, ref logTimeMs);
+        LogTimeMs = logTimeMs;
+    }
+
     /// <summary>
     /// Everything that is known now, in a view that later entries do not change. It costs one reference per session and the
     /// slots' epochs, whatever the number of records.
     /// </summary>
     /// <param name="configuration">The group's configuration as of <see cref="LastApplied"/>, to be kept with it; up to <see cref="StateImage.MaxConfigurationBytes"/>, never to change.</param>
     public StateImage TakeImage(ReadOnlyMemory<byte> configuration) =>
-        new(LastApplied, LastTerm, LogTimeMs, configuration, _store.Snapshot(), [.. _slotEpochs], _sessions.Snapshot(), _sessions.ResultCount, _keys.Snapshot());
+        new(LastApplied, LastTerm, LogTimeMs, configuration, _store.Snapshot(), [.. Ownership.Epochs], OwnershipCodec.Encode(Ownership), _sessions.Snapshot(), _sessions.ResultCount, _keys.Snapshot());
 
-    /// <summary>A get from what is applied. The value is a copy.</summary>
-    public CommandResult Get(ReadOnlyMemory<byte> key)
+    /// <summary>
+    /// A get from what is applied. The value is a copy. Of a frozen slot only one that may be <paramref name="stale"/> is answered:
+    /// the target may own it already.
+    /// </summary>
+    public CommandResult Get(ReadOnlyMemory<byte> key, bool stale = false)
     {
-        if (EpochOf(key) == 0)
+        var slot = Slot.Of(key.Span);
+        if (Ownership.EpochOf(slot) == 0)
         {
-            return CommandResult.Of(ResultCode.NotOwner);
+            return MovedHint.NotOwner(Ownership.DepartureOf(slot));
+        }
+
+        if (!stale && Ownership.Frozen.Contains(slot))
+        {
+            return CommandResult.Of(ResultCode.SlotMoving);
         }
 
         return TryFind(key, out var record)
@@ -138,8 +160,12 @@ public sealed class StateMachine
             : CommandResult.Of(ResultCode.NotFound);
     }
 
-    /// <summary>A page of a scan from what is applied. The records are copies; those of slots not owned are left out.</summary>
-    public ScanPage Scan(in ScanRequest request) => ScanPages.Read(_store, _slotEpochs, LogTimeMs, in request);
+    /// <summary>
+    /// A page of a scan from what is applied. The records are copies; those of slots not owned are left out. While a slot is frozen
+    /// there is no page but a <paramref name="stale"/> one: whether it is left out or not could be wrong.
+    /// </summary>
+    public ScanPage Scan(in ScanRequest request, bool stale = false) =>
+        stale || Ownership.Frozen.IsEmpty ? ScanPages.Read(_store, Ownership.Epochs, LogTimeMs, in request) : new ScanPage(ResultCode.SlotMoving, [], false);
 
     /// <summary>
     /// A hash of everything that the entries have decided: records with versions and expiries, sessions, idempotency keys,
@@ -149,10 +175,12 @@ public sealed class StateMachine
     {
         var visitor = new DigestVisitor(new StableHash(0));
         visitor.Hash.Add((ulong)LogTimeMs);
-        foreach (var epoch in _slotEpochs)
+        foreach (var epoch in Ownership.Epochs)
         {
             visitor.Hash.Add(epoch);
         }
+
+        visitor.Hash.Add(OwnershipCodec.Encode(Ownership));
 
         _sessions.AddTo(ref visitor.Hash);
         _keys.AddTo(ref visitor.Hash);
@@ -173,20 +201,30 @@ public sealed class StateMachine
         }
 
         var slot = Slot.Of(command.Key.Span);
-        var slotEpoch = _slotEpochs[slot.Value];
+        var slotEpoch = Ownership.EpochOf(slot);
         if (slotEpoch == 0)
         {
-            return CommandResult.Of(ResultCode.NotOwner);
+            return MovedHint.NotOwner(Ownership.DepartureOf(slot));
+        }
+
+        if (Ownership.Frozen.Contains(slot))
+        {
+            return CommandResult.Of(ResultCode.SlotMoving);
         }
 
         var version = new Version(slotEpoch, ModeEpoch: 0, index.Value, place);
         switch (command.Once)
         {
             case Once.InSession once:
-                if (_sessions.Admits(once, slot, LogTimeMs, out var answer))
+                if (_handoffs.SessionKeyOf(once, slot) is not { } key)
+                {
+                    return CommandResult.Of(ResultCode.SessionExpired);
+                }
+
+                if (_sessions.Admits(key, once, slot, LogTimeMs, out var answer))
                 {
                     answer = Execute(in command, version, wanted: true);
-                    _sessions.Record(once, slot, in answer);
+                    _sessions.Record(key, once, slot, in answer);
                 }
 
                 return answer;
@@ -295,8 +333,6 @@ public sealed class StateMachine
         _keys.RemoveExpired(LogTimeMs, commands);
     }
 
-    private uint EpochOf(ReadOnlyMemory<byte> key) => _slotEpochs[Slot.Of(key.Span).Value];
-
     // Reckoned from the log time, which is the entry's stamp unless a leader with a slower clock wrote a lower one: a time
     // to live is never cut short by that. An expiry past the end of time never comes.
     private long ExpiryOf(long ttlMs) => ttlMs == 0 ? 0 : ttlMs > long.MaxValue - LogTimeMs ? long.MaxValue : LogTimeMs + ttlMs;
@@ -312,6 +348,18 @@ public sealed class StateMachine
         var digits = text.StartsWith("-"u8) ? text[1..] : text;
         var canonical = digits.Length > 0 && (digits[0] is >= (byte)'1' and <= (byte)'9' || text.SequenceEqual("0"u8));
         return canonical && Utf8Parser.TryParse(text, out number, out var consumed) && consumed == text.Length;
+    }
+
+    private static uint[] First(IReadOnlyList<Slot> slots)
+    {
+        ArgumentNullException.ThrowIfNull(slots);
+        var epochs = new uint[Slot.Count];
+        foreach (var slot in slots)
+        {
+            epochs[slot.Value] = SlotEpoch.First.Value;
+        }
+
+        return epochs;
     }
 
     private struct DigestVisitor(StableHash hash) : IRecordVisitor

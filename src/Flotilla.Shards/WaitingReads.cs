@@ -83,7 +83,7 @@ internal sealed class WaitingReads(ReplicaOptions options)
     public void Serve(StateMachine machine, ReplicaOutput output)
     {
         var budget = options.ReadBytesPerFlush;
-        if (_stale.Reads.Count > 0 && Serve(_stale, machine, output, ref budget))
+        if (_stale.Reads.Count > 0 && Serve(_stale, machine, output, stale: true, ref budget))
         {
             _stale.Clear();
         }
@@ -92,7 +92,7 @@ internal sealed class WaitingReads(ReplicaOptions options)
         for (var i = 0; i < _requested.Count; i++)
         {
             var batch = _requested[i];
-            if (batch.ReadIndex is { } index && index <= machine.LastApplied && Serve(batch, machine, output, ref budget))
+            if (batch.ReadIndex is { } index && index <= machine.LastApplied && Serve(batch, machine, output, stale: false, ref budget))
             {
                 Recycle(batch);
             }
@@ -130,14 +130,14 @@ internal sealed class WaitingReads(ReplicaOptions options)
     }
 
     // True when the whole batch is answered.
-    private bool Serve(Batch batch, StateMachine machine, ReplicaOutput output, ref int budget)
+    private bool Serve(Batch batch, StateMachine machine, ReplicaOutput output, bool stale, ref int budget)
     {
         while (batch.Next < batch.Reads.Count && budget > 0)
         {
             ref readonly var read = ref batch.Open[0];
             if (read.Scan is { } request)
             {
-                var page = machine.Scan(in request);
+                var page = machine.Scan(in request, stale);
                 output.Pages.Add((read.Id, page));
                 foreach (var record in page.Records)
                 {
@@ -146,7 +146,7 @@ internal sealed class WaitingReads(ReplicaOptions options)
             }
             else
             {
-                var result = machine.Get(read.Key);
+                var result = machine.Get(read.Key, stale);
                 output.Replies.Add((read.Id, result));
                 budget -= result.Value.Length;
             }

@@ -21,6 +21,7 @@ public sealed class CommandCodecTests
         Command.OpenSession() with { Once = new Once.Opening(new SessionTerms(3_600_000, 4096, 10_000, 1_000_000)) },
         Command.CloseSession(new SessionId(new LogIndex(300), 2)),
         Command.Delete(B("k")) with { Once = new Once.InSession(new SessionId(new LogIndex(300), 2), 1000, 998) },
+        Command.Delete(B("k")) with { Once = new Once.InSession(new SessionId(new LogIndex(5), 1), 7, 7, IsRetry: true, new GroupId(300)) },
         Command.Increment(B("k"), -3) with { Once = new Once.InSession(new SessionId(new LogIndex(1), 0), ulong.MaxValue, ulong.MaxValue, IsRetry: true) },
         Command.Put(B("k"), B("v")) with { Once = new Once.ByKey(B("pay-7"), new KeyTerms(3_600_000, 64 << 20)) },
     ];
@@ -28,7 +29,7 @@ public sealed class CommandCodecTests
     [Fact]
     public void The_format_on_disk_never_changes() =>
         Assert.Equal(
-            "02 15CD5B0700000000 06"
+            "03 15CD5B0700000000 06"
             + " 01 036B6579 AC02 0576616C7565"
             + " 02 036B6579"
             + " 03 036B6579 01 02 AC02 04 05 0176"
@@ -40,10 +41,11 @@ public sealed class CommandCodecTests
     [Fact]
     public void What_makes_a_command_happen_once_never_changes_on_disk_either() =>
         Assert.Equal(
-            "020000000000000000" + "05"
+            "030000000000000000" + "06"
             + "07" + "80DDDB01" + "8020" + "904E" + "C0843D"
             + "08" + "AC0202"
             + "82" + "AC0202" + "E607" + "02" + "016B"
+            + "E2" + "AC02" + "0501" + "07" + "00" + "016B"
             + "A5" + "0100" + "FFFFFFFFFFFFFFFFFF01" + "00" + "016B" + "05"
             + "41" + "057061792D37" + "80DDDB01" + "80808020" + "016B" + "00" + "0176",
             Convert.ToHexString(CommandCodec.Encode(0, OneOfEachOnce)));
@@ -153,7 +155,7 @@ public sealed class CommandCodecTests
 
             if (bytes.Length > 9 && random.Chance(0.9))
             {
-                bytes[0] = (byte)(1 + random.Below(2));
+                bytes[0] = (byte)(1 + random.Below(3));
                 bytes[8] &= 0x7F;
             }
 
@@ -162,7 +164,7 @@ public sealed class CommandCodecTests
     }
 
     [Theory]
-    [InlineData("03 0000000000000000 00", "an unknown format")]
+    [InlineData("04 0000000000000000 00", "an unknown format")]
     [InlineData("00 0000000000000000 00", "no format")]
     [InlineData("01 0000000000000000 01 82 0100 00 00 016B", "a session in format 1")]
     [InlineData("02 0000000000000000 01 07 016B 01 01 01", "a session opened under an unlikely idle time")]
@@ -172,7 +174,8 @@ public sealed class CommandCodecTests
     [InlineData("02 0000000000000000 01 87 01 00 00 00 01 01 01 01", "an opening in a session")]
     [InlineData("02 0000000000000000 01 28 01 00", "a closing that is a retry")]
     [InlineData("02 0000000000000000 01 09 016B", "a kind from the future")]
-    [InlineData("02 0000000000000000 01 C2 0100 00 00 016B", "in a session and by key")]
+    [InlineData("02 0000000000000000 01 C2 05 0100 00 00 016B", "a session of another group in format 2")]
+    [InlineData("03 0000000000000000 01 C2 00 0100 00 00 016B", "a session of no group")]
     [InlineData("02 0000000000000000 01 22 016B", "a retry of nothing")]
     [InlineData("02 0000000000000000 01 62 0161 01 01 016B", "a retry by key")]
     [InlineData("02 0000000000000000 01 82 01FFFFFFFF1F 00 00 016B", "a place over 32 bits")]
@@ -281,7 +284,7 @@ public sealed class CommandCodecTests
         {
             0 => Command.OpenSession() with { Once = new Once.Opening(new SessionTerms(RandomLong(ref random) & long.MaxValue | 1, 1 + (int)random.Below(SessionTerms.MaxWindow), 1 + (int)random.Below(int.MaxValue), 1 + (int)random.Below(int.MaxValue))) },
             1 => Command.CloseSession(session),
-            2 or 3 => command with { Once = new Once.InSession(session, ulong.MaxValue - (ulong)random.Below(9), (ulong)RandomLong(ref random) >> 1, random.Chance(0.5)) },
+            2 or 3 => command with { Once = new Once.InSession(session, ulong.MaxValue - (ulong)random.Below(9), (ulong)RandomLong(ref random) >> 1, random.Chance(0.5), new GroupId(random.Chance(0.5) ? 0 : (ulong)random.Below(1000))) },
             4 => command with { Once = new Once.ByKey(RandomBytes(ref random, 1).AsMemory(0, 1), new KeyTerms(RandomLong(ref random) & long.MaxValue | 1, 1 + random.Below(1 << 30))) },
             _ => command,
         };

@@ -32,6 +32,9 @@ internal ref struct Digest128
         _v3 = 0x7465646279746573 ^ key1;
     }
 
+    /// <summary>A digest of nothing yet, under the key of everything that is kept.</summary>
+    public static Digest128 Begin() => new(Key0, Key1);
+
     /// <summary>The digest of one command without what makes it happen once: equal for every attempt.</summary>
     public static UInt128 Of(in Command command)
     {

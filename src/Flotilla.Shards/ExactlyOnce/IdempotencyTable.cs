@@ -96,6 +96,16 @@ internal sealed class IdempotencyTable
         _index.Add(key.Name, place);
     }
 
+    /// <summary>Adds a key that came with its slot, unless it is known; it is never refused.</summary>
+    public void Learn(int lane, in KeyRecord key)
+    {
+        var place = _index.Find(key.Name);
+        if (place < 0 || _pages[place].DueOf(KeyPages.OffsetOf(place)) < key.DueMs)
+        {
+            Add(lane, in key);
+        }
+    }
+
     /// <summary>Removes keys whose life is over, before an entry with so many commands.</summary>
     public void RemoveExpired(long logTimeMs, int commands)
     {
@@ -182,6 +192,25 @@ internal sealed class KeyImage(KeyImage.Run[] runs, long count)
 
     /// <summary>How many there are.</summary>
     public long Count { get; } = count;
+
+    /// <summary>Those that were added to the table after an older image of it was taken. What is not here any more was over.</summary>
+    public IEnumerable<Run> Since(KeyImage? older)
+    {
+        var seen = new Dictionary<KeyPage, int>();
+        foreach (var run in older is null ? [] : older.Runs)
+        {
+            seen[run.Page] = run.To;
+        }
+
+        foreach (var run in runs)
+        {
+            var from = Math.Max(run.From, seen.GetValueOrDefault(run.Page));
+            if (from < run.To)
+            {
+                yield return run with { From = from };
+            }
+        }
+    }
 
     /// <summary>Keys of one lane and page.</summary>
     public readonly record struct Run(int Lane, KeyPage Page, int From, int To);

@@ -4,7 +4,7 @@ namespace Flotilla.Shards.ExactlyOnce;
 /// One open session: its terms, its mark and the results at or above the mark, by sequence. Changed only by the edit that
 /// made it; a snapshot ends the edit, and the table copies a session before its next change.
 /// </summary>
-internal sealed class Session(SessionId id, SessionTerms terms, long edit)
+internal sealed class Session(SessionKey key, SessionTerms terms, long edit)
 {
     private const int SmallCapacity = 4;
 
@@ -12,8 +12,8 @@ internal sealed class Session(SessionId id, SessionTerms terms, long edit)
     private RecordedResult[] _results = [];
     private int _first;
 
-    /// <summary>Its name.</summary>
-    public SessionId Id { get; } = id;
+    /// <summary>Its name and its place in the table.</summary>
+    public SessionKey Key { get; } = key;
 
     /// <summary>What it was opened under.</summary>
     public SessionTerms Terms { get; } = terms;
@@ -39,7 +39,7 @@ internal sealed class Session(SessionId id, SessionTerms terms, long edit)
     /// <summary>The same session for another edit.</summary>
     public Session Copy(long edit)
     {
-        var copy = new Session(Id, Terms, edit) { LastUsedMs = LastUsedMs, Mark = Mark, Count = Count };
+        var copy = new Session(Key, Terms, edit) { LastUsedMs = LastUsedMs, Mark = Mark, Count = Count };
         copy._results = Count == 0 ? [] : new RecordedResult[Capacity(Count)];
         Results.CopyTo(copy._results);
         return copy;

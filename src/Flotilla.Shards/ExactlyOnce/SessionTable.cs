@@ -17,19 +17,21 @@ namespace Flotilla.Shards.ExactlyOnce;
 /// <para>Why a full table does not stay full. Asking for a session is itself an entry, and its stamp moves the log time
 /// before it is looked at: those that fell due make room for it. So no time entry is owed to a session, and a quiet shard
 /// stays quiet.</para>
+/// <para>Copies that came with slots (<see cref="Install"/>) stand beside the own ones and keep the same rules. They count
+/// against the bound on new sessions and are never refused themselves.</para>
 /// </remarks>
 internal sealed class SessionTable
 {
     /// <summary>One entry removes at most so many sessions that fell due; the others count as expired anyhow.</summary>
     public const int MaxExpiredPerEntry = 256;
 
-    private readonly Dictionary<SessionId, Seat> _seats = [];
+    private readonly Dictionary<SessionKey, Seat> _seats = [];
 
-    // By id, which is by age: a new session goes to the end.
+    // By key: own ones by age, then copies.
     private readonly List<Session> _sessions = [];
 
     // When sessions fall due, or earlier: a use does not move a session here, the removal looks it up again.
-    private readonly SortedSet<(long AtMs, SessionId Id)> _due = [];
+    private readonly SortedSet<(long AtMs, SessionKey Key)> _due = [];
 
     private long _edit = 1;
 
@@ -47,14 +49,14 @@ internal sealed class SessionTable
             return CommandResult.Of(ResultCode.Overloaded);
         }
 
-        Add(new Session(id, terms, _edit) { LastUsedMs = logTimeMs });
+        Add(new Session(SessionKey.Own(id), terms, _edit) { LastUsedMs = logTimeMs });
         return new CommandResult(ResultCode.Ok, new Data.Version(0, 0, id.Index.Value, id.Place), default);
     }
 
     /// <summary>Closes a session.</summary>
     public CommandResult Close(SessionId id, long logTimeMs)
     {
-        if (!TryGet(id, logTimeMs, out var session))
+        if (!TryGet(SessionKey.Own(id), logTimeMs, out var session))
         {
             return CommandResult.Of(ResultCode.SessionExpired);
         }
@@ -67,9 +69,9 @@ internal sealed class SessionTable
     /// Takes a write in: the client's mark counts, whatever becomes of the write. True if it is to be executed and then
     /// recorded by <see cref="Record"/>; false with the recorded result or a refusal.
     /// </summary>
-    public bool Admits(Once.InSession once, Slot slot, long logTimeMs, out CommandResult answer)
+    public bool Admits(SessionKey key, Once.InSession once, Slot slot, long logTimeMs, out CommandResult answer)
     {
-        if (!TryGet(once.Session, logTimeMs, out var session))
+        if (!TryGet(key, logTimeMs, out var session))
         {
             answer = CommandResult.Of(ResultCode.SessionExpired);
             return false;
@@ -98,10 +100,10 @@ internal sealed class SessionTable
     }
 
     /// <summary>Records the result of a write that was just admitted and executed.</summary>
-    public void Record(Once.InSession once, Slot slot, in CommandResult result)
+    public void Record(SessionKey key, Once.InSession once, Slot slot, in CommandResult result)
     {
         // Admitted, so it is open and of this edit.
-        _seats[once.Session].Session.Record(RecordedResult.Of(once.Sequence, slot, in result));
+        _seats[key].Session.Record(RecordedResult.Of(once.Sequence, slot, in result));
         ResultCount++;
     }
 
@@ -110,12 +112,12 @@ internal sealed class SessionTable
     {
         for (var removed = 0; removed < MaxExpiredPerEntry && _due.Count > 0 && _due.Min is var first && first.AtMs <= logTimeMs;)
         {
-            ref var seat = ref CollectionsMarshal.GetValueRefOrNullRef(_seats, first.Id);
+            ref var seat = ref CollectionsMarshal.GetValueRefOrNullRef(_seats, first.Key);
             if (seat.Session.DueMs > first.AtMs)
             {
                 _due.Remove(first);
                 seat = seat with { QueuedMs = seat.Session.DueMs };
-                _due.Add((seat.QueuedMs, first.Id));
+                _due.Add((seat.QueuedMs, first.Key));
             }
             else
             {
@@ -125,22 +127,46 @@ internal sealed class SessionTable
         }
     }
 
-    /// <summary>The sessions as they are now, by id; none of them will change. One reference each is copied.</summary>
+    /// <summary>The sessions as they are now, by key; none of them will change. One reference each is copied.</summary>
     public Session[] Snapshot()
     {
         _edit++;
         return [.. _sessions];
     }
 
-    /// <summary>Puts back a session of a snapshot; in the order of their ids, into a table that was not used yet.</summary>
-    public void Restore(Session session)
+    /// <summary>
+    /// Puts in a session of a snapshot or one that came with slots, with its results. No session of that key may be there, and
+    /// this table must have made it.
+    /// </summary>
+    public void Install(Session session)
     {
         ResultCount += session.Count;
         Add(session);
     }
 
-    /// <summary>A session without results, for <see cref="Restore"/>.</summary>
-    public Session NewSession(SessionId id, SessionTerms terms, long lastUsedMs) => new(id, terms, _edit) { LastUsedMs = lastUsedMs };
+    /// <summary>A session without results, for <see cref="Install"/>.</summary>
+    public Session NewSession(SessionKey key, SessionTerms terms, long lastUsedMs) => new(key, terms, _edit) { LastUsedMs = lastUsedMs };
+
+    /// <summary>The sessions of a lineage as they are now, 0 for the own ones; valid until the next change.</summary>
+    public ReadOnlySpan<Session> Of(int lineage)
+    {
+        var from = PlaceOf(new SessionKey(lineage, default, default));
+        var to = PlaceOf(new SessionKey(lineage + 1, default, default));
+        return CollectionsMarshal.AsSpan(_sessions)[from..to];
+    }
+
+    /// <summary>Forgets the copies of a lineage: none of the slots that they came with is here any more.</summary>
+    public void RemoveLineage(int lineage)
+    {
+        foreach (var session in Of(lineage))
+        {
+            ResultCount -= session.Count;
+            _due.Remove((_seats[session.Key].QueuedMs, session.Key));
+            _seats.Remove(session.Key);
+        }
+
+        _sessions.RemoveAll(s => s.Key.Lineage == lineage);
+    }
 
     /// <summary>Adds all that is known to a hash.</summary>
     public void AddTo(ref StableHash hash)
@@ -148,8 +174,10 @@ internal sealed class SessionTable
         hash.Add((ulong)_sessions.Count);
         foreach (var session in _sessions)
         {
-            hash.Add(session.Id.Index.Value);
-            hash.Add(session.Id.Place);
+            hash.Add((uint)session.Key.Lineage);
+            hash.Add(session.Key.Origin.Value);
+            hash.Add(session.Key.Id.Index.Value);
+            hash.Add(session.Key.Id.Place);
             hash.Add((ulong)session.Terms.IdleMs);
             hash.Add((uint)session.Terms.Window);
             hash.Add((uint)session.Terms.MaxSessions);
@@ -170,26 +198,26 @@ internal sealed class SessionTable
     }
 
     // One that fell due and is not removed yet is not there for anybody.
-    private bool TryGet(SessionId id, long logTimeMs, out Session session)
+    private bool TryGet(SessionKey key, long logTimeMs, out Session session)
     {
-        var found = _seats.TryGetValue(id, out var seat);
+        var found = _seats.TryGetValue(key, out var seat);
         session = seat.Session;
         return found && session.DueMs > logTimeMs;
     }
 
     private void Add(Session session)
     {
-        _sessions.Add(session);
-        _seats.Add(session.Id, new Seat(session, session.DueMs));
-        _due.Add((session.DueMs, session.Id));
+        _seats.Add(session.Key, new Seat(session, session.DueMs));
+        _sessions.Insert(PlaceOf(session.Key), session);
+        _due.Add((session.DueMs, session.Key));
     }
 
     private void Remove(Session session)
     {
         ResultCount -= session.Count;
-        _due.Remove((_seats[session.Id].QueuedMs, session.Id));
-        _seats.Remove(session.Id);
-        _sessions.RemoveAt(PlaceOf(session.Id));
+        _due.Remove((_seats[session.Key].QueuedMs, session.Key));
+        _seats.Remove(session.Key);
+        _sessions.RemoveAt(PlaceOf(session.Key));
     }
 
     private Session Own(Session session)
@@ -200,20 +228,26 @@ internal sealed class SessionTable
         }
 
         var copy = session.Copy(_edit);
-        _sessions[PlaceOf(session.Id)] = copy;
-        ref var seat = ref CollectionsMarshal.GetValueRefOrNullRef(_seats, session.Id);
+        _sessions[PlaceOf(session.Key)] = copy;
+        ref var seat = ref CollectionsMarshal.GetValueRefOrNullRef(_seats, session.Key);
         seat = seat with { Session = copy };
         return copy;
     }
 
-    private int PlaceOf(SessionId id)
+    // Of the first session whose key is not below; most new ones go to the end.
+    private int PlaceOf(SessionKey key)
     {
         var low = 0;
-        var high = _sessions.Count - 1;
+        var high = _sessions.Count;
+        if (high > 0 && _sessions[high - 1].Key.CompareTo(key) < 0)
+        {
+            return high;
+        }
+
         while (low < high)
         {
             var middle = (low + high) >>> 1;
-            if (_sessions[middle].Id.CompareTo(id) < 0)
+            if (_sessions[middle].Key.CompareTo(key) < 0)
             {
                 low = middle + 1;
             }

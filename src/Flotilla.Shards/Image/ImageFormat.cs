@@ -3,8 +3,8 @@ namespace Flotilla.Shards.Image;
 /// <summary>What an image is made of (docs/image.md). Explicit and append-only: images are on disk and on the wire.</summary>
 internal static class ImageFormat
 {
-    /// <summary>The format that is written; all from 1 on are read. Format 1 kept idempotency keys as they are.</summary>
-    public const byte Version = 2;
+    /// <summary>The format that is written; all from 1 on are read. Format 1 kept idempotency keys as they are, format 2 nothing of moves.</summary>
+    public const byte Version = 3;
 
     /// <summary>What every image begins with, behind the number and kind of its first block.</summary>
     public static ReadOnlySpan<byte> Magic => "FLSI"u8;
@@ -36,6 +36,9 @@ internal enum BlockKind : byte
 
     /// <summary>Nothing: the image is complete.</summary>
     End = 8,
+
+    /// <summary>State, weight, moves and what they left behind, in one or more pieces; behind the slots. Since format 3.</summary>
+    Ownership = 9,
 }
 
 /// <summary>

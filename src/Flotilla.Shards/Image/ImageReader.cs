@@ -2,6 +2,7 @@ using System.Buffers;
 using Flotilla.Data;
 using Flotilla.Raft;
 using Flotilla.Shards.ExactlyOnce;
+using Flotilla.Shards.Handoff;
 using Flotilla.Topology;
 using Version = Flotilla.Data.Version;
 
@@ -20,6 +21,7 @@ public sealed class ImageReader
     private readonly bool _passes;
     private readonly uint[] _slotEpochs = new uint[Slot.Count];
     private readonly ArrayBufferWriter<byte> _value = new(); // of the large record at hand
+    private readonly ArrayBufferWriter<byte> _ownership = new();
     private Header _header;
     private SessionBlocksReader? _sessionBlocks;
     private KeyBlocksReader? _keyBlocks;
@@ -41,13 +43,19 @@ public sealed class ImageReader
     private ImageReader(ImageRecordHandler? handler)
     {
         _passes = true;
-        _records = new RecordLoader(null, passes: true, handler);
+        _records = new RecordLoader(null, passes: true, handler is null ? null : (key, value, version, expiresAtMs) =>
+        {
+            if (_slotEpochs[Slot.Of(key).Value] != 0)
+            {
+                handler(key, value, version, expiresAtMs);
+            }
+        });
     }
 
     /// <summary>
     /// A reader that keeps neither records nor idempotency keys, however large the image, and has no <see cref="Machine"/> in
-    /// the end: it checks all that the other kind checks, and shows each record to <paramref name="handler"/> while
-    /// <see cref="Read(ReadOnlyMemory{byte})"/> runs. A record shown is in the image only if the image comes to be complete.
+    /// the end: it checks all that the other kind checks, and shows each record of a slot that
+    /// the shard owned to <paramref name="handler"/> while <see cref="Read(ReadOnlyMemory{byte})"/> runs. A record shown is in the image only if the image comes to be complete.
     /// </summary>
     public static ImageReader Passing(ImageRecordHandler? handler) => new(handler);
 
@@ -98,11 +106,14 @@ public sealed class ImageReader
         {
             case BlockKind.Header:
                 _header = Header.Read(ref reader);
-                _sessionBlocks = new SessionBlocksReader(_sessions, _header.LastApplied, _header.LogTimeMs);
+                _sessionBlocks = new SessionBlocksReader(_sessions, _header.Format, _header.LastApplied, _header.LogTimeMs);
                 _keyBlocks = new KeyBlocksReader(_passes ? null : _keys, _header.Format, _header.LogTimeMs);
                 break;
             case BlockKind.Slots:
                 ReadSlots(ref reader);
+                break;
+            case BlockKind.Ownership:
+                _ownership.Write(reader.Take(reader.Remaining).Span);
                 break;
             case BlockKind.Sessions:
                 _sessionBlocks!.Read(ref reader);
@@ -128,14 +139,16 @@ public sealed class ImageReader
         reader.Require(reader.At > from, "it has no content");
     }
 
-    // Header, slots, then what there is of sessions, keys and records in this order, then the end. What was begun is ended first.
+    // Header, slots, the rest of the ownership, then what there is of sessions, keys and records in this order, then the end. What was begun is ended first.
     private bool MayFollow(BlockKind kind) => _last switch
     {
         null => kind == BlockKind.Header,
         BlockKind.Header => kind == BlockKind.Slots,
         _ when _large is not null => kind == BlockKind.Piece,
         BlockKind.Sessions when !_sessionBlocks!.IsComplete => kind == BlockKind.Sessions,
-        BlockKind.Slots or BlockKind.Sessions => kind is BlockKind.Sessions or BlockKind.Keys or BlockKind.Records or BlockKind.LargeRecord or BlockKind.End,
+        BlockKind.Slots when _header.Format > 2 => kind == BlockKind.Ownership,
+        BlockKind.Ownership when kind == BlockKind.Ownership => true,
+        BlockKind.Slots or BlockKind.Ownership or BlockKind.Sessions => kind is BlockKind.Sessions or BlockKind.Keys or BlockKind.Records or BlockKind.LargeRecord or BlockKind.End,
         BlockKind.Keys => kind is BlockKind.Keys or BlockKind.Records or BlockKind.LargeRecord or BlockKind.End,
         _ => kind is BlockKind.Records or BlockKind.LargeRecord or BlockKind.End,
     };
@@ -198,13 +211,14 @@ public sealed class ImageReader
         reader.Require(
             _sessions.Count == _header.Sessions && _sessions.ResultCount == _header.Results && _keyBlocks!.Count == _header.Keys && _records.Count == _header.Records,
             $"the header announced {_header}, and there came {_sessions.Count} sessions, {_sessions.ResultCount} results, {_keyBlocks!.Count} keys and {_records.Count} records");
+        var ownership = _header.Format < 3 ? new Ownership(_slotEpochs) : OwnershipCodec.Decode(_ownership.WrittenMemory, _slotEpochs);
         _isComplete = true;
         if (_passes)
         {
             return;
         }
 
-        _machine = new StateMachine(_records.Finish(), _records.Due, _slotEpochs, _sessions, _keys, _header.LastApplied, _header.LastTerm, _header.LogTimeMs);
+        _machine = new StateMachine(_records.Finish(), _records.Due, ownership, _sessions, _keys, _header.LastApplied, _header.LastTerm, _header.LogTimeMs);
     }
 
     private readonly record struct Header(byte Format, LogIndex LastApplied, Term LastTerm, long LogTimeMs, long Sessions, long Results, long Keys, long Records, ReadOnlyMemory<byte> Configuration)

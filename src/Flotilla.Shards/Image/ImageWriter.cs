@@ -8,14 +8,18 @@ namespace Flotilla.Shards.Image;
 /// </summary>
 public sealed class ImageWriter
 {
-    /// <summary>No block is longer, in bytes. The only ones much shorter are the first two, and the last of each kind.</summary>
+    /// <summary>No block is longer, in bytes. The only ones much shorter are the first ones, and the last of each kind.</summary>
     public const int MaxBlockBytes = 256 << 10;
+
+    private static readonly BlockKind[] Order =
+        [BlockKind.Header, BlockKind.Slots, BlockKind.Ownership, BlockKind.Sessions, BlockKind.Keys, BlockKind.Records, BlockKind.End];
 
     private readonly StateImage _image;
     private readonly SessionBlocks _sessions;
     private readonly KeyBlocks _keys;
     private readonly RecordBlocks _records;
-    private BlockKind _next = BlockKind.Header;
+    private int _next; // in Order
+    private int _ownershipAt;
     private long _number;
 
     /// <summary>A writer at the first block.</summary>
@@ -34,12 +38,13 @@ public sealed class ImageWriter
         ArgumentNullException.ThrowIfNull(to);
         var block = to.GetMemory(MaxBlockBytes)[..MaxBlockBytes];
         var at = Encoded.WriteVarint(block.Span, 0, (ulong)_number);
-        for (; _next <= BlockKind.End; _next++)
+        for (; _next < Order.Length; _next++)
         {
-            var end = _next switch
+            var end = Order[_next] switch
             {
                 BlockKind.Header => WriteHeader(block.Span, at),
                 BlockKind.Slots => WriteSlots(block.Span, at),
+                BlockKind.Ownership => WriteOwnership(block.Span, at),
                 BlockKind.Sessions => _sessions.Write(block.Span, at),
                 BlockKind.Keys => _keys.Write(block.Span, at),
                 BlockKind.Records => _records.Write(block, at),
@@ -48,7 +53,7 @@ public sealed class ImageWriter
             };
             if (end > 0)
             {
-                if (_next is BlockKind.Header or BlockKind.Slots or BlockKind.End)
+                if (Order[_next] is BlockKind.Header or BlockKind.Slots or BlockKind.End)
                 {
                     _next++; // There is one of each.
                 }
@@ -95,6 +100,21 @@ public sealed class ImageWriter
         }
 
         return at;
+    }
+
+    private int WriteOwnership(Span<byte> to, int at)
+    {
+        var rest = _image.Ownership.AsSpan(_ownershipAt);
+        if (rest.IsEmpty)
+        {
+            return 0;
+        }
+
+        to[at++] = (byte)BlockKind.Ownership;
+        var piece = rest[..Math.Min(rest.Length, to.Length - at)];
+        piece.CopyTo(to[at..]);
+        _ownershipAt += piece.Length;
+        return at + piece.Length;
     }
 
     private static int WriteEnd(Span<byte> to, int at)

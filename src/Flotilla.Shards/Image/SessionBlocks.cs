@@ -4,15 +4,16 @@ using Flotilla.Topology;
 
 namespace Flotilla.Shards.Image;
 
-/// <summary>Writes sessions into blocks, in the order of their ids; a session with many results goes on in the next block.</summary>
+/// <summary>Writes sessions into blocks, in the order of their keys; a session with many results goes on in the next block.</summary>
 /// <remarks><code>
-/// session = index:varint  place:varint  idle:varint (ms)  window:varint  maxSessions:varint  maxResults:varint
+/// session = lineage:varint (0: an own one)  origin:varint (a group; 0 for an own one)   (both since format 3)
+///           index:varint  place:varint  idle:varint (ms)  window:varint  maxSessions:varint  maxResults:varint
 ///           lastUsed:varint (ms)  mark:varint  count:varint   count × result, in the order of their sequences
 /// result  = sequence:varint (less the one before; the first: less the mark)  slot:varint  code:u8  version  value:bytes
 /// </code></remarks>
 internal sealed class SessionBlocks(Session[] sessions)
 {
-    private const int MaxItemBytes = 160; // A session's head, or one result.
+    private const int MaxItemBytes = 176; // A session's head, or one result.
 
     private int _session;
     private int _result = -1; // -1: the session's head comes next
@@ -42,8 +43,10 @@ internal sealed class SessionBlocks(Session[] sessions)
 
     private static int WriteHead(Span<byte> to, int at, Session session)
     {
-        at = Encoded.WriteVarint(to, at, session.Id.Index.Value);
-        at = Encoded.WriteVarint(to, at, session.Id.Place);
+        at = Encoded.WriteVarint(to, at, (uint)session.Key.Lineage);
+        at = Encoded.WriteVarint(to, at, session.Key.Origin.Value);
+        at = Encoded.WriteVarint(to, at, session.Key.Id.Index.Value);
+        at = Encoded.WriteVarint(to, at, session.Key.Id.Place);
         at = Encoded.WriteVarint(to, at, (ulong)session.Terms.IdleMs);
         at = Encoded.WriteVarint(to, at, (uint)session.Terms.Window);
         at = Encoded.WriteVarint(to, at, (uint)session.Terms.MaxSessions);
@@ -65,12 +68,12 @@ internal sealed class SessionBlocks(Session[] sessions)
 }
 
 /// <summary>Reads what <see cref="SessionBlocks"/> wrote into a table.</summary>
-internal sealed class SessionBlocksReader(SessionTable table, LogIndex lastApplied, long logTimeMs)
+internal sealed class SessionBlocksReader(SessionTable table, byte format, LogIndex lastApplied, long logTimeMs)
 {
     private Session? _open; // whose results go on
     private int _resultsLeft;
     private ulong _lastSequence;
-    private SessionId _lastId;
+    private SessionKey _last;
 
     /// <summary>No session is half read.</summary>
     public bool IsComplete => _open is null;
@@ -91,7 +94,7 @@ internal sealed class SessionBlocksReader(SessionTable table, LogIndex lastAppli
 
             if (_open is { } session && _resultsLeft == 0)
             {
-                table.Restore(session);
+                table.Install(session);
                 _open = null;
             }
         }
@@ -99,14 +102,17 @@ internal sealed class SessionBlocksReader(SessionTable table, LogIndex lastAppli
 
     private void ReadHead(ref EncodedReader<MalformedImageException> reader)
     {
-        var id = new SessionId(new LogIndex(reader.Varint(lastApplied.Value)), (uint)reader.Varint(uint.MaxValue));
-        reader.Require(id.CompareTo(_lastId) > 0, "sessions are out of order");
+        var lineage = format < 3 ? 0 : reader.Int32(0, int.MaxValue);
+        var origin = new GroupId(format < 3 ? 0 : reader.Varint(ulong.MaxValue));
+        reader.Require(lineage > 0 || origin == default, "an own session has an origin");
+        var key = new SessionKey(lineage, origin, new SessionId(new LogIndex(reader.Varint(lineage == 0 ? lastApplied.Value : ulong.MaxValue)), (uint)reader.Varint(uint.MaxValue)));
+        reader.Require(key.CompareTo(_last) > 0, "sessions are out of order");
         var terms = new SessionTerms((long)reader.Varint(long.MaxValue), (int)reader.Varint(int.MaxValue), (int)reader.Varint(int.MaxValue), (int)reader.Varint(int.MaxValue));
         reader.Require(terms.IsValid, "the terms of a session cannot be");
-        _open = table.NewSession(id, terms, (long)reader.Varint((ulong)logTimeMs));
+        _open = table.NewSession(key, terms, (long)reader.Varint((ulong)logTimeMs));
         _open.MoveMark(reader.Varint(ulong.MaxValue));
         _resultsLeft = (int)reader.Varint((ulong)terms.Window);
-        _lastId = id;
+        _last = key;
         _lastSequence = _open.Mark;
     }
 

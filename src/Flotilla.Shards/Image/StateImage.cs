@@ -14,7 +14,7 @@ public sealed class StateImage
     /// <summary>The most bytes of configuration that an image takes.</summary>
     public const int MaxConfigurationBytes = 128 << 10;
 
-    internal StateImage(LogIndex lastApplied, Term lastTerm, long logTimeMs, ReadOnlyMemory<byte> configuration, IRecordView records, uint[] slotEpochs, Session[] sessions, long resultCount, KeyImage keys)
+    internal StateImage(LogIndex lastApplied, Term lastTerm, long logTimeMs, ReadOnlyMemory<byte> configuration, IRecordView records, uint[] slotEpochs, byte[] ownership, Session[] sessions, long resultCount, KeyImage keys)
     {
         if (configuration.Length > MaxConfigurationBytes)
         {
@@ -27,6 +27,7 @@ public sealed class StateImage
         Configuration = configuration;
         Records = records;
         SlotEpochs = slotEpochs;
+        Ownership = ownership;
         Sessions = sessions;
         ResultCount = resultCount;
         Keys = keys;
@@ -50,7 +51,10 @@ public sealed class StateImage
     /// <summary>By slot; 0 for one not owned.</summary>
     internal uint[] SlotEpochs { get; }
 
-    /// <summary>By id.</summary>
+    /// <summary>The rest of what the log says of the shard itself, encoded.</summary>
+    internal byte[] Ownership { get; }
+
+    /// <summary>By key.</summary>
     internal Session[] Sessions { get; }
 
     /// <summary>Results of all sessions.</summary>

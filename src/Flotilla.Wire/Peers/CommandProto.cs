@@ -36,7 +36,7 @@ internal static class CommandProto
         switch (command.Once)
         {
             case Once.InSession s:
-                proto.InSession = new Pb.InSession { Session = Of(s.Session), Mark = s.Mark, Ahead = s.Sequence - s.Mark, IsRetry = s.IsRetry };
+                proto.InSession = new Pb.InSession { Session = Of(s.Session), Mark = s.Mark, Ahead = s.Sequence - s.Mark, IsRetry = s.IsRetry, Origin = s.Origin.Value };
                 break;
             case Once.ByKey k:
                 proto.ByKey = new Pb.ByKey { Key = Check.Wrap(k.Key), LifeMs = (ulong)k.Terms.LifeMs };
@@ -87,7 +87,7 @@ internal static class CommandProto
             case Pb.Command.OnceOneofCase.InSession:
                 var (mark, ahead) = (proto.InSession.Mark, proto.InSession.Ahead);
                 Check.That(ahead <= ulong.MaxValue - mark, "a sequence is beyond 64 bits");
-                return new Once.InSession(Read(proto.InSession.Session), mark + ahead, mark, proto.InSession.IsRetry);
+                return new Once.InSession(Read(proto.InSession.Session), mark + ahead, mark, proto.InSession.IsRetry, new GroupId(proto.InSession.Origin));
             case Pb.Command.OnceOneofCase.ByKey:
                 Check.That(proto.ByKey.Key.Length is > 0 and <= Once.ByKey.MaxKeyBytes, "an idempotency key is empty or too long");
                 return new Once.ByKey(proto.ByKey.Key.Memory, new KeyTerms(Check.NonNegative(proto.ByKey.LifeMs), 0));

@@ -31,22 +31,33 @@ public sealed class ImageFormatTests
         var blocks = Images.Blocks(log.Machine.TakeImage(B("config"))).Select(Convert.ToHexString).ToArray();
         Assert.Equal(
             (string[])[
-                "00" + "01" + "464C5349" + "02" + "02" + "01" + "DC0B" + "01" + "02" + "01" + "02" + "06636F6E666967",
+                "00" + "01" + "464C5349" + "03" + "02" + "01" + "DC0B" + "01" + "02" + "01" + "02" + "06636F6E666967",
                 "01" + "02" + "0164" + "008407" + "019878",
-                "02" + "03" + "0100" + "80DDDB01" + "8020" + "904E" + "C0843D" + "DC0B" + "08" + "02"
+                "02" + "09" + "02" + "64" + "00" + "00" + "00" + "00" + "00" + "00" + "00" + "00" + "00" + "00",
+                "03" + "03" + "0000" + "0100" + "80DDDB01" + "8020" + "904E" + "C0843D" + "DC0B" + "08" + "02"
                     + "01" + "E81A" + "00" + "01000201" + "0137"
                     + "03" + "F431" + "01" + "00000000" + "00",
-                "03" + "04" + "9D01" + "DCE8DB01" + "8779" + name + digest[..16] + "02" + "01000200",
-                "04" + "05" + "0161" + "01000200" + "D00F" + "0131" + "016E" + "01000201" + "00" + "0137",
-                "05" + "08",
+                "04" + "04" + "9D01" + "DCE8DB01" + "8779" + name + digest[..16] + "02" + "01000200",
+                "05" + "05" + "0161" + "01000200" + "D00F" + "0131" + "016E" + "01000201" + "00" + "0137",
+                "06" + "08",
             ],
             blocks);
 
         // The same state as format 1 had it, with keys as they are: for all that anybody can see it is the same.
-        string[] format1 = [blocks[0][..12] + "01" + blocks[0][14..], blocks[1], blocks[2], "03" + "04" + "043C876964" + "01000200" + "DCE8DB01" + "11" + digest + "02", blocks[4], blocks[5]];
+        string[] format1 =
+        [
+            blocks[0][..12] + "01" + blocks[0][14..],
+            blocks[1],
+            "02" + "03" + blocks[3][8..],
+            "03" + "04" + "043C876964" + "01000200" + "DCE8DB01" + "11" + digest + "02",
+            "04" + blocks[5][2..],
+            "05" + "08",
+        ];
+        string[] format2 = [blocks[0][..12] + "02" + blocks[0][14..], blocks[1], format1[2], "03" + blocks[4][2..], format1[4], format1[5]];
+        Assert.Equal(log.Machine.StateDigest(), Images.Read(format2.Select(Convert.FromHexString)).Machine.StateDigest());
         Assert.Equal(log.Machine.StateDigest(), Images.Read(format1.Select(Convert.FromHexString)).Machine.StateDigest());
         Assert.True(Images.Read(blocks.Select(Convert.FromHexString)).IsComplete);
-        Assert.True(Refuses([Convert.FromHexString(blocks[0][..12] + "03" + blocks[0][14..]), .. blocks[1..].Select(Convert.FromHexString)]), "A format of the future was taken for one of ours.");
+        Assert.True(Refuses([Convert.FromHexString(blocks[0][..12] + "04" + blocks[0][14..]), .. blocks[1..].Select(Convert.FromHexString)]), "A format of the future was taken for one of ours.");
     }
 
     [Fact]
@@ -61,6 +72,8 @@ public sealed class ImageFormatTests
         var items = keys.Select(k => "06" + k.Slot.ToString("X4") + Convert.ToHexString(B(k.Name)) + (k.Code == 0 ? $"010001{k.Place:X2}" : "00000000") + "E8E4DB01"
             + (17 + k.Text.Length).ToString("X2") + LittleEndian(k.Digest) + k.Code.ToString("X2") + Convert.ToHexString(B(k.Text)));
         blocks[0][6] = 1;
+        blocks.RemoveAt(2); // The ownership.
+        blocks.ForEach(b => b[0] = (byte)blocks.IndexOf(b));
         blocks[2] = Convert.FromHexString("0204" + string.Concat(items));
         var machine = Images.Read(blocks).Machine;
         Assert.Equal(3, machine.IdempotencyKeyCount);
@@ -78,7 +91,7 @@ public sealed class ImageFormatTests
     {
         var machine = new StateMachine(new BTree(), []);
         var blocks = Images.Blocks(machine.TakeImage(default));
-        Assert.Equal(3, blocks.Count);
+        Assert.Equal(4, blocks.Count);
         Assert.Equal(machine.StateDigest(), Images.Read(blocks).Machine.StateDigest());
     }
 
@@ -276,7 +289,7 @@ public sealed class ImageFormatTests
 
         log.Apply(200, Command.Put(B("large"), new byte[withLarge ? ImageWriter.MaxBlockBytes + 50 : 5]));
         var blocks = Images.Blocks(log.Machine.TakeImage(B("c")));
-        Assert.Equal(withLarge ? [1, 2, 3, 4, 5, 6, 7, 5, 8] : [1, 2, 3, 4, 5, 8], blocks.Select(b => (int)b[1]));
+        Assert.Equal(withLarge ? [1, 2, 9, 3, 4, 5, 6, 7, 5, 8] : [1, 2, 9, 3, 4, 5, 8], blocks.Select(b => (int)b[1]));
         return blocks;
     }
 }

@@ -31,6 +31,7 @@ needs=(
     "command -v ip|iproute2"
     "command -v unshare|util-linux"
     "command -v curl|curl"
+    "command -v make|make"
 )
 
 install_needs() {

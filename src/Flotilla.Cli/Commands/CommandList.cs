@@ -24,5 +24,7 @@ internal static class CommandList
         new DevCommand(),
         new NodeCommand(),
         new RouterCommand(),
+        new KvServerCommand(),
+        new KvClientCommand(),
     ];
 }

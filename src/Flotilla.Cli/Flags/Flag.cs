@@ -53,13 +53,19 @@ internal sealed class Flag<T>(string name, string valueName, string help, Reader
     /// <summary>May be given more than once; the values are joined with commas.</summary>
     public bool Repeatable { get; init; }
 
+    /// <summary>What the flag alone means, without a value; null (the default) if it needs one.</summary>
+    public string? Alone { get; init; }
+
+    /// <summary>Also takes the flag with one dash, as Go's programs do.</summary>
+    public bool OneDash { get; init; }
+
     /// <inheritdoc/>
-    public override Option MakeOption() => new Option<string[]>(Name)
+    public override Option MakeOption() => new Option<string[]>(Name, OneDash ? [Name[1..]] : [])
     {
         HelpName = valueName,
         Description = string.IsNullOrEmpty(Standard) ? Help : $"{Help} [default: {Standard}]",
         Hidden = Hidden,
-        Arity = ArgumentArity.OneOrMore,
+        Arity = Alone is null ? ArgumentArity.OneOrMore : ArgumentArity.ZeroOrMore,
         AllowMultipleArgumentsPerToken = false,
     };
 
@@ -77,6 +83,7 @@ internal sealed class Flag<T>(string name, string valueName, string help, Reader
         return values switch
         {
             null => null,
+            { Length: 0 } => Alone,
             { Length: > 1 } when !Repeatable => throw new UsageException($"{Name} is given {values.Length} times: give it once"),
             _ => string.Join(',', values),
         };

@@ -45,5 +45,9 @@ public sealed class ShardItem : GossipItem
         return c == 0 ? one.Bytes.Span.SequenceCompareTo(other.Bytes.Span) : c;
     }
 
-    private static ulong KeyHashOf(ShardKey key) => StableHash.Mix(StableHash.Mix(((ulong)key.Shard.Value << 8) | KeySeed) ^ key.Group);
+    internal override bool IsOfSame(GossipItem other) => other is ShardItem shard && shard.Key == Key;
+
+    internal override int CompareTo(GossipItem other) => Compare(this, (ShardItem)other);
+
+    internal static ulong KeyHashOf(ShardKey key) => StableHash.Mix(StableHash.Mix(((ulong)key.Shard.Value << 8) | KeySeed) ^ key.Group);
 }

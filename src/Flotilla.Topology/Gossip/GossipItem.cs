@@ -23,6 +23,12 @@ public abstract class GossipItem
     /// <summary>Of what it speaks of, whatever it says: says in which bucket it lies.</summary>
     internal ulong KeyHash { get; }
 
+    /// <summary>It speaks of the same shard or node.</summary>
+    internal abstract bool IsOfSame(GossipItem other);
+
+    /// <summary>Which of two items of the same shard or node stands: the higher one.</summary>
+    internal abstract int CompareTo(GossipItem other);
+
     /// <summary>The bytes are the same.</summary>
     public bool IsSame(GossipItem other)
     {

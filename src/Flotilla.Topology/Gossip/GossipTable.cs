@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Topology.Gossip;
@@ -9,90 +8,112 @@ namespace Flotilla.Topology.Gossip;
 /// heard the same things hold the same, in whatever order and however often they heard them.
 /// </summary>
 /// <remarks>
-/// Beside the items stands a sum of their hashes for each of 1024 buckets, by which two tables are compared without listing
-/// what is in them (<see cref="TableDigest"/>). Addition, so that an item is exchanged by one subtraction.
+/// The items lie in 1024 buckets by the hash of what they speak of, each with the sum of its items' hashes, by which two tables
+/// are compared without listing what is in them (<see cref="TableDigest"/>). A merge copies the list of buckets and those that
+/// change, and nothing else.
 /// </remarks>
 public sealed class GossipTable
 {
-    /// <summary>The most shards that are kept, retired ones included; others are refused.</summary>
+    /// <summary>The most shards that are kept, retired ones included; others are turned away.</summary>
     public const int MaxShards = 16_384;
 
-    /// <summary>The most nodes that are kept, those included that are gone; others are refused.</summary>
+    /// <summary>The most nodes that are kept, those included that are gone; others are turned away.</summary>
     public const int MaxNodes = 16_384;
 
     /// <summary>Buckets, as a power of two.</summary>
     internal const int BucketBits = 10;
 
-    private readonly ulong[] _sums;
+    private readonly Bucket[] _buckets;
 
-    private GossipTable(ImmutableSortedDictionary<ShardKey, ShardItem> shards, ImmutableSortedDictionary<string, NodeItem> nodes, ulong[] sums)
+    // Made when first asked for. Two threads may both make them, and make the same.
+    private IReadOnlyList<ShardItem>? _shards;
+    private IReadOnlyList<NodeItem>? _nodes;
+    private IReadOnlyList<ShardId>? _doubled;
+
+    private GossipTable(Bucket[] buckets, int shardCount, int nodeCount)
     {
-        Shards = shards;
-        Nodes = nodes;
-        _sums = sums;
+        _buckets = buckets;
+        ShardCount = shardCount;
+        NodeCount = nodeCount;
     }
 
     /// <summary>Knows nothing.</summary>
-    public static GossipTable Empty { get; } = new(
-        ImmutableSortedDictionary<ShardKey, ShardItem>.Empty,
-        ImmutableSortedDictionary.Create<string, NodeItem>(StringComparer.Ordinal),
-        new ulong[1 << BucketBits]);
+    public static GossipTable Empty { get; } = new([.. Enumerable.Repeat(new Bucket(0, []), 1 << BucketBits)], 0, 0);
 
-    /// <summary>Every shard that was ever heard of, by number and group.</summary>
-    public ImmutableSortedDictionary<ShardKey, ShardItem> Shards { get; }
+    /// <summary>How many shards there are, retired ones included.</summary>
+    public int ShardCount { get; }
 
-    /// <summary>Every node that was ever heard of, by id, those included that are gone.</summary>
-    public ImmutableSortedDictionary<string, NodeItem> Nodes { get; }
+    /// <summary>How many nodes there are, those included that are gone.</summary>
+    public int NodeCount { get; }
 
     /// <summary>How many items there are.</summary>
-    public int Count => Shards.Count + Nodes.Count;
+    public int Count => ShardCount + NodeCount;
+
+    /// <summary>Every shard that was ever heard of, by number and group.</summary>
+    public IReadOnlyList<ShardItem> Shards => _shards ??= [.. _buckets.SelectMany(b => b.Items).OfType<ShardItem>().OrderBy(s => s.Key)];
+
+    /// <summary>Every node that was ever heard of, by id, those included that are gone.</summary>
+    public IReadOnlyList<NodeItem> Nodes => _nodes ??= [.. _buckets.SelectMany(b => b.Items).OfType<NodeItem>().OrderBy(n => n.Record.Node, StringComparer.Ordinal)];
 
     /// <summary>Shard numbers that more than one group goes by, in order. Such a shard takes part in no move, and people are told.</summary>
-    public IReadOnlyList<ShardId> Doubled
+    public IReadOnlyList<ShardId> Doubled => _doubled ??= [.. Shards.GroupBy(s => s.Key.Shard).Where(g => g.Count() > 1).Select(g => g.Key)];
+
+    /// <summary>A shard, or null.</summary>
+    public ShardItem? Find(ShardKey key)
     {
-        get
+        foreach (var item in _buckets[BucketOf(ShardItem.KeyHashOf(key), BucketBits)].Items)
         {
-            var doubled = new List<ShardId>();
-            ShardId last = default;
-            foreach (var key in Shards.Keys)
+            if (item is ShardItem shard && shard.Key == key)
             {
-                if (key.Shard == last && (doubled.Count == 0 || doubled[^1] != last))
-                {
-                    doubled.Add(last);
-                }
-
-                last = key.Shard;
+                return shard;
             }
-
-            return doubled;
         }
+
+        return null;
     }
 
-    /// <summary>The sums of the buckets, the finest there are.</summary>
-    internal ReadOnlySpan<ulong> Sums => _sums;
+    /// <summary>A node, or null.</summary>
+    public NodeItem? FindNode(string node)
+    {
+        foreach (var item in _buckets[BucketOf(NodeItem.KeyHashOf(node), BucketBits)].Items)
+        {
+            if (item is NodeItem known && known.Record.Node == node)
+            {
+                return known;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>What is known of the shard or the node of which this speaks; null if nothing.</summary>
+    public GossipItem? Find(GossipItem like)
+    {
+        ArgumentNullException.ThrowIfNull(like);
+        return _buckets[BucketOf(like.KeyHash, BucketBits)].Find(like);
+    }
 
     /// <summary>Everything, shards first, each in order.</summary>
-    public IEnumerable<GossipItem> Items() => Shards.Values.Cast<GossipItem>().Concat(Nodes.Values);
-
-    /// <summary>The items whose bucket is chosen, when there are 2^<paramref name="bits"/> buckets; shards first, each in order.</summary>
-    internal IEnumerable<GossipItem> ItemsIn(int bits, Func<int, bool> isChosen) => Items().Where(item => isChosen(BucketOf(item, bits)));
-
-    /// <summary>The bucket of an item, when there are 2^<paramref name="bits"/>.</summary>
-    internal static int BucketOf(GossipItem item, int bits) => (int)(item.KeyHash >> (64 - bits));
-
-    /// <summary>What this table holds of the item's shard or node; null if nothing.</summary>
-    public GossipItem? Find(GossipItem like) => like switch
-    {
-        ShardItem shard => Shards.GetValueOrDefault(shard.Key),
-        NodeItem node => Nodes.GetValueOrDefault(node.Record.Node),
-        _ => null,
-    };
+    public IEnumerable<GossipItem> Items() => Shards.Concat<GossipItem>(Nodes);
 
     /// <summary>Both tables hold the same (but for chance, 1 in 2^64 for each bucket).</summary>
     public bool HoldsSameAs(GossipTable other)
     {
         ArgumentNullException.ThrowIfNull(other);
-        return Count == other.Count && _sums.AsSpan().SequenceEqual(other._sums);
+        if (Count != other.Count)
+        {
+            return false;
+        }
+
+        for (var i = 0; i < _buckets.Length; i++)
+        {
+            if (_buckets[i].Sum != other._buckets[i].Sum)
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     /// <summary>This table and these items.</summary>
@@ -102,62 +123,82 @@ public sealed class GossipTable
     public GossipTable Merge(IReadOnlyList<GossipItem> items, out IReadOnlyList<GossipItem> changed)
     {
         ArgumentNullException.ThrowIfNull(items);
-        changed = [];
-        if (!items.Any(IsNews))
-        {
-            return this;
-        }
-
-        var shards = Shards.ToBuilder();
-        var nodes = Nodes.ToBuilder();
-        var sums = _sums.AsSpan().ToArray();
+        Bucket[]? buckets = null;
+        var (shardCount, nodeCount) = (ShardCount, NodeCount);
         var taken = new List<GossipItem>();
         foreach (var item in items)
         {
-            GossipItem? old = null;
-            switch (item)
+            var place = BucketOf(item.KeyHash, BucketBits);
+            var bucket = (buckets ?? _buckets)[place];
+            var old = bucket.Find(item);
+            var isFull = item is ShardItem ? shardCount >= MaxShards : nodeCount >= MaxNodes;
+            if (old is null ? isFull : item.CompareTo(old) <= 0)
             {
-                case ShardItem shard:
-                    if (shards.TryGetValue(shard.Key, out var knownShard) ? ShardItem.Compare(shard, knownShard) <= 0 : shards.Count >= MaxShards)
-                    {
-                        continue;
-                    }
-
-                    old = knownShard;
-                    shards[shard.Key] = shard;
-                    break;
-                case NodeItem node:
-                    if (nodes.TryGetValue(node.Record.Node, out var knownNode) ? NodeItem.Compare(node, knownNode) <= 0 : nodes.Count >= MaxNodes)
-                    {
-                        continue;
-                    }
-
-                    old = knownNode;
-                    nodes[node.Record.Node] = node;
-                    break;
-                default:
-                    continue;
+                continue;
             }
 
-            var bucket = BucketOf(item, BucketBits);
-            sums[bucket] = unchecked(sums[bucket] + item.Hash - (old?.Hash ?? 0));
+            buckets ??= _buckets.AsSpan().ToArray();
+            buckets[place] = bucket.With(item, old);
+            shardCount += old is null && item is ShardItem ? 1 : 0;
+            nodeCount += old is null && item is NodeItem ? 1 : 0;
             if (old is not null)
             {
-                taken.Remove(old);
+                taken.Remove(old); // If it came with the same message.
             }
 
             taken.Add(item);
         }
 
         changed = taken;
-        return new GossipTable(shards.ToImmutable(), nodes.ToImmutable(), sums);
+        return buckets is null ? this : new GossipTable(buckets, shardCount, nodeCount);
     }
 
-    /// <summary>The table would change by this item.</summary>
-    private bool IsNews(GossipItem item) => item switch
+    /// <summary>The sum of the hashes of a bucket's items, when there are 2^<paramref name="bits"/> buckets.</summary>
+    internal ulong SumOf(int bucket, int bits)
     {
-        ShardItem shard => Shards.TryGetValue(shard.Key, out var known) ? ShardItem.Compare(shard, known) > 0 : Shards.Count < MaxShards,
-        NodeItem node => Nodes.TryGetValue(node.Record.Node, out var known) ? NodeItem.Compare(node, known) > 0 : Nodes.Count < MaxNodes,
-        _ => false,
-    };
+        var sum = 0UL;
+        foreach (var part in PartsOf(bucket, bits))
+        {
+            sum = unchecked(sum + part.Sum);
+        }
+
+        return sum;
+    }
+
+    /// <summary>The items of a bucket, when there are 2^<paramref name="bits"/> buckets, in the order in which they came.</summary>
+    internal void AddItemsOf(int bucket, int bits, List<GossipItem> to)
+    {
+        foreach (var part in PartsOf(bucket, bits))
+        {
+            to.AddRange(part.Items);
+        }
+    }
+
+    private ReadOnlySpan<Bucket> PartsOf(int bucket, int bits)
+    {
+        var each = 1 << (BucketBits - bits);
+        return _buckets.AsSpan(bucket * each, each);
+    }
+
+    private static int BucketOf(ulong keyHash, int bits) => (int)(keyHash >> (64 - bits));
+
+    /// <summary>A few items, no two of the same shard or node, and the sum of their hashes modulo 2^64.</summary>
+    private sealed record Bucket(ulong Sum, GossipItem[] Items)
+    {
+        public GossipItem? Find(GossipItem like)
+        {
+            foreach (var item in Items)
+            {
+                if (item.IsOfSame(like))
+                {
+                    return item;
+                }
+            }
+
+            return null;
+        }
+
+        public Bucket With(GossipItem item, GossipItem? old) =>
+            new(unchecked(Sum + item.Hash - (old?.Hash ?? 0)), old is null ? [.. Items, item] : [.. Items.Select(i => ReferenceEquals(i, old) ? item : i)]);
+    }
 }

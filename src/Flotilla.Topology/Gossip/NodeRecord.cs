@@ -16,7 +16,7 @@ namespace Flotilla.Topology.Gossip;
 /// <param name="IsGone">It was removed for good, or left.</param>
 public sealed record NodeRecord(string Node, ulong Incarnation, ulong Boot, ulong Revision, NodeAddresses Addresses, bool IsReluctant = false, bool IsGone = false)
 {
-    /// <summary>The revision with which a boot begins. Boots are counted up to 2^44.</summary>
+    /// <summary>The revision with which a boot begins. Boots are counted up to 2^43.</summary>
     public static ulong FirstRevision(ulong boot) => checked(boot * (1UL << 20));
 }
 
@@ -73,7 +73,7 @@ public sealed class NodeItem : GossipItem
 
         // What may follow is of a later release.
         var from = new SealReader(body);
-        var (node, incarnation, boot, revision) = (from.Name(DescriptorCodec.MaxNodeId), from.UInt64(), from.Varint(ulong.MaxValue), from.Varint(ulong.MaxValue));
+        var (node, incarnation, boot, revision) = (from.Name(DescriptorCodec.MaxNodeId), from.UInt64(), from.Varint(ulong.MaxValue), from.Varint(long.MaxValue));
         var addresses = DescriptorCodec.ReadAddresses(ref from);
         var flags = from.Byte();
         from.Require(incarnation != 0, "it has no incarnation");
@@ -91,7 +91,11 @@ public sealed class NodeItem : GossipItem
         return c == 0 ? one.Bytes.Span.SequenceCompareTo(other.Bytes.Span) : c;
     }
 
-    private static ulong KeyHashOf(string node)
+    internal override bool IsOfSame(GossipItem other) => other is NodeItem node && node.Record.Node == Record.Node;
+
+    internal override int CompareTo(GossipItem other) => Compare(this, (NodeItem)other);
+
+    internal static ulong KeyHashOf(string node)
     {
         var hash = new StableHash(Kind);
         foreach (var c in node)

@@ -33,16 +33,9 @@ public sealed record TableDigest(ulong Salt, int Bits, ImmutableArray<ushort> Ha
         ArgumentOutOfRangeException.ThrowIfLessThan(bits, MinBits);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(bits, MaxBits);
         var hashes = new ushort[1 << bits];
-        var each = 1 << (GossipTable.BucketBits - bits);
         for (var bucket = 0; bucket < hashes.Length; bucket++)
         {
-            var sum = 0UL;
-            foreach (var part in table.Sums.Slice(bucket * each, each))
-            {
-                sum = unchecked(sum + part);
-            }
-
-            hashes[bucket] = (ushort)StableHash.Mix(sum ^ salt);
+            hashes[bucket] = (ushort)StableHash.Mix(table.SumOf(bucket, bits) ^ salt);
         }
 
         return new TableDigest(salt, bits, ImmutableArray.Create(hashes));

@@ -10,7 +10,7 @@ public sealed class DescriptorCodecTests(ITestOutputHelper output)
     public void A_descriptor_comes_back_as_it_was()
     {
         var random = new Random(1);
-        for (var round = 0; round < 300; round++)
+        for (var round = 0; round < 100; round++)
         {
             var descriptor = Samples.Draw(random);
             var bytes = DescriptorCodec.Encode(descriptor);

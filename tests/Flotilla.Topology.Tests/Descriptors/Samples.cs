@@ -6,7 +6,7 @@ namespace Flotilla.Topology.Tests.Descriptors;
 /// <summary>Descriptors drawn from a seed.</summary>
 internal static class Samples
 {
-    public static ShardDescriptor Draw(Random random)
+    public static ShardDescriptor Draw(Random random, bool withSlots = true)
     {
         string[] nodes = [.. Enumerable.Range(1, 9).Select(i => $"n{i}").OrderBy(_ => random.Next())];
         var voterCount = random.Next(0, 6);
@@ -27,7 +27,7 @@ internal static class Samples
             InSync = [.. voters.Where(_ => random.Next(3) > 0).Select(v => v.Node)],
             Former = [.. Enumerable.Range(0, random.Next(0, 3)).Select(i => new FormerMember($"gone{i}", (ulong)random.NextInt64(1, long.MaxValue)))],
             RingDigest = (ulong)random.NextInt64(),
-            Slots = state == ShardState.Retired ? SlotEpochs.Empty : Slots(random),
+            Slots = state == ShardState.Retired || !withSlots ? SlotEpochs.Empty : Slots(random),
             Outgoing = Moves(random),
             Incoming = Moves(random),
         };

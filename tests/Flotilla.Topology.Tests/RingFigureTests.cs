@@ -88,39 +88,40 @@ public sealed class RingFigureTests(ITestOutputHelper output)
         for (var shard = 1; shard <= 100; shard++)
         {
             // One virtual node after the other, with a note of the last number at which the share was not too large.
-            var mine = new ulong[Slot.Count];
-            Array.Fill(mine, ulong.MaxValue);
-            var best = (Count: 0, Mine: Array.Empty<ulong>());
-            var moved = 0;
-            for (var i = 0; i < VirtualNodeCounts.Normal; i++)
-            {
-                var point = Ring.PointOf(new ShardId(shard), i);
-                for (var at = LastAtOrBefore(point); ; at = at == 0 ? Slot.Count - 1 : at - 1)
-                {
-                    ulong distance = point - SlotPoints[at];
-                    if (distance >= mine[at])
-                    {
-                        break;
-                    }
-
-                    moved += distance < nearest[at] && mine[at] >= nearest[at] ? 1 : 0;
-                    mine[at] = distance;
-                }
-
-                if (shard == 1 || moved <= 1.12 * Slot.Count / shard)
-                {
-                    best = (i + 1, [.. mine]);
-                }
-            }
-
-            Assert.Equal(best.Count, VirtualNodeCounts.Of(new ShardId(shard)));
+            var most = 0;
+            Place(shard, VirtualNodeCounts.Normal, nearest, (count, moved) => most = shard == 1 || moved <= 1.12 * Slot.Count / shard ? count : most);
+            Assert.Equal(most, VirtualNodeCounts.Of(new ShardId(shard)));
+            var mine = Place(shard, most, nearest, (_, _) => { });
             for (var at = 0; at < Slot.Count; at++)
             {
-                nearest[at] = Math.Min(nearest[at], best.Mine[at]);
+                nearest[at] = Math.Min(nearest[at], mine[at]);
             }
         }
 
         Assert.Equal(VirtualNodeCounts.Normal, VirtualNodeCounts.Of(new ShardId(101)));
+    }
+
+    // The distance of each slot to the nearest of the shard's virtual nodes; tells after each of them how many slots the shard
+    // takes from those whose distances are given.
+    private static ulong[] Place(int shard, int count, ulong[] others, Action<int, int> placed)
+    {
+        var mine = new ulong[Slot.Count];
+        Array.Fill(mine, ulong.MaxValue);
+        var moved = 0;
+        for (var i = 0; i < count; i++)
+        {
+            var point = Ring.PointOf(new ShardId(shard), i);
+            for (var at = LastAtOrBefore(point); point - SlotPoints[at] < mine[at]; at = at == 0 ? Slot.Count - 1 : at - 1)
+            {
+                ulong distance = point - SlotPoints[at];
+                moved += distance < others[at] && mine[at] >= others[at] ? 1 : 0;
+                mine[at] = distance;
+            }
+
+            placed(i + 1, moved);
+        }
+
+        return mine;
     }
 
     private static readonly uint[] SlotPoints = [.. Enumerable.Range(0, Slot.Count).Select(i => Ring.PointOf(new Slot((ushort)i))).Order()];

@@ -24,6 +24,8 @@ namespace Flotilla.Client;
 /// </remarks>
 internal sealed class RequestSender : IDisposable
 {
+    private static readonly TimeSpan NotJoinedPause = TimeSpan.FromSeconds(1);
+
     private const int HintsFollowedAtOnce = 3;
     private const int DirectAttempts = 4;
     private static readonly TimeSpan RefreshPause = TimeSpan.FromMilliseconds(100);
@@ -185,9 +187,19 @@ internal sealed class RequestSender : IDisposable
             request.Encode(connection.Request, pool.Name, noForward: direct);
             var response = await connection.ExchangeAsync(Min(request.IsWrite ? _options.WriteAttemptTimeout : _options.ReadAttemptTimeout, left), cancel);
             pool.Trust();
-            return response.Status is (>= 200 and < 300) or 404 or 412
-                ? Answered(request, response, read, fail)
-                : Refused(request, response, fail);
+            if (response.Status is (>= 200 and < 300) or 404 or 412)
+            {
+                return Answered(request, response, read, fail);
+            }
+
+            var refused = Refused(request, response, fail);
+            if (refused.Item2 is { Error.Code: "not_joined" })
+            {
+                // It belongs to no cluster, and others may: they come first for a while.
+                pool.Suspect(NotJoinedPause);
+            }
+
+            return refused;
         }
         catch (Http1Exception failure)
         {
@@ -266,7 +278,7 @@ internal sealed class RequestSender : IDisposable
             case 429:
                 return (Step.Again, new Refusal(error, null), response.RetryAfter ?? TimeSpan.FromMilliseconds(100 + Random.Shared.Next(100)), default);
             case 503:
-                return (Step.Again, new Refusal(error, null), response.RetryAfter, default);
+                return (Step.Again, new Refusal(error, null), string.Equals(error.Code, "not_joined", StringComparison.Ordinal) ? null : response.RetryAfter, default);
             case 408 or >= 500:
                 // 504 says so itself; behind a 500, or behind what a proxy says of a server that it lost, a write may be under way.
                 return (request.IsWrite ? Step.Unclear : Step.Again, new Refusal(error, null), null, default);

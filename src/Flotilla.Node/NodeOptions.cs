@@ -20,6 +20,9 @@ public sealed record NodeOptions
     /// <summary>Where other nodes reach it, and where it listens for them.</summary>
     public required HostPort Rpc { get; init; }
 
+    /// <summary>The flag that set <see cref="Rpc"/>, for messages about it. Default <c>--rpc</c>.</summary>
+    public string RpcFlag { get; init; } = "--rpc";
+
     /// <summary>The directory of its log and identity; created if missing. One process at a time may use it.</summary>
     public required string DataDir { get; init; }
 

@@ -264,7 +264,7 @@ public sealed class NodeHost : IAsyncDisposable
 
         var asks = _options.Join is { } contact ? $" It asks {contact} for its cluster again and again ({_complaint})." : "";
         return $"Node {_options.NodeId} belongs to no cluster yet.{asks} Add it at any node of the cluster: ./flotilla add-node {_options.NodeId} {Rpc} --endpoint http://HOST:PORT, or curl http://HOST:PORT/AddVoter/{Rpc}/{_options.NodeId}"
-            + (_options.Join is null ? ", or start it with --join HOST:RPC." : ".");
+            + (_options.Join is null ? ", or start it as ./flotilla node with --join HOST:RPC." : ".");
     }
 
     private static bool IsAnyAddress(HostPort listen) =>
@@ -322,8 +322,8 @@ public sealed class NodeHost : IAsyncDisposable
         {
             throw new NodeFailedException(
                 e is AddressInUseException || e.InnerException is AddressInUseException
-                    ? $"RPC can't listen on {_options.Rpc}: another process uses the port. Stop it (`ss -ltnp 'sport = :{_options.Rpc.Port}'` shows it), or choose another port with --rpc HOST:PORT (and in --initial-cluster of a new cluster)."
-                    : $"RPC can't listen on {_options.Rpc}: {e.Message} Choose another address with --rpc HOST:PORT.",
+                    ? $"RPC can't listen on {_options.Rpc}: another process uses the port. Stop it (`ss -ltnp 'sport = :{_options.Rpc.Port}'` shows it), or choose another port with {_options.RpcFlag} HOST:PORT (and in --initial-cluster of a new cluster)."
+                    : $"RPC can't listen on {_options.Rpc}: {e.Message} Choose another address with {_options.RpcFlag} HOST:PORT.",
                 e);
         }
 

@@ -138,6 +138,29 @@ public sealed class MembershipTests(ITestOutputHelper output)
         await FinishAsync(load);
     }
 
+    [Fact]
+    public async Task A_node_that_waits_is_added_by_any_member_under_load_and_a_kill_does_not_make_it_forget()
+    {
+        await using var cluster = await TestCluster.StartAsync();
+        await using var load = await LoadAsync(cluster);
+        var waiting = cluster.Wait();
+        await Shell.EventuallyAsync(() => Task.FromResult(waiting.Said.Contains("answer not_joined so far", StringComparison.Ordinal)), "it waits");
+        await waiting.KillAsync();
+        cluster.StartWaiting(waiting);
+        await Shell.EventuallyAsync(() => Task.FromResult(waiting.Said.Split("answer not_joined so far").Length == 3), "it waits again");
+
+        // The endpoints are all nodes, itself among them: it is passed over.
+        var added = cluster.Flotilla("add-node", waiting.Id, $"127.0.0.1:{waiting.RpcPort}", "--timeout", "40s");
+        Assert.True(added.ExitCode == 0, added.Error);
+        await waiting.KillAsync();
+        await load.MoreWritesAsync(200);
+        cluster.StartWaiting(waiting);
+        await TestCluster.VotersAsync([.. cluster.Nodes]);
+        await cluster.Nodes[0].KillAsync();
+        await load.MoreWritesAsync(500);
+        await FinishAsync(load);
+    }
+
     private static int Candidacies(TestNode node) => node.Said.Split("this node is Candidate").Length;
 
     private static async Task<Workload> LoadAsync(TestCluster cluster)

@@ -142,6 +142,14 @@ public sealed class AdoptionTests
         await stop.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => starting);
         Assert.Equal([TestCluster.Id(0)], cluster[0].Gateway.View.Shards[0].Voters);
+
+        // Nor is a living node taken for whatever is at another address than its own.
+        var joined = cluster.Add(contact: 0);
+        await cluster.StartNodeAsync(joined);
+        await Eventually.IsTrueAsync(() => cluster[0].Gateway.View.Nodes.Any(n => n.Node == TestCluster.Id(joined) && n.Alive), "it is connected");
+        refused = await cluster[0].Changes.AddNodeAsync(TestCluster.Id(joined), options.Rpc, ShardChoice.All, Patience);
+        Assert.Equal(ChangeCode.WrongNode, refused.Code);
+        Assert.Contains($"node n3 is at {cluster[joined].Rpc}, not at {options.Rpc}", refused.Detail, StringComparison.Ordinal);
     }
 
     [Fact]

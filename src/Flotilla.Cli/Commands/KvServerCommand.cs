@@ -51,6 +51,7 @@ internal sealed class KvServerCommand : CliCommand
             NodeId = new NodeId(id),
             Http = invocation.TryGet(Http, out var http) ? http : rpc with { Port = begins ? FirstHttpPort : BelowRpc(rpc) },
             Rpc = rpc,
+            RpcFlag = Address.Name,
             DataDir = invocation.TryGet(DataDir, out var directory) ? directory : Path.Combine("data", id),
             InitialCluster = begins ? [new ClusterMember(new NodeId(id), rpc.ToString())] : [],
             Shards = 1,

@@ -1,3 +1,4 @@
+using Flotilla.Contracts;
 using Flotilla.Node.Cluster;
 using Flotilla.Node.Loops;
 using Flotilla.Node.Peers;
@@ -86,6 +87,12 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
             return (new ChangeReply(ChangeCode.Busy, seat), $"{id} is being removed from it: try again when that is done");
         }
 
+        // Hosts have many names, but a port is a port: whoever gave this address meant another process.
+        if (node?.Rpc is { } there && change.Address is { } given && PortOf(there) != PortOf(given))
+        {
+            return (new ChangeReply(ChangeCode.WrongNode, seat), $"node {id} is at {there}, not at {given}: check the name and the address");
+        }
+
         var isMeant = node is null || seat == node.Incarnation;
         // A process that was just told of this cluster may be another data directory than the one that has the seat.
         if (adoption is { Code: ChangeCode.WrongNode or ChangeCode.OtherCluster or ChangeCode.UnderWay })
@@ -119,6 +126,8 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
             var other => Refused(other, raft),
         };
     }
+
+    private static int PortOf(string address) => HostPort.TryParse(address, out var parsed, out _) ? parsed.Port : 0;
 
     private (ChangeReply Reply, string? Detail) Remove(Replica replica, ShardChange change, ClockReading clock)
     {

@@ -46,6 +46,23 @@ public sealed class Retry_rules
         Assert.Single(server.Applied);
     }
 
+    [Fact]
+    public async Task A_node_that_belongs_to_no_cluster_is_passed_over_at_once()
+    {
+        await using var waiting = await FakeServer.StartAsync();
+        await using var server = await FakeServer.StartAsync();
+        waiting.Script = _ => new Twist.Refuse(503, "not_joined", RetryAfter: "60");
+        using var client = Make(server, o => o with { Endpoints = [waiting.Address, server.Address] });
+        for (var i = 0; i < 3; i++)
+        {
+            Assert.Equal(CallOutcome.Ok, (await client.PutAsync(Key, Value, cancel: TestContext.Current.CancellationToken)).Outcome);
+        }
+
+        // Once it has said so it is not asked first for a while.
+        Assert.Single(waiting.Requests);
+        Assert.Equal(3, server.Requests.Count);
+    }
+
     [Theory]
     [InlineData(500, "internal")]
     [InlineData(502, "bad_gateway")]

@@ -75,6 +75,22 @@ internal sealed class TestCluster : IAsyncDisposable
         return node;
     }
 
+    /// <summary>Starts another node, which waits until it is added.</summary>
+    public TestNode Wait()
+    {
+        var node = new TestNode($"n{_nodes.Count + 1}", Ports.Next(), Ports.Next());
+        _nodes.Add(node);
+        StartWaiting(node);
+        return node;
+    }
+
+    /// <summary>Starts a node's process as one that waits until it is added, or that was added since.</summary>
+    public void StartWaiting(TestNode node) => Run(node,
+    [
+        "dotnet", Shell.Cli, "node", "--node-id", node.Id, "--http", $"127.0.0.1:{node.HttpPort}", "--rpc", $"127.0.0.1:{node.RpcPort}",
+        "--data-dir", DataDir(node), "--join", "wait",
+    ]);
+
     /// <summary>Runs a command of the command line against one node, or any that runs.</summary>
     public (int ExitCode, string Output, string Error) Flotilla(params string[] args) =>
         Shell.Flotilla([.. args, "--endpoint", string.Join(',', _nodes.Where(n => n.IsRunning).Select(n => $"127.0.0.1:{n.HttpPort}"))]);

@@ -58,8 +58,10 @@ public sealed class Gossiper
     /// A shard that this node leads says what it is: kept and told to every known node at once. To be called when this node has
     /// become its leader and applied its no-op, and whenever something in the descriptor changes.
     /// </summary>
+    /// <param name="descriptor">What it is.</param>
+    /// <param name="isUrgent">False if exchanges may carry it in their own time, as the progress of moves.</param>
     /// <exception cref="ArgumentException">The descriptor breaks a rule.</exception>
-    public GossipOutput Publish(ShardDescriptor descriptor)
+    public GossipOutput Publish(ShardDescriptor descriptor, bool isUrgent = true)
     {
         ArgumentNullException.ThrowIfNull(descriptor);
         var output = new Step(this);
@@ -70,7 +72,11 @@ public sealed class Gossiper
             output.Find(new GossipFinding.Superseded(standing.Descriptor));
         }
 
-        output.Broadcast(output.Changed);
+        if (isUrgent)
+        {
+            output.Broadcast(output.Changed);
+        }
+
         return output.Done();
     }
 

@@ -142,6 +142,19 @@ public sealed class OwnershipView
         return moves;
     }
 
+    /// <summary>
+    /// The slots that should come to a shard. While there are any, its descriptor has to name the ring of this view, or nobody
+    /// may begin to send them; while there are none, which ring it names is of no interest, and it need not speak because of a
+    /// change elsewhere.
+    /// </summary>
+    /// <param name="shard">The shard.</param>
+    /// <param name="owned">The slots that it owns by its own log.</param>
+    public SlotSet ExpectedBy(ShardKey shard, SlotSet owned)
+    {
+        ArgumentNullException.ThrowIfNull(owned);
+        return _onRing.TryGetValue(shard.Shard, out var onRing) && onRing.Key == shard ? Ring.SlotsOf(shard.Shard).Except(owned) : SlotSet.Empty;
+    }
+
     private MoveObstacle ObstacleOf(ShardKey source, ShardDescriptor target) =>
         _doubled.Contains(source.Shard) || _doubled.Contains(target.Shard) ? MoveObstacle.Doubled
         : target.RingDigest != Ring.Digest ? MoveObstacle.RingsDiffer

@@ -1,4 +1,4 @@
-using System.Numerics;
+using System.Buffers.Binary;
 
 namespace Flotilla.Topology.Sealing;
 
@@ -29,7 +29,7 @@ internal static class Seal
         var at = 2 + SealWriter.PutVarint(bytes.AsSpan(2), (uint)body.Length);
         body.CopyTo(bytes.AsSpan(at));
         at += body.Length;
-        System.Buffers.Binary.BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(at), Checksum(bytes.AsSpan(0, at)));
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(at), Crc32C.Compute(0, bytes.AsSpan(0, at)));
         return bytes;
     }
 
@@ -49,7 +49,7 @@ internal static class Seal
         }
 
         // The checksum first: nothing that it does not vouch for is believed, not even the format.
-        if (Checksum(bytes[..^ChecksumBytes]) != System.Buffers.Binary.BinaryPrimitives.ReadUInt32LittleEndian(bytes[^ChecksumBytes..]))
+        if (Crc32C.Compute(0, bytes[..^ChecksumBytes]) != BinaryPrimitives.ReadUInt32LittleEndian(bytes[^ChecksumBytes..]))
         {
             problem = "its checksum is wrong";
             return false;
@@ -73,23 +73,5 @@ internal static class Seal
         body = reader.Take(length);
         problem = null;
         return true;
-    }
-
-    /// <summary>CRC32C (Castagnoli), by the processor's own instruction where it has one.</summary>
-    public static uint Checksum(ReadOnlySpan<byte> bytes)
-    {
-        var crc = uint.MaxValue;
-        while (bytes.Length >= sizeof(ulong))
-        {
-            crc = BitOperations.Crc32C(crc, System.Buffers.Binary.BinaryPrimitives.ReadUInt64LittleEndian(bytes));
-            bytes = bytes[sizeof(ulong)..];
-        }
-
-        foreach (var value in bytes)
-        {
-            crc = BitOperations.Crc32C(crc, value);
-        }
-
-        return ~crc;
     }
 }

@@ -1,6 +1,3 @@
-using System.Buffers.Binary;
-using System.Numerics;
-
 namespace Flotilla.Wire.Log;
 
 /// <summary>
@@ -10,20 +7,5 @@ namespace Flotilla.Wire.Log;
 public static class Crc32C
 {
     /// <summary>The checksum of <paramref name="bytes"/>, continuing <paramref name="seed"/> (0 to begin).</summary>
-    public static uint Compute(uint seed, ReadOnlySpan<byte> bytes)
-    {
-        var crc = ~seed;
-        while (bytes.Length >= sizeof(ulong))
-        {
-            crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt64LittleEndian(bytes));
-            bytes = bytes[sizeof(ulong)..];
-        }
-
-        foreach (var value in bytes)
-        {
-            crc = BitOperations.Crc32C(crc, value);
-        }
-
-        return ~crc;
-    }
+    public static uint Compute(uint seed, ReadOnlySpan<byte> bytes) => Topology.Sealing.Crc32C.Compute(seed, bytes);
 }

@@ -17,6 +17,9 @@ public sealed class GossiperTests
         Assert.Equal([Shard(1, 1)], Assert.IsType<GossipMessage.News>(send.Message).Items.Cast<ShardItem>().Select(s => s.Descriptor));
         Assert.Equal(Shard(1, 1), Assert.IsType<ShardItem>(Assert.Single(output.Changed)).Descriptor);
         Assert.Empty(fleet.Gossipers[0].Publish(Shard(1, 1)).Sends);
+        output = fleet.Gossipers[0].Publish(Shard(1, 2), isUrgent: false);
+        Assert.Empty(output.Sends);
+        Assert.Single(output.Changed);
     }
 
     [Fact]

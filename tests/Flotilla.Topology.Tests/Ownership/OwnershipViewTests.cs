@@ -55,6 +55,10 @@ public sealed class OwnershipViewTests
         Assert.Equal([ring.SlotsOf(new(2)), ring.SlotsOf(new(3))], moves.Select(m => m.Slots));
         Assert.Equal([ring.SlotsOf(new(2)).Take(5)], view.MovesOf(KeyOf(1), ring.SlotsOf(new(2)).Take(5).Union(ring.SlotsOf(new(1)))).Select(m => m.Slots));
         Assert.Empty(view.MovesOf(KeyOf(2), ring.SlotsOf(new(2))));
+        Assert.Equal(ring.SlotsOf(new(2)), view.ExpectedBy(KeyOf(2), SlotSet.Empty));
+        Assert.Equal(SlotSet.Empty, view.ExpectedBy(KeyOf(1), SlotSet.All));
+        Assert.Equal(SlotSet.Empty, view.ExpectedBy(KeyOf(4), SlotSet.Empty));
+        Assert.Equal(SlotSet.Empty, view.ExpectedBy(KeyOf(2) with { Group = 99 }, SlotSet.Empty));
     }
 
     [Fact]

@@ -1,0 +1,29 @@
+using System.Buffers.Binary;
+using System.Numerics;
+
+namespace Flotilla.Topology.Sealing;
+
+/// <summary>
+/// CRC32C (Castagnoli, as in RFC 3720 appendix B.4), by the processor's own instruction where it has one. A checksum may
+/// be continued: <c>Compute(Compute(seed, a), b)</c> is the checksum of a followed by b.
+/// </summary>
+public static class Crc32C
+{
+    /// <summary>The checksum of <paramref name="bytes"/>, continuing <paramref name="seed"/> (0 to begin).</summary>
+    public static uint Compute(uint seed, ReadOnlySpan<byte> bytes)
+    {
+        var crc = ~seed;
+        while (bytes.Length >= sizeof(ulong))
+        {
+            crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt64LittleEndian(bytes));
+            bytes = bytes[sizeof(ulong)..];
+        }
+
+        foreach (var value in bytes)
+        {
+            crc = BitOperations.Crc32C(crc, value);
+        }
+
+        return ~crc;
+    }
+}

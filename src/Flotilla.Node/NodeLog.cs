@@ -33,6 +33,12 @@ internal static partial class NodeLog
     [LoggerMessage(EventId = 2007, Level = LogLevel.Warning, Message = "Node {Node} waits to join the cluster of {Contact} and serves nothing yet: {Reason}. It asks again until it is answered; start that node, or give the RPC address of another one with --join, or add it at any member.")]
     public static partial void CannotJoin(this ILogger log, NodeId node, HostPort contact, string reason);
 
+    [LoggerMessage(EventId = 2008, Level = LogLevel.Error, Message = "Only {Free} bytes are free where the log lies, less than {Floor}: replicas here keep no new entries and take no snapshots, and fall behind. They vote, and answer reads from what they have. Free space or give the node a larger disk; it catches up by itself.")]
+    public static partial void DiskFull(this ILogger log, long free, long floor);
+
+    [LoggerMessage(EventId = 2009, Level = LogLevel.Information, Message = "There is some room again where the log lies ({Free} bytes free): replicas here keep new entries and catch up.")]
+    public static partial void DiskKeepsAgain(this ILogger log, long free);
+
     [LoggerMessage(EventId = 2100, Level = LogLevel.Information, Message = "Connected with {Peer} (boot {Boot}).")]
     public static partial void PeerUp(this ILogger log, NodeId peer, ulong boot);
 

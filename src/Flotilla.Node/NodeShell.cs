@@ -76,12 +76,12 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         var changes = new ChangeServer(_cluster, _transport, new Adopter(options.NodeId, Introduction));
         Changes = new ClusterChanges(_cluster, _transport, changes);
         _requests = new RequestServer(_cluster, _transport, changes);
-        _wal = new WalWriter(state.Wal, Fail);
-        _snapshots = new SnapshotWorker(state.Snapshots, Fail, _log);
+        _wal = new WalWriter(state.Wal, Fail, () => _disk!.HasRoomFor(options.Wal.SegmentBytes));
+        _snapshots = new SnapshotWorker(state.Snapshots, bytes => _disk!.HasRoomFor(bytes), Fail, _log);
         _disk = new DiskWatch(options.NodeId, state.FreeBytes, DiskWatch.ReserveFor(options.Wal), Fail, _log);
         _gateway = new Gateway(_cluster, new ClusterTargets(_cluster, _transport), options.RequestTimeout);
         Backups = new BackupServer(_cluster, options.RequestTimeout);
-        var services = new LoopServices(_wal, _snapshots, _transport.Send, OnRoleChanged, OnConfigurationChanged, () => _disk.Objection, IsReluctant, Fail);
+        var services = new LoopServices(_wal, _snapshots, _transport.Send, OnRoleChanged, OnConfigurationChanged, () => _disk.Objection, IsReluctant, () => _disk.IsFull, Fail);
         _host = new ReplicaHost(options, state, _cluster, services, _log);
         _handover = new Handover(_cluster, _transport, _gateway, _host.Loops);
         _spreader = new LeaderSpreader(_cluster, _log, Fail);

@@ -40,7 +40,8 @@ public sealed record AppendEntries(Term Term, LogIndex PrevLogIndex, Term PrevLo
 /// <param name="ConflictTerm">If not: the term of the follower's entry at the previous index, or 0 when its log is shorter.</param>
 /// <param name="RejectedIndex">If not: the previous index that was refused, so that a late refusal is told from a fresh one.</param>
 /// <param name="Round">The round of the message answered.</param>
-public sealed record AppendEntriesReply(Term Term, bool Success, LogIndex MatchIndex, LogIndex ConflictIndex, Term ConflictTerm, LogIndex RejectedIndex, ulong Round) : Message(Term);
+/// <param name="NoRoom">The follower's disk is full: it keeps no new entries, so that none need be sent before an answer says otherwise.</param>
+public sealed record AppendEntriesReply(Term Term, bool Success, LogIndex MatchIndex, LogIndex ConflictIndex, Term ConflictTerm, LogIndex RejectedIndex, ulong Round, bool NoRoom = false) : Message(Term);
 
 /// <summary>A piece of a snapshot for a follower that needs entries which the leader no longer has (Raft paper, section 7, figure 13).</summary>
 /// <param name="Term">The leader's term.</param>

@@ -26,13 +26,14 @@ public sealed partial class Raft
             return;
         }
 
+        entries = HasNoRoom ? Affordable(entries) : entries;
         StoreEntries(entries);
         var verified = previous + (ulong)entries.Count;
         CommitIndex = LogIndex.Max(CommitIndex, LogIndex.Min(request.LeaderCommit, verified));
 
         // A heartbeat is answered at once, for what is durable already: a read round must not wait for a write's sync.
         var match = entries.Count > 0 ? verified : LogIndex.Min(verified, _durableIndex);
-        Send(from, new AppendEntriesReply(Term, true, match, default, default, default, request.Round), DurableThrough(match));
+        Send(from, new AppendEntriesReply(Term, true, match, default, default, default, request.Round, HasNoRoom), DurableThrough(match));
     }
 
     /// <summary>The leader of this term speaks.</summary>
@@ -78,7 +79,7 @@ public sealed partial class Raft
             conflictIndex = Log.FirstOfTermAt(request.PrevLogIndex);
         }
 
-        Send(from, new AppendEntriesReply(Term, false, default, conflictIndex, conflictTerm, request.PrevLogIndex, request.Round), Vow);
+        Send(from, new AppendEntriesReply(Term, false, default, conflictIndex, conflictTerm, request.PrevLogIndex, request.Round, HasNoRoom), Vow);
     }
 
     /// <summary>Entries follow each other, terms do not fall and none is newer than the message's.</summary>

@@ -49,6 +49,11 @@ public sealed partial class Raft
             return ProposeOutcome.Transferring;
         }
 
+        if (!HasRoomToCommit)
+        {
+            return ProposeOutcome.NoRoom;
+        }
+
         var entry = new Entry(Log.LastIndex.Next, Term, kind, payload);
         if (_uncommittedBytes > 0 && _uncommittedBytes + entry.Cost > _options.MaxUncommittedBytes)
         {
@@ -79,7 +84,7 @@ public sealed partial class Raft
             return;
         }
 
-        if (entries[0].Index != follower.Next || !follower.MaySend(_options))
+        if (entries[0].Index != follower.Next || !follower.MaySend(_options, _termStart))
         {
             return;
         }
@@ -166,10 +171,10 @@ public sealed partial class Raft
     {
         foreach (var follower in _followers)
         {
-            while (follower.Next <= Log.LastIndex && follower.Next > Log.Base.Index && !follower.Fetching && follower.MaySend(_options))
+            while (follower.Next <= Log.LastIndex && follower.Next > Log.Base.Index && !follower.Fetching && follower.MaySend(_options, _termStart))
             {
                 var entries = new List<Entry>();
-                if (Log.TryRead(follower.Next, Log.LastIndex, _options.MaxAppendBytes, entries))
+                if (Log.TryRead(follower.Next, follower.HasNoRoom ? _termStart : Log.LastIndex, _options.MaxAppendBytes, entries))
                 {
                     SendEntries(follower, entries);
                 }
@@ -218,6 +223,8 @@ public sealed partial class Raft
         }
 
         follower.Heard(reply.Round, _now);
+        var match = follower.Match;
+        var isNews = false;
         if (reply.Success)
         {
             Invariant.Require(reply.MatchIndex <= Log.LastIndex, "a follower acknowledges only what its leader sent");
@@ -231,7 +238,16 @@ public sealed partial class Raft
         }
         else
         {
-            follower.Rejected(reply.RejectedIndex, NextToTry(reply));
+            isNews = follower.Rejected(reply.RejectedIndex, NextToTry(reply));
+        }
+
+        if (reply.NoRoom)
+        {
+            follower.Stop(makesProgress: isNews || follower.Match > match);
+        }
+        else if (follower.HasNoRoom)
+        {
+            follower.GoOn();
         }
 
         ConfirmReads();
@@ -298,4 +314,7 @@ public enum ProposeOutcome
 
     /// <summary>Too many uncommitted bytes: ask again later.</summary>
     Overloaded = 3,
+
+    /// <summary>The disks of so many voters are full that nothing could be committed.</summary>
+    NoRoom = 4,
 }

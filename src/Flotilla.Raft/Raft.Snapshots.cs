@@ -238,7 +238,7 @@ public sealed partial class Raft
     {
         foreach (var follower in _followers)
         {
-            if (follower.Transfer is null && follower.Next <= Log.Base.Index && !SnapshotIsSuspect && _now.MsSince(follower.LastHeard) < _options.ElectionTimeoutMs)
+            if (follower.Transfer is null && follower.Next <= Log.Base.Index && !SnapshotIsSuspect && !follower.HasNoRoom && _now.MsSince(follower.LastHeard) < _options.ElectionTimeoutMs)
             {
                 follower.BeginSnapshot(Snapshot!, _now);
             }
@@ -280,7 +280,7 @@ public sealed partial class Raft
             return;
         }
 
-        if (_storing)
+        if (_storing || (HasNoRoom && _receiving != snapshot))
         {
             return; // The leader asks again.
         }

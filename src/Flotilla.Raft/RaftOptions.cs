@@ -24,6 +24,9 @@ public sealed record RaftOptions
     /// <summary>Uncommitted bytes over which a leader refuses proposals as overloaded (hazard 63). Default 32 MiB.</summary>
     public int MaxUncommittedBytes { get; init; } = 32 << 20;
 
+    /// <summary>Bytes of payload that a replica whose disk is full still keeps until there is room again: what may be under way as disks run full. Default 64 KiB.</summary>
+    public long FullDiskBytes { get; init; } = 64 << 10;
+
     /// <summary>Bytes of applied, durable entries kept in memory for followers; older ones are read back from disk (hazard 62). Default 8 MiB.</summary>
     public int LogCacheBytes { get; init; } = 8 << 20;
 

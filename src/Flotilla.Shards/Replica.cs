@@ -126,6 +126,13 @@ public sealed class Replica
         set => Raft.Reluctant = value;
     }
 
+    /// <summary>This replica's disk is full: see <see cref="Raft.Raft.HasNoRoom"/>.</summary>
+    public bool HasNoRoom
+    {
+        get => Raft.HasNoRoom;
+        set => Raft.HasNoRoom = value;
+    }
+
     /// <summary>Time has passed.</summary>
     public void Tick(ClockReading clock) => Raft.Tick(clock.Now);
 

@@ -80,7 +80,7 @@ internal sealed class WaitingWrites(ReplicaOptions options)
 
         // Certainly not in the log. What follows a refused entry is refused with it, so that two writes of one client are
         // not swapped by a refusal of the first only.
-        var refusal = CommandResult.Of(outcome == ProposeOutcome.Overloaded ? ResultCode.Overloaded : ResultCode.NotLeader);
+        var refusal = CommandResult.Of(outcome is ProposeOutcome.Overloaded or ProposeOutcome.NoRoom ? ResultCode.Overloaded : ResultCode.NotLeader);
         foreach (ref readonly var waiter in waiters)
         {
             output.Replies.Add((waiter.Id, refusal));

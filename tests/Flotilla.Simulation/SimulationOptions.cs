@@ -75,6 +75,7 @@ public sealed record SimulationOptions
                 {
                     LogTailBytes = other.Hit(0.7) ? 0 : 16 << 20,
                     MaxLagBytes = 0,
+                    FullDiskBytes = other.Hit(0.7) ? 0 : 500,
                     SnapshotChunkBytes = other.Hit(0.5) ? 700 : 256 << 10,
                     SnapshotBytesPerSecond = (int)other.Between(20_000, 2_000_000),
                     SnapshotTimeoutMs = 3_000,

@@ -18,7 +18,7 @@ public sealed class Transcript(TextWriter? writer, Scheduler scheduler)
     public static string Describe(Message message) => message switch
     {
         AppendEntries m => $"append {m.Term} after {m.PrevLogIndex}/{m.PrevLogTerm} +{m.Entries.Count} commit {m.LeaderCommit} round {m.Round}",
-        AppendEntriesReply m => m.Success ? $"appended {m.Term} match {m.MatchIndex} round {m.Round}" : $"refused {m.Term} at {m.RejectedIndex}, try {m.ConflictIndex}/{m.ConflictTerm}",
+        AppendEntriesReply m => m.Success ? $"appended {m.Term} match {m.MatchIndex} round {m.Round}{(m.NoRoom ? " no room" : "")}" : $"refused {m.Term} at {m.RejectedIndex}, try {m.ConflictIndex}/{m.ConflictTerm}",
         InstallSnapshot m => $"install {m.Term} snapshot {m.Snapshot} {m.Offset}+{m.Data.Length} of {m.Snapshot.Bytes}",
         InstallSnapshotReply m => $"installed {m.Term} next {m.NextOffset} match {m.MatchIndex}",
         RequestVote m => $"{(m.PreVote ? "pre-vote" : "vote")}? {m.Term} last {m.LastLogIndex}/{m.LastLogTerm}{(m.Transfer ? " transfer" : "")}",

@@ -5,32 +5,50 @@ using Microsoft.Extensions.Logging;
 namespace Flotilla.Node.Loops;
 
 /// <summary>
-/// Foresees a full disk (hazard 16): below a reserve of free space the node hands leadership over and takes no new writes,
-/// while what it must still do for its peers has room. Looks once a second. Thread-safe.
+/// Foresees a full disk (hazard 16). Below a reserve of free space the node is <em>low</em>: it hands leadership over and takes
+/// no new writes, while its followers go on to keep what their leaders send. Below half of that it is <em>full</em>: they keep
+/// no new entries, either, and no snapshot begins and no segment is prepared that would come to lie below. What is left then is
+/// for what a replica owes in any case (terms, votes, no-ops; a segment for them when the last one ends). Both end by
+/// themselves. Looks once a second, ten times as often where there is little room. Thread-safe.
 /// </summary>
 /// <param name="node">Whose disk it is.</param>
 /// <param name="freeBytes">Asks the disk.</param>
-/// <param name="reserve">Bytes that must be free.</param>
+/// <param name="reserve">Bytes that must be free; at half of them the disk counts as full.</param>
 /// <param name="fatal">Told once, if the disk can't be asked: the node would run into a full disk blindly.</param>
 /// <param name="log">Where it says that the disk is low, and that it is so no longer.</param>
 internal sealed class DiskWatch(NodeId node, Func<long> freeBytes, long reserve, Action<Exception> fatal, ILogger log) : IAsyncDisposable
 {
     private const int PeriodMs = 1000;
+    private const int PeriodWithLittleRoomMs = 100;
 
     private readonly Lock _gate = new();
     private Timer? _timer;
     private Action? _handOver;
     private volatile string? _objection;
+    private volatile bool _isFull;
+    private int _periodMs = PeriodMs;
     private bool _ended;
 
     /// <summary>No new writes are to be taken.</summary>
     public bool IsLow => _objection is not null;
 
+    /// <summary>No entries are to be kept, not even of other leaders.</summary>
+    public bool IsFull => _isFull;
+
+    /// <summary>Whether the disk would not count as full with so many bytes less. Asks the disk. Any thread.</summary>
+    /// <exception cref="IOException">The disk can't be asked.</exception>
+    public bool HasRoomFor(long bytes) => freeBytes() - bytes >= Floor;
+
     /// <summary>Why no new writes are taken, in words for clients and operators; null while there is room.</summary>
     public string? Objection => _objection;
 
-    /// <summary>The reserve: as much as the log takes for itself ahead of use, and once more for what peers send meanwhile.</summary>
+    /// <summary>
+    /// The reserve, in segments of the log, since it is by segments that the log takes room: two for what leaders send until they
+    /// lead elsewhere or here no more; one that is begun or prepared as the disk turns full; and one for what is owed after that.
+    /// </summary>
     public static long ReserveFor(WalOptions options) => 4 * options.SegmentBytes;
+
+    private long Floor => reserve / 2;
 
     /// <summary>Starts to watch. <paramref name="handOver"/> is called at each look while the disk is too full; it does nothing for what this node does not lead.</summary>
     public void Start(Action handOver)
@@ -80,7 +98,7 @@ internal sealed class DiskWatch(NodeId node, Func<long> freeBytes, long reserve,
         {
             if (!_ended)
             {
-                _timer!.Change(PeriodMs, Timeout.Infinite);
+                _timer!.Change(_periodMs, Timeout.Infinite);
             }
         }
     }
@@ -97,17 +115,41 @@ internal sealed class DiskWatch(NodeId node, Func<long> freeBytes, long reserve,
             throw new NodeFailedException($"The file system of the log can't be asked for its free space: {e.Message} The node stops. Check that the disk is mounted and that this user may read it, then start the node again.", e);
         }
 
-        // A margin, so that a disk at the limit does not flap.
-        if (!IsLow && free < reserve)
+        // Margins, so that a disk at a limit does not flap.
+        var (wasLow, wasFull) = (IsLow, _isFull);
+        var isLow = free < (wasLow ? reserve + (reserve / 4) : reserve);
+        _isFull = free < (wasFull ? Floor + (Floor / 4) : Floor);
+        if (isLow && (!wasLow || wasFull != _isFull))
         {
-            _objection = $"the disk of node {node} is nearly full: it takes no writes before there are {reserve >> 20} MiB free again. Nothing was written. Free space where its data directory lies, or give it a larger disk; it goes on by itself";
-            log.DiskLow(free, reserve);
+            _objection = $"the disk of node {node} is nearly full: it takes no writes before there are {ShowMiB(reserve + (reserve / 4))} MiB free again{(_isFull ? ", and keeps nothing that others write, either" : "")}. Nothing was written. Free space where its data directory lies, or give it a larger disk; it goes on by itself";
         }
-        else if (IsLow && free > reserve + (reserve / 4))
+
+        if (isLow != wasLow)
         {
-            _objection = null;
-            log.DiskRecovered(free);
+            if (isLow)
+            {
+                log.DiskLow(free, reserve);
+            }
+            else
+            {
+                _objection = null;
+                log.DiskRecovered(free);
+            }
         }
+
+        if (_isFull != wasFull)
+        {
+            if (_isFull)
+            {
+                log.DiskFull(free, Floor);
+            }
+            else
+            {
+                log.DiskKeepsAgain(free);
+            }
+        }
+
+        _periodMs = free < 2 * reserve ? PeriodWithLittleRoomMs : PeriodMs;
 
         // At every look: it may have been elected since, or its last successor may not have made it.
         if (IsLow)
@@ -115,4 +157,6 @@ internal sealed class DiskWatch(NodeId node, Func<long> freeBytes, long reserve,
             _handOver?.Invoke();
         }
     }
+
+    private static long ShowMiB(long bytes) => (bytes + (1 << 20) - 1) >> 20;
 }

@@ -26,5 +26,6 @@ internal readonly record struct LoopLimits(InboxBound Calls, InboxBound Messages
 /// <param name="ConfigurationChanged">A replica's configuration changed, or the newest one that it knows to be committed.</param>
 /// <param name="NoWritesBecause">Why no new writes are to be taken, in words for clients; null while they are.</param>
 /// <param name="IsReluctant">The replicas of this node should rather not lead.</param>
+/// <param name="IsFull">The replicas of this node can't keep new entries.</param>
 /// <param name="Fatal">The node can't go on.</param>
-internal sealed record LoopServices(WalWriter Wal, SnapshotWorker Snapshots, Action<List<OutboundMessage>> Send, Action<ReplicaView> RoleChanged, Action<HostedReplica> ConfigurationChanged, Func<string?> NoWritesBecause, Func<bool> IsReluctant, Action<Exception> Fatal);
+internal sealed record LoopServices(WalWriter Wal, SnapshotWorker Snapshots, Action<List<OutboundMessage>> Send, Action<ReplicaView> RoleChanged, Action<HostedReplica> ConfigurationChanged, Func<string?> NoWritesBecause, Func<bool> IsReluctant, Func<bool> IsFull, Action<Exception> Fatal);

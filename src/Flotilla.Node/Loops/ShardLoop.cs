@@ -134,9 +134,11 @@ internal sealed class ShardLoop
     private void SetReluctance()
     {
         var isReluctant = _services.IsReluctant();
+        var isFull = _services.IsFull();
         foreach (var hosted in _replicas)
         {
             hosted.Replica.Reluctant = isReluctant;
+            hosted.Replica.HasNoRoom = isFull;
         }
     }
 
@@ -220,6 +222,20 @@ internal sealed class ShardLoop
         {
             // Nothing was written. Where others have room this node no longer leads, and the gateway finds them.
             call.Fail(target.Replica.Raft.Role == Role.Leader ? ResultCode.Overloaded : ResultCode.NotLeader, objection);
+            return;
+        }
+
+        if (call.Kind == CallKind.Command && !target.Replica.Raft.HasRoomToCommit)
+        {
+            // At once and for good, as where this node's own disk is low: to wait for room helps nobody.
+            call.Fail(ResultCode.Overloaded, $"the disks of {string.Join(" and ", target.Replica.Raft.WithoutRoom)} are full, so that no majority of shard {target.Genesis.Shard} can keep a write. Nothing was written. Free space there; they go on by themselves");
+            return;
+        }
+
+        if (call is { Kind: not CallKind.Command, Stale: false } && target.Replica is { HasNoRoom: true, Raft.Role: not Role.Leader })
+        {
+            // It may lack what was committed since, and would wait for that until there is room. The leader does not.
+            call.Fail(ResultCode.NotLeader);
             return;
         }
 

@@ -21,6 +21,7 @@ internal sealed class WalWriter
     private readonly object _gate = new();
     private readonly Wal _wal;
     private readonly Action<Exception> _fatal;
+    private readonly Func<bool> _mayPrepare;
     private readonly Thread _thread;
     private readonly List<HostedReplica> _due = [];
     private readonly List<LoopInput> _reports = [];
@@ -37,9 +38,11 @@ internal sealed class WalWriter
     /// <summary>A writer for an open log.</summary>
     /// <param name="wal">The log; the writer's thread owns it until <see cref="Stop"/> has returned.</param>
     /// <param name="fatal">Told once, when the disk fails.</param>
-    public WalWriter(Wal wal, Action<Exception> fatal)
+    /// <param name="mayPrepare">Whether there is room for a segment ahead of its use; where there is none it is made when it is needed.</param>
+    public WalWriter(Wal wal, Action<Exception> fatal, Func<bool> mayPrepare)
     {
         _wal = wal;
+        _mayPrepare = mayPrepare;
         _fatal = fatal;
         _thread = new Thread(Run) { IsBackground = true, Name = "wal-writer" };
     }
@@ -259,7 +262,10 @@ internal sealed class WalWriter
     {
         try
         {
-            _wal.PrepareSpare();
+            if (_mayPrepare())
+            {
+                _wal.PrepareSpare();
+            }
         }
         catch (Exception e) when (e is IOException or ObjectDisposedException)
         {

@@ -19,9 +19,13 @@ internal sealed class SnapshotWorker : IDisposable
     /// <summary>How fast images are written, at most: on a small machine, a snapshot must leave cores and disk to the clients. 32 MiB a second.</summary>
     private const double WriteBytesPerMs = 32 << 10;
 
+    /// <summary>What a record takes in an image beside key and value, about: lengths and version.</summary>
+    private const int BytesBesideRecord = 12;
+
     private static readonly TimeSpan PauseAfterFailure = TimeSpan.FromMilliseconds(500);
 
     private readonly SnapshotStore _store;
+    private readonly Func<long, bool> _hasRoomFor;
     private readonly Action<Exception> _fatal;
     private readonly ILogger _log;
     private readonly WorkLane _images;
@@ -30,9 +34,14 @@ internal sealed class SnapshotWorker : IDisposable
     private readonly Dictionary<(GroupId Group, NodeId To), SnapshotSource> _sources = []; // likewise
 
     /// <summary>Starts the threads.</summary>
-    public SnapshotWorker(SnapshotStore store, Action<Exception> fatal, ILogger log)
+    /// <param name="store">The files.</param>
+    /// <param name="hasRoomFor">Whether the disk has room for so many bytes more and what the log owes; may throw what a disk throws.</param>
+    /// <param name="fatal">The node can't go on.</param>
+    /// <param name="log">Where it says what became of snapshots.</param>
+    public SnapshotWorker(SnapshotStore store, Func<long, bool> hasRoomFor, Action<Exception> fatal, ILogger log)
     {
         _store = store;
+        _hasRoomFor = hasRoomFor;
         _fatal = fatal;
         _log = log;
         _images = new WorkLane("snapshot-writer", Failed);
@@ -146,18 +155,29 @@ internal sealed class SnapshotWorker : IDisposable
 
     private SnapshotInfo WriteImage(GroupId group, StateImage image, long start)
     {
+        // About what the file will have: a snapshot that would fill the disk harms the log, for which it was to make room.
+        RequireRoom(image.Records.Bytes + (image.Records.Count * BytesBesideRecord));
         using var writer = _store.Create(group, image.LastApplied, image.LastTerm);
         var blocks = new ImageWriter(image);
         var buffer = new ArrayBufferWriter<byte>(ImageWriter.MaxBlockBytes);
         while (blocks.TryWrite(buffer))
         {
             _images.Stopping.ThrowIfCancellationRequested();
+            RequireRoom(buffer.WrittenCount);
             writer.Append(buffer.WrittenSpan);
             buffer.ResetWrittenCount();
             _images.Pause(TimeSpan.FromMilliseconds((writer.Bytes / WriteBytesPerMs) - Stopwatch.GetElapsedTime(start).TotalMilliseconds));
         }
 
         return writer.Complete();
+    }
+
+    private void RequireRoom(long bytes)
+    {
+        if (!_hasRoomFor(bytes))
+        {
+            throw new IOException($"The disk has no room for {bytes} bytes of a snapshot beside what it reserves for the log.");
+        }
     }
 
     private void Install(HostedReplica hosted, SnapshotReceiver receiver)
@@ -197,6 +217,7 @@ internal sealed class SnapshotWorker : IDisposable
             Forget(group)!.Abandon();
         }
 
+        RequireRoom(snapshot.Bytes);
         return _receivers[group] = _store.BeginReceive(group, snapshot.Index, snapshot.Term, snapshot.Id, snapshot.Bytes);
     }
 

@@ -49,6 +49,9 @@ internal sealed class Follower(NodeId id, LogIndex next, Instant now)
     /// <summary>A fetch that brought nothing is not repeated sooner.</summary>
     public Instant FetchAgainAt { get; set; } = now;
 
+    /// <summary>Its disk is full, as it said last: no entries are sent but those up to the term's no-op, and no snapshot is begun.</summary>
+    public bool HasNoRoom { get; private set; }
+
     /// <summary>The snapshot that is being sent; null but in <see cref="Flow.Snapshot"/>.</summary>
     public SnapshotTransfer? Transfer { get; private set; }
 
@@ -76,8 +79,35 @@ internal sealed class Follower(NodeId id, LogIndex next, Instant now)
         Round = Math.Max(Round, round);
     }
 
-    public bool MaySend(RaftOptions options) => Flow switch
+    /// <summary>
+    /// Its disk is full: what was sent beyond <see cref="Match"/> was not kept, and is sent anew once there is room. While it
+    /// makes progress it may be sent what <see cref="MaySend"/> allows; from then on it is asked by heartbeats alone. A snapshot
+    /// that was begun goes on.
+    /// </summary>
+    public void Stop(bool makesProgress)
     {
+        HasNoRoom = true;
+        if (Flow == Flow.Replicate)
+        {
+            Flow = Flow.Probe;
+            Next = Match.Next;
+            _inflight.Clear();
+            _inflightBytes = 0;
+        }
+
+        ProbeSent = !makesProgress;
+    }
+
+    /// <summary>There is room again.</summary>
+    public void GoOn()
+    {
+        HasNoRoom = false;
+        ProbeSent = false;
+    }
+
+    public bool MaySend(RaftOptions options, LogIndex termStart) => Flow switch
+    {
+        _ when HasNoRoom && Next > termStart => false,
         Flow.Probe => !ProbeSent,
         Flow.Replicate => _inflight.Count < options.MaxInflightAppends && _inflightBytes < options.MaxInflightBytes,
         _ => false,

@@ -27,6 +27,7 @@ internal static class MessageCodec
                     ConflictTerm = m.ConflictTerm.Value,
                     RejectedIndex = m.RejectedIndex.Value,
                     Round = m.Round,
+                    NoRoom = m.NoRoom,
                 };
                 break;
             case InstallSnapshot m:
@@ -139,7 +140,7 @@ internal static class MessageCodec
     }
 
     private static AppendEntriesReply FromProto(Term term, Pb.AppendEntriesReply proto) =>
-        new(term, proto.Success, new(proto.MatchIndex), new(proto.ConflictIndex), new(proto.ConflictTerm), new(proto.RejectedIndex), proto.Round);
+        new(term, proto.Success, new(proto.MatchIndex), new(proto.ConflictIndex), new(proto.ConflictTerm), new(proto.RejectedIndex), proto.Round, proto.NoRoom);
 
     private static Pb.InstallSnapshot ToProto(InstallSnapshot message) => new()
     {

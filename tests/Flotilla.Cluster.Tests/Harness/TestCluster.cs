@@ -12,6 +12,7 @@ internal sealed class TestCluster : IAsyncDisposable
     private readonly string _members;
     private readonly string[] _extra;
     private readonly List<TestNode> _nodes;
+    private readonly Dictionary<TestNode, SmallDisk> _disks = [];
 
     private TestCluster(int nodes, string[] extra)
     {
@@ -25,9 +26,22 @@ internal sealed class TestCluster : IAsyncDisposable
     public IReadOnlyList<HostPort> Endpoints => [.. Nodes.Select(n => new HostPort("127.0.0.1", n.HttpPort))];
 
     /// <summary>Starts a cluster and waits until every node is ready.</summary>
-    public static async Task<TestCluster> StartAsync(int nodes = 3, params string[] extra)
+    public static Task<TestCluster> StartAsync(int nodes = 3, params string[] extra) => StartAsync(new TestCluster(nodes, extra));
+
+    /// <summary>The same with every data directory on a disk of so many MiB.</summary>
+    public static Task<TestCluster> StartAsync(int nodes, int diskMiB, string[] extra)
     {
         var cluster = new TestCluster(nodes, extra);
+        foreach (var node in cluster.Nodes)
+        {
+            cluster._disks.Add(node, new SmallDisk(cluster.DataDir(node), diskMiB));
+        }
+
+        return StartAsync(cluster);
+    }
+
+    private static async Task<TestCluster> StartAsync(TestCluster cluster)
+    {
         foreach (var node in cluster.Nodes)
         {
             cluster.Start(node);
@@ -46,7 +60,7 @@ internal sealed class TestCluster : IAsyncDisposable
     {
         string[] args =
         [
-            .. under, "dotnet", Shell.Cli, "node", "--node-id", node.Id, "--http", $"127.0.0.1:{node.HttpPort}", "--rpc", $"127.0.0.1:{node.RpcPort}",
+            .. under, .. _disks.TryGetValue(node, out var disk) ? disk.Under : [], "dotnet", Shell.Cli, "node", "--node-id", node.Id, "--http", $"127.0.0.1:{node.HttpPort}", "--rpc", $"127.0.0.1:{node.RpcPort}",
             "--data-dir", DataDir(node), "--initial-cluster", _members, .. _extra,
         ];
         Run(node, args);
@@ -105,6 +119,15 @@ internal sealed class TestCluster : IAsyncDisposable
         },
         $"{string.Join(", ", voters.Select(v => v.Id))} vote in every shard",
         TimeSpan.FromSeconds(60));
+
+    /// <summary>Leaves so much of a node's small disk.</summary>
+    public void FillDisk(TestNode node, int leaveMiB) => _disks[node].Fill(leaveMiB);
+
+    /// <summary>Takes away what <see cref="FillDisk"/> put there.</summary>
+    public void FreeDisk(TestNode node) => _disks[node].Free();
+
+    /// <summary>MiB free on a node's small disk.</summary>
+    public int FreeMiB(TestNode node) => _disks[node].FreeMiB;
 
     public string DataDir(TestNode node) => Path.Combine(_folder, node.Id);
 
@@ -169,6 +192,11 @@ internal sealed class TestCluster : IAsyncDisposable
         foreach (var node in Nodes)
         {
             await node.KillAsync();
+        }
+
+        foreach (var disk in _disks.Values)
+        {
+            disk.Dispose();
         }
 
         Directory.Delete(_folder, recursive: true);

@@ -51,5 +51,35 @@ public sealed class DiskWatchTests
         Assert.Empty(_failures);
     }
 
+    [Fact, Trait("Hazard", "16")]
+    public async Task Below_half_of_its_reserve_a_disk_is_full_and_ends_to_be_so_by_itself()
+    {
+        var free = 60L;
+        var looks = 0;
+        var log = new TestLog();
+        await using var watch = new DiskWatch(new NodeId("n1"), () => Interlocked.Increment(ref looks) > 0 ? Volatile.Read(ref free) : 0, reserve: 100, _failures.Enqueue, log);
+        watch.Start(static () => { });
+        Assert.Equal((true, false), (watch.IsLow, watch.IsFull));
+        Assert.Equal((true, false), (watch.HasRoomFor(10), watch.HasRoomFor(11)));
+        Assert.DoesNotContain("keeps nothing", watch.Objection, StringComparison.Ordinal);
+        Volatile.Write(ref free, 49);
+        await Eventually.IsTrueAsync(() => watch.IsFull, "the disk is full");
+        Assert.Contains("the disk of node n1 is nearly full", watch.Objection, StringComparison.Ordinal);
+        Assert.Contains("keeps nothing that others write", watch.Objection, StringComparison.Ordinal);
+
+        // At the limit, and within the margin above it, nothing changes.
+        Volatile.Write(ref free, 61);
+        var seen = Volatile.Read(ref looks);
+        await Eventually.IsTrueAsync(() => Volatile.Read(ref looks) > seen + 2, "it has looked again");
+        Assert.True(watch.IsFull);
+        Volatile.Write(ref free, 62);
+        await Eventually.IsTrueAsync(() => !watch.IsFull, "entries are kept again");
+        Assert.True(watch.IsLow);
+        Assert.DoesNotContain("keeps nothing", watch.Objection, StringComparison.Ordinal);
+        Volatile.Write(ref free, 126);
+        await Eventually.IsTrueAsync(() => !watch.IsLow, "there is room again");
+        Assert.Equal([2005, 2008, 2009, 2006], log.Lines.Select(l => l.Id.Id));
+    }
+
     private DiskWatch Watch(Func<long> freeBytes) => new(new NodeId("n1"), freeBytes, reserve: 100, _failures.Enqueue, new TestLog());
 }

@@ -169,6 +169,12 @@ internal sealed class ScenarioWorld
                 Say(At(words[1]).Raft!.RemoveMember(new NodeId(words[2]), At(words[1]).Now).ToString());
                 At(words[1]).Pump();
                 break;
+            case "full":
+                At(words[1]).Raft!.HasNoRoom = true;
+                break;
+            case "emptied":
+                At(words[1]).Raft!.HasNoRoom = false;
+                break;
             case "reluctant":
                 At(words[1]).Raft!.Reluctant = true;
                 break;
@@ -193,6 +199,7 @@ internal sealed class ScenarioWorld
                 "max-append-bytes" => _options with { MaxAppendBytes = value },
                 "max-inflight" => _options with { MaxInflightAppends = value },
                 "max-uncommitted-bytes" => _options with { MaxUncommittedBytes = value },
+                "full-disk-bytes" => _options with { FullDiskBytes = value },
                 "log-tail-bytes" => _options with { LogTailBytes = value },
                 "snapshot-chunk-bytes" => _options with { SnapshotChunkBytes = value },
                 "snapshot-bytes-per-second" => _options with { SnapshotBytesPerSecond = value },

@@ -105,7 +105,7 @@ public sealed class Nemesis
             node.Disk.Fail(DiskOperation.Sync, 0);
             node.Clock.SetRate(1);
             node.Continue();
-            node.SetReluctant(false);
+            node.SetFull(false);
             _world.StartIfDown(node);
         }
     }

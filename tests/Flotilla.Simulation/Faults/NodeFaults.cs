@@ -23,6 +23,7 @@ internal sealed class NodeFaults(World world, Chance chance, Func<bool> stopped)
         (SetWallClock, 1),
         (Transfer, 2),
         (Reluctance, 1),
+        (FillDisks, 2),
         (FalseHint, 1),
         (Wipe, world.Options.Wipes ? 2 : 0),
     ];
@@ -172,6 +173,20 @@ internal sealed class NodeFaults(World world, Chance chance, Func<bool> stopped)
             world.Count("reluctance");
             node.SetReluctant(true);
             world.Scheduler.After(chance.Between(200_000, 5_000_000), () => node.SetReluctant(false));
+        }
+    }
+
+    // One disk, or those of several nodes at once; now and then of all.
+    private void FillDisks()
+    {
+        world.Count("full disk");
+        var share = chance.Between(10, 100) / 100.0;
+        var first = chance.Pick(world.Nodes);
+        foreach (var node in world.Nodes.Where(n => n == first || chance.Hit(share)))
+        {
+            world.Say(node, "has a full disk");
+            node.SetFull(true);
+            world.Scheduler.After(chance.Between(200_000, 8_000_000), () => node.SetFull(false));
         }
     }
 

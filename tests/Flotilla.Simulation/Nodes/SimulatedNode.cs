@@ -212,6 +212,15 @@ public sealed partial class SimulatedNode
         }
     }
 
+    /// <summary>Its disk is full, or has room again; until it is told otherwise, or ends. As a node's, it would rather not lead then.</summary>
+    public void SetFull(bool full)
+    {
+        foreach (var hosted in Replicas)
+        {
+            Post(hosted, (replica, _) => replica.Reluctant = replica.HasNoRoom = full);
+        }
+    }
+
     private void ScheduleRun()
     {
         if (_runScheduled || !Up || Paused)

@@ -56,7 +56,7 @@ internal sealed class RandomFrames(int seed)
         0 => new RequestVote(new(Number()), Chance(50), new(Number()), new(Number()), Chance(50)),
         1 => new RequestVoteReply(new(Number()), Chance(50), Chance(50), Many(4, () => new KnownPeer(Node(), new Incarnation(Number() | 1), Chance(50)))),
         2 => Append(),
-        3 => new AppendEntriesReply(new(Number()), Chance(50), new(Number()), new(Number()), new(Number()), new(Number()), Number()),
+        3 => new AppendEntriesReply(new(Number()), Chance(50), new(Number()), new(Number()), new(Number()), new(Number()), Number(), Chance(50)),
         4 => new TimeoutNow(new(Number())),
         5 => new ReadIndexRequest(new(Number()), Number()),
         6 => new ReadIndexReply(new(Number()), Number(), Chance(50), new(Number())),

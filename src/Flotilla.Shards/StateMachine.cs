@@ -53,6 +53,9 @@ public sealed class StateMachine
         expiry.Held = ownership.Held;
     }
 
+    /// <summary>Whether the last step of a handoff that was applied had an effect.</summary>
+    internal bool LastStepTook { get; private set; }
+
     /// <summary>What the log says of the shard itself: slots, moves, state.</summary>
     public Ownership Ownership { get; }
 
@@ -74,6 +77,12 @@ public sealed class StateMachine
 
     /// <summary>The records, those included that fell due and are not removed yet: <see cref="Get"/> and <see cref="Scan"/> hide them.</summary>
     public IRecordView Records => _store;
+
+    /// <summary>The records as they are now, in a view that later entries do not change.</summary>
+    internal IRecordView RecordSnapshot() => _store.Snapshot();
+
+    /// <summary>The idempotency keys as they are now, likewise.</summary>
+    internal KeyImage KeyImage() => _keys.Snapshot();
 
     /// <summary>Open sessions, those included that fell due and are not removed yet.</summary>
     public int SessionCount => _sessions.Count;
@@ -126,7 +135,7 @@ public sealed class StateMachine
         LogTimeMs = Math.Max(LogTimeMs, entry.StampMs);
         RemoveExpired(commands: 0);
         var logTimeMs = LogTimeMs;
-        _handoffs.Apply(entry.Step, index, ref logTimeMs);
+        LastStepTook = _handoffs.Apply(entry.Step, index, ref logTimeMs);
         LogTimeMs = logTimeMs;
     }
 

@@ -8,7 +8,7 @@ namespace Flotilla.Shards.Handoff;
 
 /// <summary>
 /// What each <see cref="HandoffStep"/> does to a shard's state when it is applied: the whole of the protocol's safety. Drivers
-/// (<c>HandoffSource</c>, <c>HandoffTarget</c>) only make things happen; they may forget, repeat and be wrong.
+/// (<see cref="HandoffDriver"/>) only make things happen; they may forget, repeat and be wrong.
 /// </summary>
 /// <remarks>
 /// <para>Invariants, over the states of all shards after any number of applied entries (DESIGN section 6):</para>

@@ -18,6 +18,9 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
 {
     private static readonly TimeSpan AdoptPatience = TimeSpan.FromMilliseconds(500);
 
+    /// <summary>Two heartbeats and the way back.</summary>
+    private static readonly TimeSpan HeartbeatPatience = TimeSpan.FromMilliseconds(120);
+
     private static readonly ChangeReply NotLeader = new(ChangeCode.NotLeader);
 
     /// <summary>Asks the replica here. The answer comes at the latest after <paramref name="patience"/>.</summary>
@@ -35,12 +38,20 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
             }
         }
 
+        // A voter that has just died, or hangs, looks alive for a moment more. So those that would be left must answer a heartbeat
+        // that was sent after the wish came.
+        var asked = NodeClock.Now;
+        if (change.Kind == ChangeKind.RemoveMember)
+        {
+            await Task.Delay(HeartbeatPatience);
+        }
+
         var answered = new TaskCompletionSource<(ChangeReply, string?)>(TaskCreationOptions.RunContinuationsAsynchronously);
         var posted = local.Loop.Inbox.Post(LoopInput.ForAct(local, (replica, clock) => answered.TrySetResult(
             replica.Raft.Role != Role.Leader ? (NotLeader, null) : change.Kind switch
             {
                 ChangeKind.AddMember => Add(replica, change, node, adoption, clock),
-                ChangeKind.RemoveMember => Remove(replica, change, clock),
+                ChangeKind.RemoveMember => Remove(replica, change, asked, clock),
                 ChangeKind.Inspect => Inspect(replica, change.Node),
                 ChangeKind.Transfer => Transfer(replica, change.Node, clock),
                 _ => Snapshot(replica, change.Index),
@@ -129,7 +140,7 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
 
     private static int PortOf(string address) => HostPort.TryParse(address, out var parsed, out _) ? parsed.Port : 0;
 
-    private (ChangeReply Reply, string? Detail) Remove(Replica replica, ShardChange change, ClockReading clock)
+    private (ChangeReply Reply, string? Detail) Remove(Replica replica, ShardChange change, Instant asked, ClockReading clock)
     {
         var raft = replica.Raft;
         var id = change.Node;
@@ -150,7 +161,7 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
         }
 
         NodeId[] left = [.. raft.Configuration.Voters.Where(voter => voter != id)];
-        var down = left.Where(voter => !cluster.IsAlive(voter)).ToArray();
+        var down = left.Where(voter => !cluster.IsAlive(voter) || !raft.HasHeardSince(voter, asked)).ToArray();
         if (left.Length > 0 && raft.Configuration.IsVoter(id) && left.Length - down.Length < Majority.Of(left.Length))
         {
             return (

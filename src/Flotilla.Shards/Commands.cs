@@ -1,4 +1,5 @@
 using Flotilla.Data;
+using Flotilla.Topology;
 
 namespace Flotilla.Shards;
 
@@ -132,4 +133,11 @@ public readonly record struct ScanRequest(ReadOnlyMemory<byte> From, ReadOnlyMem
 /// <param name="Code">How it ended.</param>
 /// <param name="Records">The records, in key order; their memory is the receiver's.</param>
 /// <param name="More">There may be more records after the last one.</param>
-public sealed record ScanPage(ResultCode Code, IReadOnlyList<Record> Records, bool More);
+public sealed record ScanPage(ResultCode Code, IReadOnlyList<Record> Records, bool More)
+{
+    /// <summary>
+    /// The slots that the page speaks of: those that the shard owned in the state that it was read from. Pages of several shards
+    /// together are complete only if every slot is in one of them: between two of them a slot may have moved.
+    /// </summary>
+    public SlotSet Slots { get; init; } = SlotSet.Empty;
+}

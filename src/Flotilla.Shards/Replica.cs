@@ -1,6 +1,7 @@
 using Flotilla.Data;
 using Flotilla.Raft;
 using Flotilla.Raft.Membership;
+using Flotilla.Shards.Handoff;
 using Flotilla.Shards.Image;
 using Flotilla.Topology;
 
@@ -38,6 +39,7 @@ public sealed class Replica
     private readonly LogClock _logClock;
     private readonly List<CommandResult> _results = [];
 
+    private readonly HandoffSeat _handoffs;
     private readonly SnapshotSchedule _snapshots;
     private StateMachine _machine;
 
@@ -80,6 +82,7 @@ public sealed class Replica
         _snapshots = new SnapshotSchedule(options);
         _writes = new WaitingWrites(options);
         _reads = new WaitingReads(options);
+        _handoffs = new HandoffSeat(options.Handoffs, genesis.Shard, genesis.Group);
         _committed = new CommittedEntries(self);
         _logClock = new LogClock(clock.Now);
         Raft = new Raft.Raft(self, incarnation, genesis.Voters, options.Raft, recovered, seed, clock.Now);
@@ -112,7 +115,7 @@ public sealed class Replica
 
             var waiting = Instant.Min(_writes.EarliestDeadline, _reads.EarliestDeadline);
             var own = Instant.Min(Instant.Min(_expiryDeadline, _committed.RetryAt), _snapshots.RetryAt);
-            return Instant.Min(Raft.NextDeadline, Instant.Min(waiting, own));
+            return Instant.Min(Instant.Min(Raft.NextDeadline, _handoffs.NextDeadline), Instant.Min(waiting, own));
         }
     }
 
@@ -215,6 +218,34 @@ public sealed class Replica
     /// <summary>See <see cref="Raft.Raft.RemoveMember"/>.</summary>
     public ChangeOutcome RemoveMember(NodeId id, ClockReading clock) => Raft.RemoveMember(id, clock.Now);
 
+    /// <summary>What the log says of the shard itself, applied here: slots, moves, state. To be read on this thread, until the next flush.</summary>
+    public Ownership Ownership => _machine.Ownership;
+
+    /// <summary>The slots that the ring means for this shard; offers of others are put off. Every slot, until it is set.</summary>
+    public SlotSet MeantSlots
+    {
+        get => _handoffs.Meant;
+        set => _handoffs.Meant = value;
+    }
+
+    /// <summary>
+    /// Proposes a step at the next flush: Begin, Cancel, SetState and SetWeight are anybody's to ask for, all others come by
+    /// themselves. False if this replica does not lead. Whether it had an effect shows in <see cref="Ownership"/>; ask again if not.
+    /// </summary>
+    public bool Propose(HandoffStep step) => _handoffs.Ask(step);
+
+    /// <summary>The leader of another shard says something about a move.</summary>
+    public void Receive(HandoffMessage message) => _handoffs.Receive(message);
+
+    /// <summary>So many more bytes may be sent to other shards: handoffs are throttled by how often and how much this is called with.</summary>
+    public void AllowHandoffBytes(long bytes) => _handoffs.Allow(bytes, _options.MaxHandoffAllowance);
+
+    /// <summary>A group is retired for ever: moves to it end.</summary>
+    public void TargetIsGone(GroupId group) => _handoffs.TargetIsGone(group);
+
+    /// <summary>The moves from this shard as its leader sees them; empty if this replica does not lead.</summary>
+    public IReadOnlyList<HandoffProgress> HandoffProgress() => _handoffs.Progress(_machine, _now);
+
     /// <summary>A write. Answered by exactly one <see cref="ReplicaOutput.Replies"/>, at the latest at <paramref name="deadline"/>.</summary>
     /// <param name="id">Names it in the answer.</param>
     /// <param name="command">What to do. Its memory must stay as it is until the next <see cref="Flush"/> returns.</param>
@@ -276,7 +307,7 @@ public sealed class Replica
         _reads.Request(Raft, _now);
         CarryOut(Raft.TakeEffects());
         Apply();
-        if (AddTimeEntry(clock))
+        if (AddTimeEntry(clock) | DriveHandoffs(clock))
         {
             CarryOut(Raft.TakeEffects());
         }
@@ -370,6 +401,24 @@ public sealed class Replica
             Raft.Applied(_machine.LastApplied);
             _logClock.Saw(_machine.LogTimeMs, _now);
         }
+    }
+
+    // After what was applied, so that a step follows the one before at once.
+    private bool DriveHandoffs(ClockReading clock)
+    {
+        var proposed = false;
+        foreach (var step in _handoffs.Step(_machine, Raft.Role == Role.Leader ? Raft.Term : null, Raft.AcceptsProposals, clock.Now, _output.Handoffs))
+        {
+            var stampMs = _logClock.Stamp(clock);
+            if (Raft.Propose(EntryKind.Command, HandoffCodec.Encode(stampMs, step), clock.Now, out var index) == ProposeOutcome.Accepted)
+            {
+                proposed = true;
+                _lastProposed = (index, Raft.Term, stampMs);
+                _logClock.Saw(stampMs, clock.Now);
+            }
+        }
+
+        return proposed;
     }
 
     // A leader whose records fall due by its clock moves the log time on, unless an entry already under way will. Only the

@@ -1,4 +1,5 @@
 using Flotilla.Raft;
+using Flotilla.Shards.Handoff;
 
 namespace Flotilla.Shards;
 
@@ -13,6 +14,12 @@ public sealed record ReplicaOptions
 
     /// <summary>The terms of the idempotency keys that this replica takes when it leads.</summary>
     public KeyTerms IdempotencyKeys { get; init; } = KeyTerms.Default;
+
+    /// <summary>Times and sizes of handoffs that this replica drives when it leads.</summary>
+    public HandoffOptions Handoffs { get; init; } = new();
+
+    /// <summary>Unused allowance of handoffs is kept up to so many bytes (<see cref="Replica.AllowHandoffBytes"/>). Default 1 MiB.</summary>
+    public long MaxHandoffAllowance { get; init; } = 1 << 20;
 
     /// <summary>Longest key in bytes, up to 16,000. Default 4 KiB.</summary>
     public int MaxKeyBytes { get; init; } = 4 << 10;

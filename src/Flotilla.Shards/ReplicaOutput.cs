@@ -1,5 +1,7 @@
 using Flotilla.Raft;
+using Flotilla.Shards.Handoff;
 using Flotilla.Shards.Image;
+using Flotilla.Topology;
 
 namespace Flotilla.Shards;
 
@@ -16,6 +18,12 @@ public sealed class ReplicaOutput
     public List<(RequestId Id, ScanPage Page)> Pages { get; } = [];
 
     /// <summary>
+    /// To be sent to the leader of another shard's group, in this order; no matter if they get lost. What chunks hold is entry
+    /// payload in the making: it must never change.
+    /// </summary>
+    public List<(ShardId Shard, GroupId Group, HandoffMessage Message)> Handoffs { get; } = [];
+
+    /// <summary>
     /// A view of the state to be written to a snapshot file, on another thread if wished; then report
     /// <see cref="Replica.SnapshotTaken"/>. Null if none is due; at most one is under way.
     /// </summary>
@@ -27,5 +35,6 @@ public sealed class ReplicaOutput
         Effects.Clear();
         Replies.Clear();
         Pages.Clear();
+        Handoffs.Clear();
     }
 }

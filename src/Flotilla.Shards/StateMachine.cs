@@ -174,7 +174,7 @@ public sealed class StateMachine
     /// there is no page but a <paramref name="stale"/> one: whether it is left out or not could be wrong.
     /// </summary>
     public ScanPage Scan(in ScanRequest request, bool stale = false) =>
-        stale || Ownership.Frozen.IsEmpty ? ScanPages.Read(_store, Ownership.Epochs, LogTimeMs, in request) : new ScanPage(ResultCode.SlotMoving, [], false);
+        stale || Ownership.Frozen.IsEmpty ? ScanPages.Read(_store, Ownership.Epochs, LogTimeMs, in request) with { Slots = Ownership.Slots.Slots } : new ScanPage(ResultCode.SlotMoving, [], false);
 
     /// <summary>
     /// A hash of everything that the entries have decided: records with versions and expiries, sessions, idempotency keys,

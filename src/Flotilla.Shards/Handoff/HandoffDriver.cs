@@ -80,7 +80,7 @@ public sealed class HandoffDriver
     /// <summary>Goes on with everything. To be called when <see cref="NextDeadline"/> has come, after messages, and after entries were applied.</summary>
     /// <param name="machine">What is applied. Nothing happens before an entry of this leader's own term is.</param>
     /// <param name="now">The monotonic clock.</param>
-    /// <param name="allowance">How many bytes of chunks may be sent now; the last chunk may go beyond. 0 or below: only decisions.</param>
+    /// <param name="allowance">How many bytes of chunks may be sent now; the last chunk may go beyond. 0 or below: only what is not to wait, since its slots are frozen.</param>
     /// <param name="output">Added to.</param>
     public void Step(StateMachine machine, Instant now, long allowance, HandoffOutput output)
     {

@@ -54,6 +54,9 @@ public sealed class Ownership
     /// <summary>Moves to here, by source and age: those under way, and outcomes that are still to be settled.</summary>
     public IEnumerable<IncomingMove> Incoming => IncomingById.Values;
 
+    /// <summary>Something is under way, owed, or to be purged.</summary>
+    internal bool HasMoves => !IsSettled || !ToPurge.IsEmpty;
+
     /// <summary>Nothing is under way and no outcome is owed to anybody.</summary>
     public bool IsSettled => OutgoingByBegin.Count == 0 && IncomingById.Count == 0;
 

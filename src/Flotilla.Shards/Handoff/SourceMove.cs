@@ -80,6 +80,7 @@ internal sealed class SourceMove
         {
             _unacknowledged.Dequeue();
             _lastResent = now;
+            _lastSaid = _unacknowledged.Count == 0 && Stage == HandoffStage.Deciding ? default : _lastSaid;
         }
     }
 
@@ -87,7 +88,7 @@ internal sealed class SourceMove
     public void Step(OutgoingMove move, StateMachine machine, Instant now, ref long allowance, HandoffOutput output)
     {
         _lastStep = now;
-        _isThrottled = allowance <= 0;
+        _isThrottled = allowance <= 0 && move.Phase == OutgoingPhase.Open;
         if (_isStale)
         {
             return; // A later leader of this shard drives the move; this one will hear so from its own log.
@@ -257,7 +258,8 @@ internal sealed class SourceMove
             case HandoffStage.Freezing:
                 Propose(new HandoffStep.Freeze(Id.Begin), now, output);
                 break;
-            case HandoffStage.Finishing when _content!.IsDone && _unacknowledged.Count == 0:
+            case HandoffStage.Finishing when _content!.IsDone:
+                // Not to wait for the last chunks to be acknowledged: they come before this, and it has no effect if they did not.
                 Stage = HandoffStage.Deciding;
                 _lastSaid = default;
                 AskToDecide(move, now, output);
@@ -330,7 +332,8 @@ internal sealed class SourceMove
             }
         }
 
-        while (_content is not null && looks > 0 && allowance > 0 && _unacknowledged.Count < _options.Window && !_content.IsDone)
+        var mayNotWait = move.Phase == OutgoingPhase.Frozen;
+        while (_content is not null && looks > 0 && (allowance > 0 || mayNotWait) && _unacknowledged.Count < _options.Window && !_content.IsDone)
         {
             if (_content.Next(_options.ChunkBytes, ref looks) is not { } items)
             {

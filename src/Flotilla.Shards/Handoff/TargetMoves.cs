@@ -70,7 +70,7 @@ internal sealed class TargetMoves(HandoffOptions options, ShardId shard)
                 return Stage(m, move, asker, now, output);
             case HandoffMessage.Ready m when move is { Phase: IncomingPhase.Staging } && m.Attempt == move.Attempt && ownership.State is ShardState.Joining or ShardState.Active:
                 return Propose(new HandoffStep.Prepare(m.Id, m.Attempt), (1, m.Attempt), asker, now, output);
-            case HandoffMessage.Decide m when move is { Phase: IncomingPhase.Prepared } && m.Attempt == move.Attempt && m.Chunks == move.Chunks:
+            case HandoffMessage.Decide m when move is { Phase: IncomingPhase.Prepared } && m.Attempt == move.Attempt && (m.Chunks == move.Chunks || (m.Attempt == asker.StagedOf && m.Chunks == asker.NextChunk)):
                 return Propose(new HandoffStep.Accept(m.Id, m.Attempt, m.Chunks, m.Digest, m.LogTimeMs), (2, m.Attempt), asker, now, output);
             case HandoffMessage.GiveUp m when move is { IsOpen: true } || (move is null && isFresh):
                 return Propose(new HandoffStep.Abort(m.Id), (3, default), asker, now, output);

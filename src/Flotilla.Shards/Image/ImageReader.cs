@@ -68,6 +68,9 @@ public sealed class ImageReader
     /// <summary>How many records there are in the image, by its header; known from the first block on.</summary>
     public long RecordsAnnounced => _header.Records;
 
+    /// <summary>The slots that the shard owned; known from the second block on. Of others there may be records in the image, which are nobody's to read.</summary>
+    public SlotSet OwnedSlots => SlotSet.Where(s => _slotEpochs[s.Value] != 0);
+
     /// <summary>The configuration that was given when the image was taken; known from the first block on.</summary>
     public ReadOnlyMemory<byte> Configuration => _header.Configuration;
 

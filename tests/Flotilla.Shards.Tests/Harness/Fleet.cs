@@ -1,5 +1,6 @@
 using Flotilla.Data;
 using Flotilla.Raft;
+using Flotilla.Shards.Handoff;
 using Flotilla.Topology;
 
 namespace Flotilla.Shards.Tests.Harness;
@@ -25,12 +26,12 @@ internal sealed class Fleet
     private ulong _lastRequest;
     private ulong _lastSnapshot;
 
-    public Fleet(int nodes, ReplicaOptions? options = null, IReadOnlyList<Slot>? slots = null, bool model = false)
+    public Fleet(int nodes, ReplicaOptions? options = null, IReadOnlyList<Slot>? slots = null, bool model = false, int shard = 1)
     {
         _options = options ?? new ReplicaOptions();
         _model = model;
         NodeId[] ids = [.. Enumerable.Range(1, nodes).Select(i => new NodeId($"n{i}"))];
-        Genesis = new ShardGenesis(new ShardId(1), new GroupId(7), ids, slots ?? Words.AllSlots);
+        Genesis = new ShardGenesis(new ShardId(shard), new GroupId(6 + (ulong)shard), ids, slots ?? Words.AllSlots);
         Nodes = [.. ids.Select((id, i) => new FleetNode(id, new Incarnation((ulong)i + 100)))];
         foreach (var node in Nodes)
         {
@@ -49,6 +50,9 @@ internal sealed class Fleet
     public Dictionary<RequestId, CommandResult> Answers { get; } = [];
 
     public Dictionary<RequestId, ScanPage> Pages { get; } = [];
+
+    /// <summary>Told of what is to be sent to other shards.</summary>
+    public Action<ShardId, HandoffMessage> ToOthers { get; set; } = (_, _) => { };
 
     /// <summary>Requests in the order of their answers.</summary>
     public List<RequestId> Answered { get; } = [];
@@ -150,6 +154,11 @@ internal sealed class Fleet
         foreach (var effect in output.Effects)
         {
             CarryOut(node, effect);
+        }
+
+        foreach (var (shard, _, message) in output.Handoffs)
+        {
+            ToOthers(shard, message);
         }
 
         if (output.Image is { } image)

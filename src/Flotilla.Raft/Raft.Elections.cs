@@ -251,7 +251,7 @@ public sealed partial class Raft
 
     private void OnEmptyRequest(NodeId from, Incarnation incarnation)
     {
-        TellIfRemoved(from, incarnation, LogIndex.Zero);
+        TellIfRemoved(from, incarnation, LogIndex.Zero, Term.Zero);
         var (empty, stored) = _admission.Answer(from, incarnation);
         if (stored.IsNone)
         {

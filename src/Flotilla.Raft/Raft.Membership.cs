@@ -238,20 +238,27 @@ public sealed partial class Raft
         }
     }
 
-    /// <summary>Someone who is no member asks to be elected, or whether it may take part: it can't know better yet.</summary>
-    private void TellIfRemoved(NodeId from, Incarnation incarnation, LogIndex lastLogIndex)
+    /// <summary>
+    /// Someone who is no member asks to be elected, or whether it may take part. It can't know better if its log lacks the entry that
+    /// removed it; which it may, however long it is, if it ends with what an earlier leader could not commit.
+    /// </summary>
+    private void TellIfRemoved(NodeId from, Incarnation incarnation, LogIndex lastLogIndex, Term lastLogTerm)
     {
         var committed = _configurations.At(CommitIndex);
-        if (ConfigurationIndex > LogIndex.Zero && ConfigurationIndex <= CommitIndex && lastLogIndex < ConfigurationIndex
+        var lacksIt = lastLogIndex < ConfigurationIndex || lastLogTerm < (Log.TermAt(ConfigurationIndex) ?? Log.Base.Term);
+        if (ConfigurationIndex > LogIndex.Zero && ConfigurationIndex <= CommitIndex && lacksIt
             && (committed.Find(from) is not { } member || (!member.Incarnation.IsNone && member.Incarnation != incarnation)))
         {
             Send(from, new NotMember(Term, ConfigurationIndex), default);
         }
     }
 
+    // A configuration in this log that is not known to be committed, and older than the sender's term, does not count against
+    // the notice: it may be what was replaced. Should it be wrong, the leader's next word gives the seat back (TakeSeat).
     private void OnNotMember(NotMember notice)
     {
-        if (Role != Role.Leader && notice.ConfigurationIndex > ConfigurationIndex)
+        var isNews = notice.ConfigurationIndex > ConfigurationIndex || (ConfigurationIndex > CommitIndex && Log.LastTerm < notice.Term);
+        if (Role != Role.Leader && isNews)
         {
             IsRemoved = true;
             if (Role != Role.Follower)

@@ -169,7 +169,7 @@ public sealed partial class Raft
                 TakeSeat();
                 break;
             case RequestVote request:
-                TellIfRemoved(from, incarnation, request.LastLogIndex);
+                TellIfRemoved(from, incarnation, request.LastLogIndex, request.LastLogTerm);
                 break;
         }
 

@@ -16,6 +16,7 @@ internal sealed class Healing(World world, Workload.Workload workload, Operator 
 {
     private const long ConvergeUs = 20_000_000;
     private const long ServeUs = 5_000_000;
+    private const long EndUs = 8_000_000;
     private const long LookEveryUs = 50_000;
 
     public void Run()
@@ -47,7 +48,7 @@ internal sealed class Healing(World world, Workload.Workload workload, Operator 
         }
 
         // Whatever still waits for an answer gets one, or its client gives up.
-        world.Scheduler.RunUntil(world.Scheduler.NowUs + ServeUs);
+        world.Scheduler.RunUntil(world.Scheduler.NowUs + EndUs);
     }
 
     /// <summary>Where members don't change a wiped node stays without a seat; so does one that was late to its first start when a wiped one cannot vouch for it.</summary>

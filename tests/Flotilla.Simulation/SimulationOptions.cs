@@ -42,6 +42,12 @@ public sealed record SimulationOptions
     /// <summary>Wall clocks are wrong from the start.</summary>
     public bool SkewedClocks { get; init; }
 
+    /// <summary>Of a hundred writes so many go in a session of their gateway.</summary>
+    public int InSessions { get; init; }
+
+    /// <summary>Of a hundred writes so many have an idempotency key.</summary>
+    public int UnderKeys { get; init; }
+
     /// <summary>Limits of replicas.</summary>
     public ReplicaOptions Replica { get; init; } = new();
 
@@ -56,6 +62,7 @@ public sealed record SimulationOptions
         var other = new Chance(seed ^ 0x5A4B5407);
         var snapshots = other.Hit(0.75);
         var members = other.Hit(0.4);
+        var once = new Chance(seed ^ 0x0A5CE11E);
         var options = new SimulationOptions
         {
             Nodes = seed % 2 == 0 ? 3 : 5,
@@ -66,15 +73,24 @@ public sealed record SimulationOptions
             Noise = chance.Hit(0.3) ? 0 : chance.Below(50) / 1000.0,
             Wipes = chance.Hit(0.15),
             SegmentBytes = chance.Hit(0.5) ? 8 << 10 : 64 << 10,
+            InSessions = once.Hit(0.2) ? 0 : 45,
+            UnderKeys = once.Hit(0.2) ? 0 : 30,
             Replica = new ReplicaOptions
             {
+                // Sessions that soon expire, are soon full or too many; keys outlive any leap of a clock, but for those that nobody checks.
+                Sessions = new SessionTerms(
+                    once.Hit(0.5) ? once.Between(300, 8_000) : SessionTerms.Default.IdleMs,
+                    once.Hit(0.5) ? 1 + once.Below(8) : SessionTerms.Default.Window,
+                    once.Hit(0.3) ? 1 + once.Below(6) : SessionTerms.Default.MaxSessions,
+                    once.Hit(0.15) ? 4 + once.Below(30) : SessionTerms.Default.MaxResults),
+                IdempotencyKeys = new KeyTerms(10 * 3_600_000, once.Hit(0.1) ? once.Between(2_000, 40_000) : KeyTerms.Default.MaxBytes),
                 SnapshotLogBytes = snapshots ? other.Between(1_000, 20_000) : 64 << 20,
                 SnapshotRetryMs = 500,
                 MaxEntryBytes = tight ? 300 : 256 << 10,
                 Raft = new RaftOptions
                 {
                     LogTailBytes = other.Hit(0.7) ? 0 : 16 << 20,
-                    MaxLagBytes = 0,
+                    MaxLagBytes = once.Hit(0.5) ? 0 : 256 << 20,
                     FullDiskBytes = other.Hit(0.7) ? 0 : 500,
                     SnapshotChunkBytes = other.Hit(0.5) ? 700 : 256 << 10,
                     SnapshotBytesPerSecond = (int)other.Between(20_000, 2_000_000),

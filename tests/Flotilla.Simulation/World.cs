@@ -1,4 +1,5 @@
 using Flotilla.Raft;
+using Flotilla.Raft.Membership;
 using Flotilla.Shards;
 using Flotilla.Simulation.Invariants;
 using Flotilla.Simulation.Network;
@@ -80,6 +81,9 @@ public sealed class World
 
     /// <summary>Called when a replica says that it has become leader.</summary>
     public Action<HostedReplica>? LeaderElected { get; set; }
+
+    /// <summary>Called when a replica goes by another configuration.</summary>
+    public Action<HostedReplica, Configuration>? Reconfigured { get; set; }
 
     /// <summary>Answers get lost on the way to clients, as often as messages between nodes.</summary>
     public bool AnswersGetLost { get; set; } = true;

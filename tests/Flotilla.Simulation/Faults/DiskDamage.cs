@@ -47,7 +47,8 @@ internal sealed class DiskDamage(World world, Chance chance, Func<bool> stopped)
         node.Stop(power: chance.Hit(0.5));
         var now = Files(node);
         var (name, bytes) = now.ElementAt(chance.Below(now.Count));
-        if (!old.TryGetValue(name, out var before) || Place(before, bytes) is not { } at)
+        var unchanged = old.TryGetValue(name, out var before) ? bytes.AsSpan().CommonPrefixLength(before) : 0;
+        if (Place(bytes, unchanged) is not { } at)
         {
             world.Scheduler.After(10_000, () => world.StartIfDown(node));
             return;
@@ -63,7 +64,7 @@ internal sealed class DiskDamage(World world, Chance chance, Func<bool> stopped)
         else
         {
             // What is left of the sector, as far as it is old, reads as zeros.
-            for (var i = at; i < bytes.Length && (i == at || i % 512 != 0) && i < before.Length && before[i] == bytes[i]; i++)
+            for (var i = at; i < unchanged && (i == at || i % 512 != 0); i++)
             {
                 damaged[i] = 0;
             }
@@ -75,13 +76,14 @@ internal sealed class DiskDamage(World world, Chance chance, Func<bool> stopped)
         world.Scheduler.After(chance.Between(10_000, 1_000_000), () => world.StartIfDown(node));
     }
 
-    // Somewhere in what is no zero and has not changed.
-    private int? Place(byte[] before, byte[] bytes)
+    // Somewhere in what is no zero and stands before the first change: a file is written from its beginning to its end, so that
+    // is what was written before. Bytes further on may be the same by chance, where a used file was written over, and in the last batch.
+    private int? Place(byte[] bytes, int unchanged)
     {
         for (var tries = 0; tries < 50; tries++)
         {
-            var at = chance.Below(Math.Max(1, bytes.Length));
-            if (at < before.Length && at < bytes.Length && bytes[at] != 0 && bytes[at] == before[at])
+            var at = chance.Below(Math.Max(1, unchanged));
+            if (at < unchanged && bytes[at] != 0)
             {
                 return at;
             }

@@ -25,6 +25,7 @@ internal sealed class LastingTrouble
     private const long WatchUs = 4_000_000;
     private const long AskEveryUs = 150_000;
     private const long ServeUs = 1_000_000;
+    private const long AwayUs = 1_500_000;
     private readonly World _world;
     private readonly Workload.Workload _workload;
     private readonly Chance _chance;
@@ -76,7 +77,11 @@ internal sealed class LastingTrouble
         ("stalled disk", victim => victim.Timing.StalledUntilUs = _world.Scheduler.NowUs + LengthUs),
         ("stopped", Stop),
         ("dead", Kill),
+        .. Enumerable.Repeat<(string, Action<SimulatedNode>)>(("left behind", LeaveBehind), MayBeLeftBehind ? 4 : 0),
     ];
+
+    // Where leaders wait for nobody, and snapshots follow each other fast, whoever was away may never catch up.
+    private bool MayBeLeftBehind => _world.Options.Replica is { Raft.MaxLagBytes: > 0, SnapshotLogBytes: < 1 << 20 };
 
     private int OtherThan(SimulatedNode victim) => (victim.Number + 1) % _world.Nodes.Count;
 
@@ -130,6 +135,28 @@ internal sealed class LastingTrouble
     {
         victim.Stop(power: _chance.Hit(0.5));
         _mend = () => _world.StartIfDown(victim);
+    }
+
+    // While it was away the log went on, and goes on while it is sent what it lacks: it must catch up all the same (hazard 28).
+    private void LeaveBehind(SimulatedNode victim)
+    {
+        victim.Stop(power: _chance.Hit(0.5));
+        _mend = () => _world.StartIfDown(victim);
+        _world.Scheduler.After(AwayUs, _mend);
+        _world.Scheduler.After(LengthUs - ServeUs, () =>
+        {
+            var committed = _world.Genesis.Shards.Select(s => (s.Shard, Index: _world.LeaderOf(s.Shard)?.Replica.Raft.CommitIndex ?? LogIndex.Zero)).ToList();
+            _world.Scheduler.After(ServeUs / 2, () =>
+            {
+                foreach (var (shard, index) in committed)
+                {
+                    if (World.ReplicaOn(victim, shard) is { } hosted && hosted.Replica.LastApplied < index)
+                    {
+                        throw new SimulationException($"LastingTrouble: {hosted.Name} has applied {hosted.Replica.LastApplied} of {index}, {(LengthUs - AwayUs) / 1_000_000} s after it came back (hazard 28)");
+                    }
+                }
+            });
+        });
     }
 
     private void Watch()

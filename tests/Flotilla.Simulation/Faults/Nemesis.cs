@@ -15,6 +15,7 @@ public sealed class Nemesis
     private readonly LinkFaults _links;
     private readonly LeaderChurn _churn;
     private readonly Workload.Workload _workload;
+    private readonly Operator _operator;
     private bool _stopped;
     private bool _waiting; // for a lasting trouble to end
 
@@ -23,6 +24,7 @@ public sealed class Nemesis
     {
         _world = world;
         _workload = workload;
+        _operator = @operator;
         _chance = world.Chance.Fork();
         bool Stopped() => _stopped || _waiting;
         _nodes = new NodeFaults(world, _chance.Fork(), Stopped);
@@ -30,7 +32,7 @@ public sealed class Nemesis
         _churn = new LeaderChurn(world, _chance.Fork(), Stopped);
         var damage = new DiskDamage(world, _chance.Fork(), Stopped);
         Quiet();
-        foreach (var (fault, weight) in _nodes.All().Concat(_links.All()).Append((_churn.Begin, 2)).Append((_churn.Depose, 2)).Append((@operator.ChangeOfMind, world.Options.Members ? 4 : 0)).Append((damage.Begin, 2)))
+        foreach (var (fault, weight) in _nodes.All().Concat(_links.All()).Append((_churn.Begin, 2)).Append((_churn.Depose, 2)).Append((@operator.ChangeOfMind, world.Options.Members ? 4 : 0)).Append((damage.Begin, 2)).Append((RestartGateway, 2)))
         {
             // Every third kind sits this run out, so that the others get room.
             for (var i = 0; i < weight && !_chance.Hit(0.33); i++)
@@ -50,23 +52,37 @@ public sealed class Nemesis
     public void Begin()
     {
         Next();
-        var latestUs = (_world.Options.Seconds * 1_000_000L) - LastingTrouble.LongestUs;
-        if (_world.Options is { Lasting: true, Wipes: false, Members: false, Nodes: > 1 } && latestUs > 3_000_000)
+        if (_world.Options is { Lasting: true, Wipes: false, Nodes: > 1 })
         {
-            _world.Scheduler.At(_chance.Between(2_000_000, latestUs), BeginLastingTrouble);
+            var latestUs = (_world.Options.Seconds * 1_000_000L) - (_world.Options.Members ? MemberTrouble.LongestUs : LastingTrouble.LongestUs);
+            if (latestUs > 3_000_000)
+            {
+                _world.Scheduler.At(_chance.Between(2_000_000, latestUs), BeginLastingTrouble);
+            }
         }
     }
+
+    private void RestartGateway() => _chance.Pick(_workload.Gateways).Restart();
 
     private void BeginLastingTrouble()
     {
         _waiting = true;
         _churn.Cease();
         MendAll();
-        LastingTrouble.Begin(_world, _workload, _chance.Fork(), () =>
+        if (_world.Options.Members)
+        {
+            MemberTrouble.Begin(_world, _workload, _operator, _chance.Fork(), Over);
+        }
+        else
+        {
+            LastingTrouble.Begin(_world, _workload, _chance.Fork(), Over);
+        }
+
+        void Over()
         {
             _waiting = false;
             Quiet();
-        });
+        }
     }
 
     private void Next() => _world.Scheduler.After(_chance.Exponential(_world.Options.FaultEveryMs * 1000.0), () =>

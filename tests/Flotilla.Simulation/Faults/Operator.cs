@@ -53,6 +53,9 @@ public sealed class Operator
         _world.Count("change of mind");
     }
 
+    /// <summary>Wants these nodes in a shard, and no others.</summary>
+    public void Want(ShardId shard, IEnumerable<NodeId> nodes) => _wanted[shard] = [.. nodes];
+
     /// <summary>Wants every node in every shard.</summary>
     public void WantAll()
     {

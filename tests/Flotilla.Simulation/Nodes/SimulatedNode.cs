@@ -369,6 +369,7 @@ public sealed partial class SimulatedNode
                 break;
             case Effect.ConfigurationChanged changed:
                 _world.Say(hosted, $"goes by {changed.Configuration}");
+                _world.Reconfigured?.Invoke(hosted, changed.Configuration);
                 break;
             case Effect.RoleChanged change:
                 _world.Say(hosted, $"{change.Role} {change.Term} leader {change.Leader}");

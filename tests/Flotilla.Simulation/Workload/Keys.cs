@@ -38,6 +38,9 @@ public sealed class Keys
     /// <summary>The text of bytes.</summary>
     public static string Text(ReadOnlyMemory<byte> bytes) => Encoding.UTF8.GetString(bytes.Span);
 
+    /// <summary>A value without its padding.</summary>
+    public static string Short(string? text) => text is null ? "" : text.TrimEnd('.');
+
     private static List<string> Find(World world, ShardId shard, string prefix, int count)
     {
         var found = new List<string>();

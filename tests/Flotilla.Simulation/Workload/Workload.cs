@@ -8,8 +8,10 @@ namespace Flotilla.Simulation.Workload;
 /// <summary>All clients of a run, and what they share: keys, history, and a guess at who leads.</summary>
 public sealed class Workload
 {
+    private const int GatewayCount = 2;
     private readonly World _world;
     private readonly SortedDictionary<ShardId, NodeId> _leaders = [];
+    private readonly SimulatedGateway[] _gateways;
     private ulong _requests;
 
     /// <summary>Clients that have not begun.</summary>
@@ -19,10 +21,14 @@ public sealed class Workload
         Keys = new Keys(world);
         History = new HistoryRecorder(world.Scheduler);
         Clients = [.. Enumerable.Range(1, world.Options.Clients).Select(i => new SimulatedClient(world, this, i, world.Chance.Fork()))];
+        _gateways = [.. Enumerable.Range(0, GatewayCount).Select(i => new SimulatedGateway(world, this, i, world.Chance.Fork()))];
     }
 
     /// <summary>The clients.</summary>
     public IReadOnlyList<SimulatedClient> Clients { get; }
+
+    /// <summary>The gateways that clients go through.</summary>
+    public IReadOnlyList<SimulatedGateway> Gateways => _gateways;
 
     /// <summary>The keys.</summary>
     public Keys Keys { get; }
@@ -44,6 +50,9 @@ public sealed class Workload
             client.Next();
         }
     }
+
+    /// <summary>The gateway of a client.</summary>
+    public SimulatedGateway GatewayOf(int client) => _gateways[client % GatewayCount];
 
     /// <summary>A number for a request.</summary>
     public ulong NextRequest() => ++_requests;

@@ -89,4 +89,22 @@ internal static partial class NodeLog
 
     [LoggerMessage(EventId = 2304, Level = LogLevel.Information, Message = "Shard {Shard}: installed the leader's snapshot of everything up to entry {Index} ({Bytes} bytes).")]
     public static partial void SnapshotReceived(this ILogger log, ShardId shard, ulong index, long bytes);
+
+    [LoggerMessage(EventId = 2400, Level = LogLevel.Error, Message = "Two groups go by the number of shard {Shard}: two clusters were mixed, or a shard was born twice. Neither takes part in a move. Stop the one that owns no slots and take its data directories away; flotilla status shows both.")]
+    public static partial void ShardIsDoubled(this ILogger log, ShardId shard);
+
+    [LoggerMessage(EventId = 2401, Level = LogLevel.Information, Message = "Node {Node} hears of itself what it did not say (data directory {Incarnation}, RPC {Rpc}), and says again where it is. Once is nothing: this directory was wiped, or the node was thought gone. Again and again means that two processes go by this name.")]
+    public static partial void HeardOfItself(this ILogger log, NodeId node, ulong incarnation, string rpc);
+
+    [LoggerMessage(EventId = 2402, Level = LogLevel.Error, Message = "More shards or nodes were heard of than a topology keeps (16384 of each): the newest are not known here.")]
+    public static partial void TopologyIsFull(this ILogger log);
+
+    [LoggerMessage(EventId = 2403, Level = LogLevel.Warning, Message = "Gossip from {Peer} was passed over: {Reason}. What is missing by it is asked for again. If this goes on, that node runs another release, or its memory is at fault.")]
+    public static partial void GossipRefused(this ILogger log, NodeId peer, string reason);
+
+    [LoggerMessage(EventId = 2404, Level = LogLevel.Warning, Message = "What gossip knows could not be kept on disk: {Reason} Nothing is lost but a second after the next start. Check the disk and its free space.")]
+    public static partial void TopologyNotKept(this ILogger log, string reason);
+
+    [LoggerMessage(EventId = 2405, Level = LogLevel.Warning, Message = "What gossip knew before the last stop is passed over: {Reason}. It is learned again from the other nodes.")]
+    public static partial void TopologyPassedOver(this ILogger log, string reason);
 }

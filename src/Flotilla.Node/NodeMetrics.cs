@@ -48,6 +48,12 @@ internal static class NodeMetrics
     /// <summary>Raft messages dropped because a peer's queue or a loop's inbox was full; Raft sends again.</summary>
     public static readonly Counter<long> MessagesDropped = Meter.CreateCounter<long>("flotilla_raft_messages_dropped_total", "{message}", "Raft messages dropped because a queue was full.");
 
+    /// <summary>Bytes of gossip sent.</summary>
+    public static readonly Counter<long> GossipBytes = Meter.CreateCounter<long>("flotilla_gossip_sent_bytes_total", "By", "Bytes of gossip sent to other processes.");
+
+    /// <summary>Messages of gossip that could not be read.</summary>
+    public static readonly Counter<long> GossipRefused = Meter.CreateCounter<long>("flotilla_gossip_refused_total", "{message}", "Messages of gossip that could not be read and were dropped.");
+
     private static readonly KeyValuePair<string, object?>[] KindTags = [default, new("kind", "write"), new("kind", "get"), new("kind", "scan")];
 
     private static readonly KeyValuePair<string, object?>[] OutcomeTags =

@@ -14,9 +14,11 @@ using Flotilla.Shards;
 using Flotilla.Storage;
 using Flotilla.Storage.Identity;
 using Flotilla.Storage.Snapshots;
+using Flotilla.Topology.Gossip;
 using Flotilla.Wire.Peers;
 using Flotilla.Wire.Rpc;
 using Microsoft.Extensions.Logging;
+using Addresses = Flotilla.Topology.Descriptors.NodeAddresses;
 
 namespace Flotilla.Node;
 
@@ -29,7 +31,8 @@ namespace Flotilla.Node;
 /// <param name="Wal">The open log; the shell's until it has stopped.</param>
 /// <param name="Snapshots">The node's snapshots.</param>
 /// <param name="FreeBytes">Bytes free on the log's disk, asked now and then.</param>
-public sealed record NodeState(Genesis Genesis, GenesisFlags Flags, IReadOnlyList<ClusterMember> Known, Incarnation Incarnation, ulong BootNumber, Wal Wal, SnapshotStore Snapshots, Func<long> FreeBytes);
+/// <param name="Topology">What gossip told it last.</param>
+public sealed record NodeState(Genesis Genesis, GenesisFlags Flags, IReadOnlyList<ClusterMember> Known, Incarnation Incarnation, ulong BootNumber, Wal Wal, SnapshotStore Snapshots, Func<long> FreeBytes, TopologyFile Topology);
 
 /// <summary>
 /// A node without its doors: its replicas on their loops, the log writer, the streams to its peers and the gateway. Make
@@ -51,6 +54,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     private readonly ReplicaHost _host;
     private readonly PeerTransport _transport;
     private readonly Gossip _gossip;
+    private readonly TopologySaver _saver;
     private readonly Gateway _gateway;
     private readonly RequestServer _requests;
     private readonly DiskWatch _disk;
@@ -72,7 +76,10 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _log = loggers.CreateLogger("Flotilla.Node");
         _transport = new PeerTransport(new TransportOptions { IsNode = node => _cluster!.Nodes.ContainsKey(node) }, this, _log);
         _cluster = new ClusterState(options.NodeId, isRouter: false, _transport.IsAlive, AgeMs, Warnings);
-        _gossip = new Gossip(_cluster, () => _transport.Links, IsReluctant);
+        _saver = new TopologySaver(bytes => state.Topology.Write(bytes), _log);
+        _gossip = new Gossip(
+            _cluster, new GossipServices(() => _transport.Links, group => _host!.Of(group), IsReluctant, ConnectAll, _saver, _log),
+            new GossipOptions(state.Genesis.ClusterId, options.NodeId.Value, state.Incarnation.Value, state.BootNumber), KeptTopology());
         var changes = new ChangeServer(_cluster, _transport, new Adopter(options.NodeId, Introduction));
         Changes = new ClusterChanges(_cluster, _transport, changes);
         _requests = new RequestServer(_cluster, _transport, changes);
@@ -81,18 +88,18 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _disk = new DiskWatch(options.NodeId, state.FreeBytes, DiskWatch.ReserveFor(options.Wal), Fail, _log);
         _gateway = new Gateway(_cluster, new ClusterTargets(_cluster, _transport), options.RequestTimeout);
         Backups = new BackupServer(_cluster, options.RequestTimeout);
-        var services = new LoopServices(_wal, _snapshots, _transport.Send, OnRoleChanged, OnConfigurationChanged, () => _disk.Objection, IsReluctant, () => _disk.IsFull, Fail);
+        var services = new LoopServices(_wal, _snapshots, _transport.Send, OnRoleChanged, OnConfigurationChanged, _gossip.Applied, () => _disk.Objection, IsReluctant, () => _disk.IsFull, Fail);
         _host = new ReplicaHost(options, state, _cluster, services, _log);
         _handover = new Handover(_cluster, _transport, _gateway, _host.Loops);
         _spreader = new LeaderSpreader(_cluster, _log, Fail);
         _placer = new Placer(_cluster, _transport, state.Flags.Replicas, _log, Fail);
-        _host.Recover();
         foreach (var member in state.Genesis.Members.Concat(state.Known))
         {
             var told = options.PeerHttp.TryGetValue(member.Node, out var peer) ? peer.ToString() : null;
             _cluster.Learn(member.Node, new NodeAddresses(told, member.Rpc, null));
         }
 
+        _gossip.Begin(_host.Recover());
         foreach (var member in _host.KnownMembers())
         {
             LearnOf(member);
@@ -129,7 +136,8 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _transport.Start(new Hello(
             PeerFrame.ProtocolVersion, _options.NodeId, _state.Incarnation, _state.BootNumber, _state.Genesis.ClusterId, http.ToString(), rpc.ToString(), IsRouter: false));
         ConnectAll();
-        _gossip.Start();
+        _saver.Start();
+        _gossip.Start(new Addresses(http.ToString(), rpc.ToString(), null, null));
         _spreader.Start();
         _placer.Start();
     }
@@ -160,6 +168,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     public Task HandOverAsync()
     {
         _leaving = true;
+        _gossip.Announce();
         return _handover.FinishAsync(HandoverPatience);
     }
 
@@ -205,11 +214,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
 
     void IPeerEvents.OnRequest(PeerSession session, in CallRequest request) => _requests.Serve(session, request);
 
-    void IPeerEvents.OnStatus(Hello from, ClusterStatus status)
-    {
-        _gossip.Learn(from, status);
-        ConnectAll();
-    }
+    void IPeerEvents.OnGossip(Hello from, ReadOnlyMemory<byte> message) => _gossip.Receive(from, message);
 
     void IPeerEvents.OnUp(PeerSession session)
     {
@@ -267,16 +272,13 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
             NodeMetrics.LeaderElections.Add(1);
         }
 
-        if (_cluster.Table.Of(view.Shard) is { } route && route.Merge(view.Term, view.Leader, _options.NodeId, _options.NodeId))
-        {
-            _gossip.Changed(route);
-        }
+        _cluster.Table.Of(view.Shard)?.Merge(view.Term, view.Leader, _options.NodeId, _options.NodeId);
     }
 
     private void OnConfigurationChanged(HostedReplica hosted)
     {
-        // A configuration counts from the moment it is in the log, so its members must be found from then on; others are told of
-        // it once it is committed.
+        // A configuration counts from the moment it is in the log, so its members must be found from then on; its leader tells
+        // others of it once it is committed.
         var raft = hosted.Replica.Raft;
         foreach (var member in raft.Configuration.Members)
         {
@@ -288,7 +290,6 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         if (_cluster.Table.Of(hosted.Genesis.Shard) is { } route && route.Merge(ShardMembers.Of(index, configuration)))
         {
             _log.MembersChanged(hosted.Genesis.Shard, configuration);
-            _gossip.Changed(route);
         }
     }
 
@@ -309,7 +310,28 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         }
     }
 
-    private long AgeMs() => _host.Count == _state.Genesis.Shards.Count ? 0 : _gossip.AgeMs;
+    private long AgeMs() => _cluster.Table.Shards.All(static route => route.Local is not null) ? 0 : _gossip.AgeMs;
+
+    private GossipTable KeptTopology()
+    {
+        try
+        {
+            var bytes = _state.Topology.Read();
+            var problem = default(string);
+            var table = bytes.Length == 0 ? GossipTable.Empty : TableCodec.Decode(bytes, _state.Genesis.ClusterId, out problem);
+            if (problem is not null)
+            {
+                _log.TopologyPassedOver(problem);
+            }
+
+            return table;
+        }
+        catch (IOException e)
+        {
+            _log.TopologyPassedOver(e.Message);
+            return GossipTable.Empty;
+        }
+    }
 
     private bool IsReluctant() => _leaving || _disk.IsLow;
 
@@ -348,6 +370,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         await _placer.DisposeAsync();
         await _spreader.DisposeAsync();
         await _gossip.DisposeAsync();
+        await _saver.DisposeAsync();
         await _transport.DisposeAsync();
     }
 }

@@ -7,6 +7,7 @@ using Flotilla.Node.Members;
 using Flotilla.Node.Peers;
 using Flotilla.Raft;
 using Flotilla.Shards;
+using Flotilla.Topology.Gossip;
 using Flotilla.Wire.Peers;
 using Microsoft.Extensions.Logging;
 
@@ -31,6 +32,7 @@ public sealed class RouterShell : IPeerEvents, IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private Task _discovery = Task.CompletedTask;
     private int _ended;
+    private int _knows;
 
     /// <summary>Builds a router; nothing runs before <see cref="Start"/>.</summary>
     public RouterShell(RouterOptions options, ILoggerFactory loggers)
@@ -44,7 +46,8 @@ public sealed class RouterShell : IPeerEvents, IAsyncDisposable
         _self = new NodeId($"router-{options.Listen.Port}-{Random.Shared.Next(0x10000):x4}");
         _transport = new PeerTransport(new TransportOptions(), this, _log);
         _cluster = new ClusterState(_self, isRouter: true, _transport.IsAlive, () => _gossip!.AgeMs);
-        _gossip = new Gossip(_cluster, () => _transport.Links, static () => false);
+        _gossip = new Gossip(
+            _cluster, new GossipServices(() => _transport.Links, static _ => null, static () => false, ConnectAll, Save: null, _log), new GossipOptions(0, null, 0, 0), GossipTable.Empty);
         _gateway = new Gateway(_cluster, new ClusterTargets(_cluster, _transport), options.RequestTimeout);
         Changes = new ClusterChanges(_cluster, _transport, here: null);
     }
@@ -58,7 +61,7 @@ public sealed class RouterShell : IPeerEvents, IAsyncDisposable
     /// <summary>Starts to look for the cluster.</summary>
     public void Start()
     {
-        _gossip.Start();
+        _gossip.Start(self: null);
         _discovery = Task.Run(DiscoverAsync);
     }
 
@@ -88,24 +91,20 @@ public sealed class RouterShell : IPeerEvents, IAsyncDisposable
         session.Reply(new CallReply(request.Id, CommandResult.Of(ResultCode.NotLeader), page, default, null, "a router has no replicas"));
     }
 
-    void IPeerEvents.OnStatus(Hello from, ClusterStatus status)
+    void IPeerEvents.OnGossip(Hello from, ReadOnlyMemory<byte> message)
     {
-        var knewShards = _cluster.Table.Shards.Count > 0;
-        _gossip.Learn(from, status);
-        foreach (var (node, addresses) in _cluster.Nodes)
+        _gossip.Receive(from, message);
+        var table = _cluster.Table;
+        if (table.IsComplete && Interlocked.Exchange(ref _knows, 1) == 0)
         {
-            _transport.Connect(node, addresses.Rpc);
-        }
-
-        if (!knewShards && _cluster.Table.Shards.Count > 0)
-        {
-            _log.RouterLearned(_self, from.ClusterId, _cluster.Table.Shards.Count, _cluster.Nodes.Count);
+            _log.RouterLearned(_self, from.ClusterId, table.Shards.Count, _cluster.Nodes.Count);
         }
     }
 
     void IPeerEvents.OnUp(PeerSession session)
     {
         _cluster.Learn(session.Remote.Node, new NodeAddresses(session.Remote.Http, session.Remote.Rpc, null));
+        _gossip.Greet(session);
         foreach (var route in _cluster.Table.Shards)
         {
             if (route.Leader.Leader == session.Remote.Node)
@@ -121,6 +120,14 @@ public sealed class RouterShell : IPeerEvents, IAsyncDisposable
 
     void IPeerEvents.OnGone(NodeId peer)
     {
+    }
+
+    private void ConnectAll()
+    {
+        foreach (var (node, addresses) in _cluster.Nodes)
+        {
+            _transport.Connect(node, addresses.Rpc);
+        }
     }
 
     private async Task DiscoverAsync()

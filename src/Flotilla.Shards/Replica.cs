@@ -94,6 +94,9 @@ public sealed class Replica
     /// <summary>The last entry that the state machine has applied.</summary>
     public LogIndex LastApplied => _machine.LastApplied;
 
+    /// <summary>The term of that entry; 0 before the first.</summary>
+    public Term LastTerm => _machine.LastTerm;
+
     /// <summary>The log time: the highest stamp applied, in milliseconds since the Unix epoch.</summary>
     public long LogTimeMs => _machine.LogTimeMs;
 
@@ -245,6 +248,15 @@ public sealed class Replica
 
     /// <summary>The moves from this shard as its leader sees them; empty if this replica does not lead.</summary>
     public IReadOnlyList<HandoffProgress> HandoffProgress() => _handoffs.Progress(_machine, _now);
+
+    /// <summary>Proposes an entry that holds nothing but its stamp, if this replica leads: the applied index moves on by it.</summary>
+    public void ProposeTime(ClockReading clock)
+    {
+        if (Raft.AcceptsProposals)
+        {
+            Propose(_logClock.Stamp(clock), static stampMs => CommandCodec.Encode(stampMs, []), clock);
+        }
+    }
 
     /// <summary>A write. Answered by exactly one <see cref="ReplicaOutput.Replies"/>, at the latest at <paramref name="deadline"/>.</summary>
     /// <param name="id">Names it in the answer.</param>
@@ -452,9 +464,19 @@ public sealed class Replica
         }
 
         _nextTimeEntry = clock.Now.PlusMs(_options.TimeEntrySpacingMs);
-        if (Raft.Propose(EntryKind.Command, CommandCodec.Encode(stampMs, []), clock.Now, out var index) != ProposeOutcome.Accepted)
+        if (!Propose(stampMs, static stampMs => CommandCodec.Encode(stampMs, []), clock))
         {
             _expiryDeadline = _nextTimeEntry;
+            return false;
+        }
+
+        return true;
+    }
+
+    private bool Propose(long stampMs, Func<long, byte[]> payload, ClockReading clock)
+    {
+        if (Raft.Propose(EntryKind.Command, payload(stampMs), clock.Now, out var index) != ProposeOutcome.Accepted)
+        {
             return false;
         }
 

@@ -32,7 +32,7 @@ public sealed record DataDirectoryOptions
 
 /// <summary>
 /// The data directory of a node, locked for this process: who the node is, and the folders of its log and its snapshots.
-/// Opening it raises the boot number durably. Layout: <c>identity.json</c>, <c>lock</c>, <c>pid</c>, <c>wal/</c>, <c>snapshots/</c>.
+/// Opening it raises the boot number durably. Layout: <c>identity.json</c>, <c>topology</c>, <c>lock</c>, <c>pid</c>, <c>wal/</c>, <c>snapshots/</c>.
 /// </summary>
 public sealed class DataDirectory : IDisposable
 {
@@ -82,6 +82,9 @@ public sealed class DataDirectory : IDisposable
 
     /// <summary>The folder of the log.</summary>
     public IDisk WalDisk { get; }
+
+    /// <summary>What gossip told this node last.</summary>
+    public TopologyFile Topology => new(_disk);
 
     /// <summary>The folder of the snapshots.</summary>
     public IDisk SnapshotDisk { get; }

@@ -37,7 +37,7 @@ public sealed class PeerProtocolTests
         await using var cluster = await TestCluster.StartAsync(1);
         var clusterId = cluster[0].Gateway.View.ClusterId;
         await using var stream = await DialAsync(cluster, 0, clusterId);
-        stream.Write(PeerCodec.ToProto(new PeerFrame { ClusterId = clusterId + 1, Status = new ClusterStatus([], [], 0) }));
+        stream.Write(PeerCodec.ToProto(new PeerFrame { ClusterId = clusterId + 1 }));
         await stream.FlushAsync(TestContext.Current.CancellationToken);
         await Eventually.IsTrueAsync(() => cluster.Log.Has(2101, "a frame of cluster"), "the stream was cut for it");
     }

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Flotilla.Raft;
+using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Node.Cluster;
 
@@ -88,6 +89,24 @@ internal sealed class ClusterState
     /// <summary>This process, or a peer heard from lately.</summary>
     public bool IsAlive(NodeId node) => node == Self || _isAlive(node);
 
+    /// <summary>As doors and commands write it.</summary>
+    internal static string NameOf(ShardState state) => state switch
+    {
+        ShardState.Joining => "joining",
+        ShardState.Active => "active",
+        ShardState.Leaving => "leaving",
+        _ => "retired",
+    };
+
+    private static string NameOf(ShardMode mode) => mode switch
+    {
+        ShardMode.Sync => "sync",
+        ShardMode.Chain => "chain",
+        ShardMode.Quorum => "quorum",
+        ShardMode.Async => "async",
+        _ => "raft",
+    };
+
     private bool IsGone(RoutingTable table, NodeId node) =>
         !IsAlive(node)
         && table.Shards.Any(route => route.Members.Removed.Any(seat => seat.Id == node))
@@ -116,7 +135,9 @@ internal sealed class ClusterState
             var members = route.Members;
             // A leader that is gone is shown as none: a stale name would tell an operator that the shard serves.
             var shown = !leader.Leader.IsNone && IsAlive(leader.Leader) ? leader.Leader : default;
-            shards.Add(new ShardView(route.Shard, "active", "raft", shown, leader.Term, members.Voters, members.Learners, members.Voters, route.Ranges, leader.Term.Value.ToString()));
+            var facts = route.Facts;
+            shards.Add(new ShardView(
+                route.Shard, NameOf(facts.State), NameOf(facts.Mode), shown, leader.Term, members.Voters, members.Learners, members.Voters, facts.Ranges, facts.Version.ToString()));
             if (route.Local is { } hosted)
             {
                 local.Add(hosted.View);

@@ -1,96 +1,155 @@
 using System.Collections.Concurrent;
+using Flotilla.Node.Loops;
 using Flotilla.Node.Peers;
 using Flotilla.Raft;
+using Flotilla.Topology.Descriptors;
+using Flotilla.Topology.Gossip;
 using Flotilla.Wire.Peers;
+using Microsoft.Extensions.Logging;
+using Addresses = Flotilla.Topology.Descriptors.NodeAddresses;
 
 namespace Flotilla.Node.Cluster;
 
-/// <summary>
-/// Tells the peers who leads what, who belongs to what, and where nodes are: everything when a stream begins, shards as
-/// they change, and all but the slots again each second, which also shows that this process is alive. Thread-safe.
-/// </summary>
-/// <param name="cluster">What is known here.</param>
-/// <param name="links">The streams to tell it on.</param>
-/// <param name="isReluctant">This node should rather not lead.</param>
-internal sealed class Gossip(ClusterState cluster, Func<IEnumerable<PeerLink>> links, Func<bool> isReluctant) : IAsyncDisposable
-{
-    private const double PeriodMs = 1000;
-    private static readonly IReadOnlyList<NodeId> NoNodes = [];
-    private static readonly IReadOnlyList<(int First, int Last)> NoRanges = [];
+/// <summary>What gossip needs of its process. The delegates are called with gossip's lock held, and must not block.</summary>
+/// <param name="Links">The streams.</param>
+/// <param name="ReplicaOf">The replica on this node of a group, or null.</param>
+/// <param name="IsReluctant">This node should rather not lead.</param>
+/// <param name="NodesChanged">A node, or the address of one, is new.</param>
+/// <param name="Save">Keeps the table for the next start; null for a router.</param>
+/// <param name="Log">Where findings go.</param>
+internal sealed record GossipServices(Func<IEnumerable<PeerLink>> Links, Func<GroupId, HostedReplica?> ReplicaOf, Func<bool> IsReluctant, Action NodesChanged, TopologySaver? Save, ILogger Log);
 
-    private readonly ConcurrentQueue<ShardRoute> _changed = new();
+/// <summary>
+/// Drives the <see cref="Gossiper"/>: publishes what the shards led here say of themselves as it changes, carries messages, begins
+/// an exchange each second and with each stream that begins, and has the routing table follow. Each second every stream also
+/// carries a sign of life. Thread-safe.
+/// </summary>
+internal sealed class Gossip : IAsyncDisposable
+{
+    private const int PeriodMs = 1000;
+
+    private readonly Lock _gate = new();
+    private readonly ClusterState _cluster;
+    private readonly GossipServices _services;
+    private readonly Topology _topology;
+    private readonly Gossiper _gossiper;
+    private readonly ConcurrentQueue<AppliedShard> _news = new();
+    private readonly Dictionary<ShardKey, ShardDescriptor> _published = [];
     private readonly AsyncSignal _signal = new();
     private readonly CancellationTokenSource _stop = new();
+    private Addresses? _addresses;
     private Timer? _timer;
-    private Task _telling = Task.CompletedTask;
-    private long _learnedAtUs = NodeClock.Now.Microseconds;
-    private volatile bool _all;
+    private Task _working = Task.CompletedTask;
+    private long _currentAtUs = NodeClock.Now.Microseconds;
+    private volatile bool _tick;
+    private bool _isStale;
+    private string? _lastRefusal;
 
-    /// <summary>Milliseconds since something was last heard.</summary>
-    public long AgeMs => (long)NodeClock.Now.MsSince(new Instant(Volatile.Read(ref _learnedAtUs)));
-
-    /// <summary>Starts to tell.</summary>
-    public void Start()
+    /// <summary>Begins with what is known already.</summary>
+    public Gossip(ClusterState cluster, GossipServices services, GossipOptions options, GossipTable table)
     {
-        _telling = Task.Run(TellAsync);
+        _cluster = cluster;
+        _services = services;
+        _topology = new Topology(cluster, services.ReplicaOf);
+        _gossiper = new Gossiper(options, table);
+    }
+
+    /// <summary>Milliseconds since an exchange last showed that this process knows what another one knows.</summary>
+    public long AgeMs => (long)NodeClock.Now.MsSince(new Instant(Volatile.Read(ref _currentAtUs)));
+
+    /// <summary>Who owns and who should own each slot, by all that is known here.</summary>
+    public Flotilla.Topology.Ownership.OwnershipView View
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _topology.View;
+            }
+        }
+    }
+
+    /// <summary>Before the start: what this node knows of shards by itself, and where they began. Publishes the first routing table.</summary>
+    public void Begin(IEnumerable<(ShardDescriptor Shard, IReadOnlyList<NodeId> First)> shards)
+    {
+        lock (_gate)
+        {
+            foreach (var (shard, first) in shards)
+            {
+                _topology.Know(shard);
+                _topology.KnowFirst(shard.Key, first);
+            }
+
+            Learn(_gossiper.Table.Nodes);
+            _topology.Rebuild(_gossiper.Table, _gossiper.ClusterId);
+        }
+    }
+
+    /// <summary>Starts to tell and to ask.</summary>
+    /// <param name="self">Where this node is; null for a router.</param>
+    public void Start(Addresses? self)
+    {
+        _addresses = self;
+        _tick = true;
+        _signal.Set();
+        _working = Task.Run(WorkAsync);
         _timer = new Timer(
             static state =>
             {
                 var gossip = (Gossip)state!;
-                gossip._all = true;
+                gossip._tick = true;
                 gossip._signal.Set();
             },
-            this, (int)PeriodMs, (int)PeriodMs);
+            this, PeriodMs, PeriodMs);
     }
 
-    /// <summary>The leader of a shard, or its members, changed: the peers are told at once.</summary>
-    public void Changed(ShardRoute route)
+    /// <summary>What a replica here has applied says something new of its shard. From the loops; never waits.</summary>
+    public void Applied(AppliedShard shard)
     {
-        _changed.Enqueue(route);
+        _news.Enqueue(shard);
         _signal.Set();
     }
 
-    /// <summary>Tells a new stream everything.</summary>
-    public void Greet(PeerSession session)
+    /// <summary>Whether this node should rather not lead has changed: the others are told now.</summary>
+    public void Announce()
     {
-        session.SendStatus(new ClusterStatus(TellNodes(), [.. cluster.Table.Shards.Select(static route => Tell(route, full: true))], 0));
+        lock (_gate)
+        {
+            SayWhereThisNodeIs();
+        }
     }
 
-    /// <summary>
-    /// Merges what a peer says. A process that does not know the shards yet (a router) learns them here.
-    /// </summary>
-    public void Learn(Hello from, ClusterStatus status)
+    /// <summary>A stream begins: both ends compare what they know at once.</summary>
+    public void Greet(PeerSession session)
     {
-        Volatile.Write(ref _learnedAtUs, NodeClock.Now.Microseconds);
-        foreach (var node in status.Nodes)
+        lock (_gate)
         {
-            if (node.Node == from.Node)
-            {
-                cluster.LearnReluctance(node.Node, node.Reluctant);
-            }
+            SendTo(session, _gossiper.Exchange(Draw(), [session.Remote.Node.Value]));
+        }
+    }
 
-            // What a node says of itself counts; of others, what was not known, and what somebody knows who hears from it
-            // while this process does not: it may have moved.
-            if (node.Node != cluster.Self
-                && (node.Node == from.Node || !cluster.Nodes.ContainsKey(node.Node) || (node.Alive && !cluster.IsAlive(node.Node))))
-            {
-                cluster.Learn(node.Node, new NodeAddresses(node.Http, node.Rpc, node.Resp));
-            }
+    /// <summary>A message came.</summary>
+    public void Receive(Hello from, ReadOnlyMemory<byte> bytes)
+    {
+        if (!GossipCodec.TryDecode(bytes.Span, out var message, out var problem))
+        {
+            NodeMetrics.GossipRefused.Add(1);
+            Complain(from.Node, problem);
+            return;
         }
 
-        var table = cluster.Table;
-        if (table.Shards.Count == 0 && status.Shards.Count > 0 && status.Shards.All(static s => s.Ranges.Count > 0))
+        if (problem is not null)
         {
-            table = new RoutingTable(from.ClusterId, status.Shards.Select(static s => new ShardRoute(s.Shard, s.Group, s.Members, s.Ranges, local: null)));
-            cluster.Publish(table);
+            Complain(from.Node, problem);
         }
 
-        foreach (var shard in status.Shards)
+        lock (_gate)
         {
-            if (table.Of(shard.Shard) is { } route && route.Group == shard.Group)
+            var output = _gossiper.Receive(from.Node.Value, message!);
+            Carry(output);
+            if (message is GossipMessage.Difference)
             {
-                route.Merge(shard.Term, shard.Leader, from.Node, cluster.Self);
-                route.Merge(shard.Members);
+                Volatile.Write(ref _currentAtUs, NodeClock.Now.Microseconds);
             }
         }
     }
@@ -105,51 +164,228 @@ internal sealed class Gossip(ClusterState cluster, Func<IEnumerable<PeerLink>> l
         }
 
         _signal.Set();
-        await _telling;
+        await _working;
         _stop.Dispose();
     }
 
-    private NodeStatus Tell(NodeId id, NodeAddresses addresses) =>
-        new(id, addresses.Http, addresses.Rpc, addresses.Resp, cluster.IsAlive(id), Reluctant: id == cluster.Self && isReluctant());
+    private static ulong Draw() => (ulong)Random.Shared.NextInt64(long.MinValue, long.MaxValue);
 
-    // Ordered by id, as the wire wants it. A router is in no such list: it is no node.
-    private NodeStatus[] TellNodes() => [.. cluster.Nodes.OrderBy(static n => n.Key).Select(n => Tell(n.Key, n.Value))];
-
-    private static ShardStatus Tell(ShardRoute route, bool full)
+    private async Task WorkAsync()
     {
-        var info = route.Leader;
-        return new ShardStatus(
-            route.Shard, route.Group, "active", "raft", info.Leader, info.Term, route.Members, NoNodes, full ? route.Ranges : NoRanges,
-            info.Term.Value.ToString());
-    }
-
-    private async Task TellAsync()
-    {
-        var changed = new SortedDictionary<int, ShardRoute>();
         while (!_stop.IsCancellationRequested)
         {
             await _signal.WaitAsync();
-            var all = _all;
-            _all = false;
-            changed.Clear();
-            while (_changed.TryDequeue(out var route))
+            lock (_gate)
             {
-                changed[route.Shard.Value] = route;
+                Publish();
+                if (_tick)
+                {
+                    _tick = false;
+                    Tick();
+                }
+
+                Follow();
+            }
+        }
+    }
+
+    /// <summary>What the replicas here have said since: the newest word of each shard counts, and the ring is made of all of them before any is published.</summary>
+    private void Publish()
+    {
+        var led = new SortedDictionary<ShardKey, AppliedShard>();
+        while (_news.TryDequeue(out var shard))
+        {
+            _topology.Know(shard.Describe(_cluster.Self, _cluster.Nodes, _topology.RingDigest));
+            _isStale = true;
+            if (shard.Leads)
+            {
+                led[shard.Key] = shard;
+            }
+            else
+            {
+                led.Remove(shard.Key);
+                _published.Remove(shard.Key);
+            }
+        }
+
+        Follow();
+        foreach (var (key, shard) in led)
+        {
+            var descriptor = shard.Describe(_cluster.Self, _cluster.Nodes, _topology.RingDigest);
+            _published[key] = descriptor;
+            Carry(_gossiper.Publish(descriptor), toAll: true);
+        }
+    }
+
+    private void Tick()
+    {
+        SayWhereThisNodeIs();
+        var reachable = new List<string>();
+        foreach (var link in _services.Links())
+        {
+            if (link.Session is { } session)
+            {
+                session.Pulse();
+                if (!link.IsRouter)
+                {
+                    reachable.Add(link.Peer.Value);
+                }
+            }
+        }
+
+        Carry(_gossiper.Exchange(Draw(), reachable));
+        TellRingsThatChanged();
+    }
+
+    private void SayWhereThisNodeIs()
+    {
+        if (_addresses is { } addresses)
+        {
+            Carry(_gossiper.Announce(addresses, _services.IsReluctant()), toAll: true);
+        }
+    }
+
+    /// <summary>Slots move only to a shard whose descriptor names the source's ring, so one that expects slots and names an old ring is told anew.</summary>
+    private void TellRingsThatChanged()
+    {
+        foreach (var (key, descriptor) in _published)
+        {
+            if (descriptor.RingDigest != _topology.RingDigest && !_topology.View.ExpectedBy(key, descriptor.Slots.Slots).IsEmpty)
+            {
+                TellBeyond(key, descriptor.Version);
+            }
+        }
+    }
+
+    private void TellBeyond(ShardKey key, DescriptorVersion version)
+    {
+        if (_services.ReplicaOf(new GroupId(key.Group)) is { } hosted)
+        {
+            hosted.Loop.Inbox.Post(LoopInput.ForAct(hosted, (replica, clock) =>
+            {
+                if (replica.Raft.Role == Role.Leader && replica.Raft.Term.Value == version.Term)
+                {
+                    hosted.TellBeyond(new LogIndex(version.Index), clock);
+                }
+            }));
+        }
+    }
+
+    /// <summary>Sends what is to be sent and takes over what changed; the routing table follows when the caller has gone.</summary>
+    private void Carry(GossipOutput output, bool toAll = false)
+    {
+        foreach (var send in output.Sends)
+        {
+            Send(send, toAll);
+        }
+
+        foreach (var finding in output.Findings)
+        {
+            Report(finding);
+        }
+
+        if (output.Changed.Count > 0)
+        {
+            _isStale = true;
+            if (Learn(output.Changed.OfType<NodeItem>()))
+            {
+                _services.NodesChanged();
             }
 
-            if (all)
+            // Who leads is merged at once, whichever thread this is: calls wait for it.
+            foreach (var shard in output.Changed.OfType<ShardItem>())
             {
-                foreach (var route in cluster.Table.Shards)
+                if (shard.Descriptor.Leader is { } leader && _cluster.Table.Of(shard.Key.Shard) is { } route && route.Group.Value == shard.Key.Group)
                 {
-                    changed[route.Shard.Value] = route;
+                    route.Merge(new Term(shard.Descriptor.Version.Term), new NodeId(leader), source: default, _cluster.Self);
                 }
             }
 
-            var status = new ClusterStatus(all ? TellNodes() : [], [.. changed.Values.Select(static route => Tell(route, full: false))], AgeMs: 0);
-            foreach (var link in links())
+            _signal.Set();
+        }
+    }
+
+    private void Follow()
+    {
+        if (_isStale)
+        {
+            _isStale = false;
+            _topology.Rebuild(_gossiper.Table, _gossiper.ClusterId);
+            _services.Save?.Offer(_gossiper.Table, _gossiper.ClusterId);
+            TellRingsThatChanged();
+        }
+    }
+
+    private bool Learn(IEnumerable<NodeItem> nodes)
+    {
+        var news = false;
+        foreach (var record in nodes.Select(static item => item.Record))
+        {
+            var node = new NodeId(record.Node);
+            if (node != _cluster.Self && !record.IsGone)
             {
-                link.Session?.SendStatus(status);
+                news |= _cluster.Learn(node, new NodeAddresses(record.Addresses.Http, record.Addresses.Rpc, record.Addresses.Resp));
+                _cluster.LearnReluctance(node, record.IsReluctant);
             }
+        }
+
+        return news;
+    }
+
+    /// <summary>A broadcast goes to all streams that stand, routers' too: whom this node has no record of yet hears of it all the same.</summary>
+    private void Send(GossipSend send, bool toAll)
+    {
+        var bytes = GossipCodec.Encode(send.Message);
+        foreach (var link in _services.Links())
+        {
+            if (link.Session is { } session && (toAll || send.To.Contains(link.Peer.Value, StringComparer.Ordinal)))
+            {
+                NodeMetrics.GossipBytes.Add(bytes.Length);
+                session.SendGossip(bytes);
+            }
+        }
+    }
+
+    private static void SendTo(PeerSession session, GossipOutput output)
+    {
+        foreach (var send in output.Sends)
+        {
+            session.SendGossip(GossipCodec.Encode(send.Message));
+        }
+    }
+
+    private void Report(GossipFinding finding)
+    {
+        switch (finding)
+        {
+            case GossipFinding.Superseded(var standing):
+                // Told under an older entry than what stands. If that is this leader's own word, it is told again beyond it.
+                if (standing.State != ShardState.Retired && standing.Leader == _cluster.Self.Value)
+                {
+                    TellBeyond(standing.Key, standing.Version);
+                }
+
+                break;
+            case GossipFinding.DoubledShard(var shard):
+                _services.Log.ShardIsDoubled(shard);
+                break;
+            case GossipFinding.Impostor(var heard):
+                _services.Log.HeardOfItself(_cluster.Self, heard.Incarnation, heard.Addresses.Rpc ?? "?");
+                break;
+            case GossipFinding.Foreign(var from, var clusterId):
+                Complain(new NodeId(from), $"it speaks for cluster {clusterId:x16}");
+                break;
+            case GossipFinding.Full:
+                _services.Log.TopologyIsFull();
+                break;
+        }
+    }
+
+    private void Complain(NodeId from, string? problem)
+    {
+        if (Interlocked.Exchange(ref _lastRefusal, problem) != problem)
+        {
+            _services.Log.GossipRefused(from, problem ?? "?");
         }
     }
 }

@@ -29,11 +29,17 @@ internal sealed class RoutingTable
     /// <summary>The cluster; 0 while unknown.</summary>
     public ulong ClusterId { get; }
 
-    /// <summary>All shards, by number.</summary>
+    /// <summary>Every slot has an owner.</summary>
+    public bool IsComplete => Array.IndexOf(_bySlot, null) < 0;
+
+    /// <summary>All shards that are not retired, by number.</summary>
     public IReadOnlyList<ShardRoute> Shards { get; }
 
     /// <summary>The shard of a key; null while none is known to own its slot.</summary>
     public ShardRoute? Of(ReadOnlySpan<byte> key) => _bySlot[Slot.Of(key).Value];
+
+    /// <summary>The same shards own the same slots.</summary>
+    public bool HoldsSameAs(RoutingTable other) => ClusterId == other.ClusterId && Shards.SequenceEqual(other.Shards) && _bySlot.AsSpan().SequenceEqual(other._bySlot);
 
     /// <summary>A shard by number, or null.</summary>
     public ShardRoute? Of(ShardId shard) => _byShard.GetValueOrDefault(shard);

@@ -1,7 +1,7 @@
 using Flotilla.Node.Loops;
 using Flotilla.Raft;
 using Flotilla.Topology;
-using Flotilla.Wire.Peers;
+using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Node.Cluster;
 
@@ -19,6 +19,13 @@ internal sealed record LeaderInfo(Term Term, NodeId Leader)
     public void Supersede() => _superseded.TrySetResult();
 }
 
+/// <summary>What a shard's newest descriptor says of it: one immutable snapshot.</summary>
+/// <param name="State">Where it stands in its life.</param>
+/// <param name="Mode">How it replicates.</param>
+/// <param name="Version">How new this is.</param>
+/// <param name="Ranges">The slots that it owns, as inclusive ranges, in order.</param>
+internal sealed record ShardFacts(ShardState State, ShardMode Mode, DescriptorVersion Version, IReadOnlyList<(int First, int Last)> Ranges);
+
 /// <summary>
 /// One shard as the gateway sees it: its slots, who belongs to it, who leads it. Claims from anywhere are merged, leaders
 /// by term and members by the index of the committed configuration, so their order does not matter. Thread-safe.
@@ -27,6 +34,7 @@ internal sealed class ShardRoute
 {
     private LeaderInfo _leader = new(default, default);
     private ShardMembers _members;
+    private ShardFacts _facts;
     private HostedReplica? _local;
 
     /// <summary>A shard of which no leader is known yet.</summary>
@@ -34,7 +42,7 @@ internal sealed class ShardRoute
     {
         Shard = shard;
         Group = group;
-        Ranges = ranges;
+        _facts = new ShardFacts(ShardState.Active, ShardMode.Raft, default, ranges);
         _members = members;
         _local = local;
     }
@@ -54,8 +62,15 @@ internal sealed class ShardRoute
     /// <summary>Its voters.</summary>
     public IReadOnlyList<NodeId> Voters => Members.Voters;
 
+    /// <summary>What else is known of it.</summary>
+    public ShardFacts Facts
+    {
+        get => Volatile.Read(ref _facts);
+        set => Volatile.Write(ref _facts, value);
+    }
+
     /// <summary>The slots that it owns, as inclusive ranges, in order.</summary>
-    public IReadOnlyList<(int First, int Last)> Ranges { get; }
+    public IReadOnlyList<(int First, int Last)> Ranges => Facts.Ranges;
 
     /// <summary>The replica on this node, or null. Once there is one there always is, also when it is no member any more.</summary>
     public HostedReplica? Local => Volatile.Read(ref _local);

@@ -12,7 +12,7 @@ namespace Flotilla.Node.Gateways;
 /// </summary>
 internal sealed class Gateway(ClusterState cluster, ITargets targets, TimeSpan defaultTimeout) : IGateway, IDisposable
 {
-    private const string NothingKnown = "this process has not learned yet which shards there are: no node of the cluster has answered it";
+    private const string NothingKnown = "this process has not learned yet which shards own all slots: the nodes that know have not answered it";
     private const int MaxPageRecords = 10_000;
 
     // A page of each shard must fit into a frame between nodes.
@@ -121,9 +121,11 @@ internal sealed class Gateway(ClusterState cluster, ITargets targets, TimeSpan d
         while (true)
         {
             var changed = cluster.TableChanged;
-            if (cluster.Table.Shards.Count > 0 || NodeClock.Now >= deadline || _writes.Ended.IsCancellationRequested)
+            var table = cluster.Table;
+            if (table.IsComplete || NodeClock.Now >= deadline || _writes.Ended.IsCancellationRequested)
             {
-                return cluster.Table.Shards;
+                // A page without the keys of some slots would pass for a whole one.
+                return table.IsComplete ? table.Shards : [];
             }
 
             await Course.UntilAsync(changed, deadline.MsSince(NodeClock.Now), _writes.Ended);

@@ -5,6 +5,7 @@ using Flotilla.Raft;
 using Flotilla.Raft.Membership;
 using Flotilla.Shards;
 using Flotilla.Storage.Snapshots;
+using Flotilla.Topology.Descriptors;
 using Flotilla.Wire.Peers;
 using Microsoft.Extensions.Logging;
 
@@ -44,8 +45,9 @@ internal sealed class ReplicaHost
     /// <summary>The replica of a group, or null.</summary>
     public HostedReplica? Of(GroupId group) => Volatile.Read(ref _replicas).GetValueOrDefault(group);
 
-    /// <summary>Before the loops start: makes the replicas that this node had or begins with, and publishes the routing table.</summary>
-    public void Recover()
+    /// <summary>Before the loops start: makes the replicas that this node had or begins with.</summary>
+    /// <returns>What this node knows of each shard by itself, and its first voters.</returns>
+    public IReadOnlyList<(ShardDescriptor Shard, IReadOnlyList<NodeId> First)> Recover()
     {
         var known = _state.Wal.Groups.ToHashSet();
         var hosts = _state.Genesis.Shards.Where(shard => shard.Voters.Contains(_options.NodeId) || known.Contains(shard.Group) || _state.Snapshots.Latest(shard.Group) is not null)
@@ -58,30 +60,22 @@ internal sealed class ReplicaHost
             .Select(info => LoadedSnapshot.Read(_state.Snapshots, info))
             .ToDictionary(snapshot => snapshot.Info.Group);
         var clock = NodeClock.Read();
-        var routes = new List<ShardRoute>();
+        var shards = new List<(ShardDescriptor Shard, IReadOnlyList<NodeId> First)>();
         foreach (var shard in _state.Genesis.Shards)
         {
-            HostedReplica? hosted = null;
+            shards.Add((AppliedShard.DescribeFirst(shard, _cluster.Nodes), shard.Voters));
             if (hosts.Contains(shard.Group))
             {
                 var snapshot = loaded.GetValueOrDefault(shard.Group);
                 var recovered = _state.Snapshots.Recover(shard.Group, _state.Wal.Recovered(shard.Group)) with { SnapshotConfiguration = snapshot?.Configuration };
-                hosted = Make(shard, recovered, clock, snapshot?.State);
+                var hosted = Make(shard, recovered, clock, snapshot?.State);
                 _replicas.Add(shard.Group, hosted);
                 LoopOf(shard).Add(hosted);
+                shards.Add((hosted.Applied().Describe(_options.NodeId, _cluster.Nodes, ringDigest: 0), shard.Voters));
             }
-
-            var route = new ShardRoute(shard.Shard, shard.Group, ShardMembers.First(shard.Voters), RoutingTable.RangesOf(shard.Slots), hosted) { First = shard.Voters[0] };
-            if (hosted is not null)
-            {
-                var (index, configuration) = hosted.Replica.Raft.CommittedConfiguration;
-                route.Merge(ShardMembers.Of(index, configuration));
-            }
-
-            routes.Add(route);
         }
 
-        _cluster.Publish(new RoutingTable(_state.Genesis.ClusterId, routes));
+        return shards;
     }
 
     /// <summary>The members that the replicas here know of; before the loops start.</summary>

@@ -37,7 +37,7 @@ internal sealed class LeaderSpreader(ClusterState cluster, ILogger log, Action<E
         {
             while (await timer.WaitForNextTickAsync(_stop.Token))
             {
-                var meant = LeadershipPlan.Of(cluster.Table.Shards.Select(static r => (r.Shard, r.First, r.Voters)));
+                var meant = LeadershipPlan.Of(cluster.Table.Shards.Where(static r => r.Voters.Count > 0).Select(static r => (r.Shard, r.First, r.Voters)));
                 if (_spread.Next(Led(meant), NodeClock.Now) is { } shard && cluster.Table.Of(shard) is { Local: { } local })
                 {
                     log.SpreadsLeaders(shard, meant[shard]);
@@ -60,7 +60,7 @@ internal sealed class LeaderSpreader(ClusterState cluster, ILogger log, Action<E
         var led = new List<(ShardId Shard, bool IsFit)>();
         foreach (var route in cluster.Table.Shards)
         {
-            if (route.Local is { View.Role: Role.Leader } local && meant[route.Shard] is var first && first != cluster.Self)
+            if (route.Local is { View.Role: Role.Leader } local && meant.TryGetValue(route.Shard, out var first) && first != cluster.Self)
             {
                 led.Add((route.Shard, cluster.IsAlive(first) && !cluster.IsReluctant(first) && local.LagOf(first) <= MaxLag));
             }

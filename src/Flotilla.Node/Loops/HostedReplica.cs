@@ -1,7 +1,9 @@
 using System.Runtime.CompilerServices;
+using Flotilla.Node.Cluster;
 using Flotilla.Raft;
 using Flotilla.Raft.Membership;
 using Flotilla.Shards;
+using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Node.Loops;
 
@@ -17,6 +19,8 @@ internal sealed class HostedReplica
     private volatile LeaderElsewhere? _preferred;
     private volatile StrongBox<(Configuration, bool)> _configuration;
     private LogIndex _toldCommitted;
+    private Told? _told;
+    private LogIndex? _tellBeyond;
 
     public HostedReplica(ShardGenesis genesis, NodeId self, Replica replica)
     {
@@ -91,6 +95,43 @@ internal sealed class HostedReplica
         return news;
     }
 
+    /// <summary>What is applied here says of the shard; null unless something of it changed since the last time, or was asked for anew.</summary>
+    public AppliedShard? TakeNews()
+    {
+        var raft = Replica.Raft;
+        var ownership = Replica.Ownership;
+        var leads = raft.Role == Role.Leader && Replica.LastTerm == raft.Term;
+        var told = new Told(leads, leads ? raft.Term : default, _toldCommitted, ownership.State, ownership.Weight, ownership.Slots, MoveStates.SignOf(ownership));
+        if (told == _told && !(leads && _tellBeyond is { } index && Replica.LastApplied > index))
+        {
+            return null;
+        }
+
+        (_told, _tellBeyond) = (told, null);
+        return Applied();
+    }
+
+    /// <summary>What is applied here says of the shard.</summary>
+    public AppliedShard Applied()
+    {
+        var raft = Replica.Raft;
+        var ownership = Replica.Ownership;
+        var (index, configuration) = raft.CommittedConfiguration;
+        return new AppliedShard(
+            new ShardKey(Genesis.Shard, Genesis.Group.Value), new DescriptorVersion(Replica.LastTerm.Value, Replica.LastApplied.Value), raft.Role == Role.Leader && Replica.LastTerm == raft.Term,
+            ownership.State, ownership.Weight, index, configuration, ownership.Slots, MoveStates.Outgoing(ownership), MoveStates.Incoming(ownership));
+    }
+
+    /// <summary>What was told up to an entry has to be told again under a later one, which is made if there is none: of two descriptors of one version neither is newer.</summary>
+    public void TellBeyond(LogIndex index, ClockReading clock)
+    {
+        _tellBeyond = index;
+        if (Replica.Raft.Log.LastIndex <= index)
+        {
+            Replica.ProposeTime(clock);
+        }
+    }
+
     /// <summary>Publishes a new <see cref="View"/>, at most every 50 ms unless something important changed.</summary>
     public void Publish(Instant now, bool important)
     {
@@ -134,6 +175,16 @@ internal sealed class HostedReplica
         // One that no entry has told of any member yet was made because a leader has a seat for it.
         null => raft.ConfigurationIndex == LogIndex.Zero ? Standing.Learner : Standing.Removed,
     };
+
+    /// <summary>What a descriptor is made anew for, if it changes. Slots are the same object until they change.</summary>
+    private sealed record Told(bool Leads, Term Term, LogIndex Configuration, ShardState State, int Weight, Topology.SlotEpochs Slots, ulong Moves)
+    {
+        public bool Equals(Told? other) =>
+            other is not null && (Leads, Term, Configuration, State, Weight, Moves) == (other.Leads, other.Term, other.Configuration, other.State, other.Weight, other.Moves)
+            && ReferenceEquals(Slots, other.Slots);
+
+        public override int GetHashCode() => Configuration.GetHashCode();
+    }
 
     /// <summary>A voter that is meant to lead in this one's place.</summary>
     private sealed class LeaderElsewhere(NodeId node)

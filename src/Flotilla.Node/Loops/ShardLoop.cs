@@ -304,6 +304,11 @@ internal sealed class ShardLoop
             {
                 _services.ConfigurationChanged(hosted);
             }
+
+            if (hosted.TakeNews() is { } news)
+            {
+                _services.ShardChanged(news);
+            }
         }
 
         if (!_job.IsEmpty)

@@ -44,7 +44,12 @@ internal sealed class FrameSplitter(ulong clusterId)
             _part.Requests.Add(request);
         }
 
-        _part.Status = frame.Status;
+        foreach (var gossip in frame.Gossip)
+        {
+            MakeRoom(gossip.Length, stream);
+            _part.Gossip.Add(gossip);
+        }
+
         WritePart(stream);
     }
 
@@ -64,6 +69,11 @@ internal sealed class FrameSplitter(ulong clusterId)
         foreach (var request in frame.Requests)
         {
             bytes += PeerFrame.ApproximateBytes(request);
+        }
+
+        foreach (var gossip in frame.Gossip)
+        {
+            bytes += gossip.Length;
         }
 
         return bytes;

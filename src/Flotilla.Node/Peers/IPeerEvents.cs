@@ -12,8 +12,8 @@ internal interface IPeerEvents
     /// <summary>A call was forwarded here.</summary>
     void OnRequest(PeerSession session, in CallRequest request);
 
-    /// <summary>What the other side knows of the cluster.</summary>
-    void OnStatus(Hello from, ClusterStatus status);
+    /// <summary>A message of gossip has arrived, sealed.</summary>
+    void OnGossip(Hello from, ReadOnlyMemory<byte> message);
 
     /// <summary>A stream stands; nothing was sent on it yet but the Hello.</summary>
     void OnUp(PeerSession session);

@@ -12,11 +12,15 @@ namespace Flotilla.Node.Peers;
 /// <param name="maxBytes">What may wait of messages; and as much again of calls and answers.</param>
 internal sealed class OutboundQueue(int maxBytes)
 {
+    private const int MaxGossipBytes = 4 << 20;
+
     private readonly List<int> _messageBytes = [];
     private PeerFrame _filling = new();
     private PeerFrame _sending = new();
     private int _bytesOfMessages;
     private int _bytesOfCalls;
+    private int _bytesOfGossip;
+    private bool _pulse;
 
     /// <summary>An answer waits to be sent.</summary>
     public bool HasReplies => _filling.Replies.Count > 0;
@@ -56,20 +60,28 @@ internal sealed class OutboundQueue(int maxBytes)
         Count(ref _bytesOfCalls, PeerFrame.ApproximateBytes(reply));
     }
 
-    /// <summary>Sets what this process knows of the cluster; shards that an older, unsent one told of and this one does not stay in it.</summary>
-    public void Set(ClusterStatus status)
+    /// <summary>Adds a message of gossip, for which older ones may have to go: the next exchanges heal that.</summary>
+    public void AddGossip(ReadOnlyMemory<byte> message)
     {
-        if (_filling.Status is { } older)
+        while (_filling.Gossip.Count > 0 && _bytesOfGossip + message.Length > MaxGossipBytes)
         {
-            var told = status.Shards.Select(s => s.Shard).ToHashSet();
-            var knows = status.Nodes.Select(n => n.Node).ToHashSet();
-            status = new ClusterStatus(
-                [.. status.Nodes.Concat(older.Nodes.Where(n => !knows.Contains(n.Node))).OrderBy(n => n.Node)],
-                [.. status.Shards.Select(s => Complete(s, older)).Concat(older.Shards.Where(s => !told.Contains(s.Shard))).OrderBy(s => s.Shard)],
-                status.AgeMs);
+            _bytesOfGossip -= _filling.Gossip[0].Length;
+            _filling.Gossip.RemoveAt(0);
         }
 
-        _filling.Status = status;
+        _filling.Gossip.Add(message);
+        _bytesOfGossip += message.Length;
+    }
+
+    /// <summary>The next frame goes out though it be empty: it shows that this process is alive.</summary>
+    public void Pulse() => _pulse = true;
+
+    /// <summary>True once for each <see cref="Pulse"/>, or several.</summary>
+    public bool TakePulse()
+    {
+        var pulse = _pulse;
+        _pulse = false;
+        return pulse;
     }
 
     /// <summary>Takes everything; the frame is the caller's until its next call.</summary>
@@ -78,16 +90,11 @@ internal sealed class OutboundQueue(int maxBytes)
         _sending.Clear();
         (_filling, _sending) = (_sending, _filling);
         _messageBytes.Clear();
+        _bytesOfGossip = 0;
         Count(ref _bytesOfMessages, -_bytesOfMessages);
         Count(ref _bytesOfCalls, -_bytesOfCalls);
         return _sending;
     }
-
-    /// <summary>A shard told without its slots keeps those of the older telling.</summary>
-    private static ShardStatus Complete(ShardStatus shard, ClusterStatus older) =>
-        shard.Ranges.Count == 0 && older.Shards.FirstOrDefault(s => s.Shard == shard.Shard) is { Ranges.Count: > 0 } full
-            ? full with { Leader = shard.Leader, Term = shard.Term, Version = shard.Version }
-            : shard;
 
     private static void Count(ref int waiting, int bytes)
     {

@@ -95,8 +95,8 @@ internal sealed class PeerSession
         _signal.Set();
     }
 
-    /// <summary>Sends what this process knows of the cluster.</summary>
-    public void SendStatus(ClusterStatus status)
+    /// <summary>Sends a message of gossip. It may be dropped.</summary>
+    public void SendGossip(ReadOnlyMemory<byte> message)
     {
         lock (_gate)
         {
@@ -105,7 +105,18 @@ internal sealed class PeerSession
                 return;
             }
 
-            _queue.Set(status);
+            _queue.AddGossip(message);
+        }
+
+        _signal.Set();
+    }
+
+    /// <summary>Shows the other side that this process is alive, whatever else there is to say.</summary>
+    public void Pulse()
+    {
+        lock (_gate)
+        {
+            _queue.Pulse();
         }
 
         _signal.Set();
@@ -218,12 +229,12 @@ internal sealed class PeerSession
             while (true)
             {
                 await _signal.WaitAsync();
-                if (TakeOutbound() is not { } frame)
+                if (TakeOutbound(out var pulse) is not { } frame)
                 {
                     return null;
                 }
 
-                if (!frame.IsEmpty)
+                if (pulse || !frame.IsEmpty)
                 {
                     splitter.Write(frame, _stream);
                     await _stream.FlushAsync();
@@ -246,10 +257,11 @@ internal sealed class PeerSession
         }
     }
 
-    private PeerFrame? TakeOutbound()
+    private PeerFrame? TakeOutbound(out bool pulse)
     {
         lock (_gate)
         {
+            pulse = _queue.TakePulse();
             if (_closed)
             {
                 return null;
@@ -312,9 +324,9 @@ internal sealed class PeerSession
             _events.OnRequest(this, request);
         }
 
-        if (frame.Status is { } status)
+        foreach (var message in frame.Gossip)
         {
-            _events.OnStatus(Remote, status);
+            _events.OnGossip(Remote, message);
         }
     }
 }

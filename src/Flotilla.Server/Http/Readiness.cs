@@ -1,6 +1,7 @@
 using System.Text;
 using Flotilla.Node;
 using Flotilla.Raft;
+using Flotilla.Topology;
 
 namespace Flotilla.Server.Http;
 
@@ -11,6 +12,8 @@ namespace Flotilla.Server.Http;
 /// </summary>
 internal static class Readiness
 {
+    private static int SlotsOf(ClusterView view) => view.Shards.Sum(static shard => shard.Ranges.Sum(static range => range.Last - range.First + 1));
+
     private static string NotAdmitted(ReplicaView replica, NodeId node)
     {
         if (replica.SeatIsTaken)
@@ -41,7 +44,9 @@ internal static class Readiness
         else if (members.Length == 0)
         {
             // It passes calls on: a router, or a node that joined and that no shard wants yet.
-            Say(view.Shards.Count != 0, "topology", "no shard is known yet: no node has answered");
+            Say(
+                SlotsOf(view) >= Slot.Count, "topology",
+                view.Shards.Count == 0 ? "no shard is known yet: no node has answered" : "of some slots no owner is known yet: the nodes that know have not answered");
             foreach (var shard in view.Shards)
             {
                 Say(!shard.Leader.IsNone, $"shard-{shard.Shard}-leader", "no leader known");

@@ -26,8 +26,6 @@ internal static class FrameBudget
         Append,
         Reply,
         Page,
-        Status,
-        Shard,
     }
 
     /// <summary>Throws if the frame has more parts than any correct peer sends. What is malformed is left for the parser to find.</summary>
@@ -52,16 +50,13 @@ internal static class FrameBudget
         (Level.Frame, 3) => Level.Envelope,
         (Level.Frame, 4) => Level.Leaf,
         (Level.Frame, 5) => Level.Reply,
-        (Level.Frame, 6) => Level.Status,
+        (Level.Frame, 7) => Level.Leaf,
         (Level.Envelope, 4) => Level.Votes,
         (Level.Envelope, 5) => Level.Append,
         (Level.Votes, 3) => Level.Leaf,
         (Level.Append, 3) => Level.Leaf,
         (Level.Reply, 3) => Level.Page,
         (Level.Page, 2) => Level.Leaf,
-        (Level.Status, 1) => Level.Leaf,
-        (Level.Status, 2) => Level.Shard,
-        (Level.Shard, 6 or 7 or 8 or 10 or 13) => Level.Leaf,
         _ => Level.None,
     };
 

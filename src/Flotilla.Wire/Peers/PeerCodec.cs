@@ -24,7 +24,7 @@ public static class PeerCodec
         var proto = new Pb.PeerFrame { ClusterId = frame.ClusterId };
         if (frame.Hello is { } hello)
         {
-            proto.Hello = StatusCodec.ToProto(hello);
+            proto.Hello = HelloCodec.ToProto(hello);
         }
 
         foreach (var envelope in frame.Messages)
@@ -42,9 +42,9 @@ public static class PeerCodec
             proto.Replies.Add(CallCodec.ToProto(reply));
         }
 
-        if (frame.Status is { } status)
+        foreach (var gossip in frame.Gossip)
         {
-            proto.Status = StatusCodec.ToProto(status);
+            proto.Gossip.Add(UnsafeByteOperations.UnsafeWrap(gossip));
         }
 
         return proto;
@@ -69,7 +69,7 @@ public static class PeerCodec
         }
 
         into.ClusterId = proto.ClusterId;
-        into.Hello = proto.Hello is { } hello ? StatusCodec.FromProto(hello) : null;
+        into.Hello = proto.Hello is { } hello ? HelloCodec.FromProto(hello) : null;
         foreach (var envelope in proto.Messages)
         {
             into.Messages.Add(MessageCodec.FromProto(envelope));
@@ -85,6 +85,11 @@ public static class PeerCodec
             into.Replies.Add(CallCodec.FromProto(reply));
         }
 
-        into.Status = proto.Status is { } status ? StatusCodec.FromProto(status) : null;
+        foreach (var gossip in proto.Gossip)
+        {
+            // Sealed, and checked by whoever opens it; only its length is the frame's matter.
+            Check.That(gossip.Length is > 0 and <= PeerFrame.MaxGossipBytes, "a message of gossip is empty or too long");
+            into.Gossip.Add(gossip.Memory);
+        }
     }
 }

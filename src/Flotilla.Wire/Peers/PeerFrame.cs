@@ -14,9 +14,12 @@ public sealed class PeerFrame
 {
     /// <summary>
     /// The version of the protocol spoken here. A peer with another one is refused. 2: commands carry how they take effect
-    /// once; a peer that passed over that would execute retries twice.
+    /// once; a peer that passed over that would execute retries twice. 3: descriptors are gossiped.
     /// </summary>
-    public const uint ProtocolVersion = 2;
+    public const uint ProtocolVersion = 3;
+
+    /// <summary>The longest message of gossip, in bytes.</summary>
+    public const int MaxGossipBytes = 1 << 20;
 
     /// <summary>Which cluster the sender belongs to; a frame of another one is not for us. 0 for a node that has none yet.</summary>
     public ulong ClusterId { get; set; }
@@ -33,20 +36,20 @@ public sealed class PeerFrame
     /// <summary>Answers to forwarded calls.</summary>
     public List<CallReply> Replies { get; } = [];
 
-    /// <summary>What the sender knows of the cluster, or null when it does not say.</summary>
-    public ClusterStatus? Status { get; set; }
+    /// <summary>Messages of gossip, sealed; at most <see cref="MaxGossipBytes"/> each.</summary>
+    public List<ReadOnlyMemory<byte>> Gossip { get; } = [];
 
     /// <summary>Nothing to send.</summary>
-    public bool IsEmpty => Hello is null && Status is null && Messages.Count == 0 && Requests.Count == 0 && Replies.Count == 0;
+    public bool IsEmpty => Hello is null && Messages.Count == 0 && Requests.Count == 0 && Replies.Count == 0 && Gossip.Count == 0;
 
     /// <summary>Takes everything out, to fill the frame anew; <see cref="ClusterId"/> stays.</summary>
     public void Clear()
     {
         Hello = null;
-        Status = null;
         Messages.Clear();
         Requests.Clear();
         Replies.Clear();
+        Gossip.Clear();
     }
 
     /// <summary>About how many bytes a message takes in a frame, to keep a batch below the limit.</summary>
@@ -178,39 +181,3 @@ public readonly record struct CallReply(ulong Id, CommandResult Result, ScanPage
     /// <summary>To an operator's wish; else null. Null also if whoever was asked does not lead.</summary>
     public ChangeReply? Change { get; init; }
 }
-
-/// <summary>What a node knows of the cluster.</summary>
-/// <param name="Nodes">Ordered by id.</param>
-/// <param name="Shards">Ordered by number.</param>
-/// <param name="AgeMs">Milliseconds since the oldest part was learned.</param>
-public sealed record ClusterStatus(IReadOnlyList<NodeStatus> Nodes, IReadOnlyList<ShardStatus> Shards, long AgeMs);
-
-/// <summary>A node. Addresses are null if not known, or off. <paramref name="Reluctant"/>, which a node says of itself alone: it should rather not lead, since its disk is nearly full or it is about to stop.</summary>
-public sealed record NodeStatus(NodeId Node, string? Http, string? Rpc, string? Resp, bool Alive, bool Reluctant = false);
-
-/// <summary>Who belongs to a shard, as one committed configuration says; the one with the highest index is the newest.</summary>
-/// <param name="Index">The entry that made it; 0 for the first members.</param>
-/// <param name="Voters">In a joint configuration those of its new half. Empty: nothing is said.</param>
-/// <param name="Learners">Those without a vote.</param>
-/// <param name="Removed">The seats that were taken away on purpose.</param>
-public sealed record ShardMembers(LogIndex Index, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, IReadOnlyList<RemovedSeat> Removed)
-{
-    /// <summary>Nothing is said.</summary>
-    public static ShardMembers Unsaid { get; } = new(default, [], [], []);
-
-    /// <summary>The first members of a shard.</summary>
-    public static ShardMembers First(IReadOnlyList<NodeId> voters) => new(default, voters, [], []);
-
-    /// <summary>What a committed configuration says.</summary>
-    public static ShardMembers Of(LogIndex index, Configuration configuration)
-    {
-        ArgumentNullException.ThrowIfNull(configuration);
-        return new ShardMembers(index, configuration.Voters, configuration.Learners, configuration.Removed);
-    }
-
-    /// <summary>It votes, or will.</summary>
-    public bool Contains(NodeId node) => Voters.Contains(node) || Learners.Contains(node);
-}
-
-/// <summary>A shard, as far as the sender knows it; <paramref name="Leader"/> is none while unknown.</summary>
-public sealed record ShardStatus(ShardId Shard, GroupId Group, string State, string Mode, NodeId Leader, Term Term, ShardMembers Members, IReadOnlyList<NodeId> InSync, IReadOnlyList<(int First, int Last)> Ranges, string Version);

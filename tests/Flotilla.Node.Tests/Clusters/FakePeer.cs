@@ -3,6 +3,8 @@ using System.Threading.Channels;
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
+using Flotilla.Topology.Gossip;
 using Flotilla.Wire.Peers;
 using Flotilla.Wire.Rpc;
 
@@ -20,8 +22,10 @@ internal sealed class FakePeer : IAsyncDisposable
     private readonly Channel<CallRequest> _requests = Channel.CreateUnbounded<CallRequest>();
     private readonly CancellationTokenSource _stop = new();
     private readonly ConcurrentQueue<CallReply> _replies = new();
+    private readonly ConcurrentQueue<ReadOnlyMemory<byte>> _answers = new();
+    private readonly ConcurrentQueue<GossipMessage> _heard = new();
     private RpcListener? _listener;
-    private volatile ClusterStatus _status = new([], [], 0);
+    private volatile ShardItem? _shard;
     private volatile TaskCompletionSource _news = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private FakePeer(NodeOptions options)
@@ -32,6 +36,12 @@ internal sealed class FakePeer : IAsyncDisposable
 
     /// <summary>The calls that were forwarded here.</summary>
     public ChannelReader<CallRequest> Requests => _requests.Reader;
+
+    /// <summary>It tells its news by itself; otherwise only to who asks.</summary>
+    public bool IsTalkative { get; set; } = true;
+
+    /// <summary>The gossip that came.</summary>
+    public IEnumerable<GossipMessage> Heard => _heard;
 
     /// <summary>How it answers who asks for a session.</summary>
     public CommandResult Opening { get; set; } = new(ResultCode.Ok, new Data.Version(0, 0, 5, 0), default);
@@ -54,8 +64,20 @@ internal sealed class FakePeer : IAsyncDisposable
     /// <summary>Tells who leads shard 1, from now on.</summary>
     public void Tell(ulong term, NodeId leader)
     {
+        Describe(_ => _ with { Version = new DescriptorVersion(term, term), Leader = leader.Value });
+    }
+
+    /// <summary>Tells what shard 1 is, from now on: as it began, changed in some way.</summary>
+    public void Describe(Func<ShardDescriptor, ShardDescriptor> change)
+    {
         var shard = _genesis.Shards[0];
-        _status = new ClusterStatus([], [new ShardStatus(shard.Shard, shard.Group, "active", "raft", leader, new Term(term), ShardMembers.Unsaid, [], [], "")], 0);
+        _shard = ShardItem.Of(change(new ShardDescriptor
+        {
+            Key = new ShardKey(shard.Shard, shard.Group.Value),
+            Version = new DescriptorVersion(1, 1),
+            State = ShardState.Active,
+            Slots = SlotEpochs.Of(SlotSet.Of(shard.Slots), SlotEpoch.First),
+        }));
         _news.TrySetResult();
     }
 
@@ -80,6 +102,7 @@ internal sealed class FakePeer : IAsyncDisposable
                 {
                     PeerCodec.Decode(bytes, frame);
                     frame.Requests.ForEach(Take);
+                    frame.Gossip.ForEach(Hear);
                 }
             }
         }
@@ -90,6 +113,20 @@ internal sealed class FakePeer : IAsyncDisposable
 
         await telling;
         return RpcStatus.Ok;
+    }
+
+    // As a node would: it holds what it was told to say, and what the others said.
+    private void Hear(ReadOnlyMemory<byte> bytes)
+    {
+        Assert.True(GossipCodec.TryDecode(bytes.Span, out var message, out var problem), problem);
+        _heard.Enqueue(message!);
+        var gossiper = new Gossiper(new GossipOptions(_genesis.ClusterId, null, 0, 0), _shard is { } shard ? GossipTable.Empty.Merge([shard], out _) : GossipTable.Empty);
+        foreach (var send in gossiper.Receive("asker", message!).Sends)
+        {
+            _answers.Enqueue(GossipCodec.Encode(send.Message));
+        }
+
+        _news.TrySetResult();
     }
 
     private void Take(CallRequest request)
@@ -112,7 +149,17 @@ internal sealed class FakePeer : IAsyncDisposable
             {
                 _news = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
                 var news = _news.Task;
-                var frame = new PeerFrame { ClusterId = _genesis.ClusterId, Status = _status };
+                var frame = new PeerFrame { ClusterId = _genesis.ClusterId };
+                if (_shard is { } shard && IsTalkative)
+                {
+                    frame.Gossip.Add(GossipCodec.Encode(new GossipMessage.News(_genesis.ClusterId, [shard])));
+                }
+
+                while (_answers.TryDequeue(out var answer))
+                {
+                    frame.Gossip.Add(answer);
+                }
+
                 while (_replies.TryDequeue(out var reply))
                 {
                     frame.Replies.Add(reply);

@@ -16,7 +16,7 @@ internal static class FrameText
         Append(text, frame.Messages);
         Append(text, frame.Requests);
         Append(text, frame.Replies);
-        Append(text, frame.Status);
+        Append(text, frame.Gossip);
         return text.ToString();
     }
 

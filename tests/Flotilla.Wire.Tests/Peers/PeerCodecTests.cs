@@ -199,10 +199,8 @@ public sealed class PeerCodecTests
         ["an answer that says nothing"] = new() { Replies = { new Pb.CallReply { Id = 1 } } },
         ["an answer with an unknown code"] = new() { Replies = { new Pb.CallReply { Id = 1, Result = new() { Code = 13 } } } },
         ["a page out of order"] = new() { Replies = { new Pb.CallReply { Id = 1, Page = new() { Records = { new Pb.Record { Key = ByteString.CopyFromUtf8("b") }, new Pb.Record { Key = ByteString.CopyFromUtf8("a") } } } } } },
-        ["nodes out of order"] = new() { Status = new() { Nodes = { new Pb.NodeStatus { NodeId = "n2" }, new Pb.NodeStatus { NodeId = "n1" } } } },
-        ["a shard twice"] = new() { Status = new() { Shards = { Shard(1), Shard(1) } } },
-        ["slots that overlap"] = new() { Status = new() { Shards = { Shard(1, (0, 5), (5, 9)) } } },
-        ["a slot that is none"] = new() { Status = new() { Shards = { Shard(1, (0, 16384)) } } },
+        ["empty gossip"] = new() { Gossip = { ByteString.Empty } },
+        ["gossip without bounds"] = new() { Gossip = { ByteString.CopyFrom(new byte[PeerFrame.MaxGossipBytes + 1]) } },
     };
 
     [Theory]
@@ -215,13 +213,6 @@ public sealed class PeerCodecTests
     private static Pb.PeerFrame Append(Pb.AppendEntries append) => Envelope(new Pb.Envelope { Group = 1, Term = 9, AppendEntries = append });
 
     private static Pb.PeerFrame Write(Pb.Command command) => new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Command = command } } };
-
-    private static Pb.ShardStatus Shard(uint number, params (uint First, uint Last)[] ranges)
-    {
-        var shard = new Pb.ShardStatus { Shard = number, State = "active", Mode = "raft" };
-        shard.Ranges.AddRange(ranges.Select(r => new Pb.SlotRange { First = r.First, Last = r.Last }));
-        return shard;
-    }
 
     private static PeerFrame Decode(Pb.PeerFrame proto)
     {

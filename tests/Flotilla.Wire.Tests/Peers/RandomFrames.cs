@@ -1,6 +1,5 @@
 using Flotilla.Data;
 using Flotilla.Raft;
-using Flotilla.Raft.Membership;
 using Flotilla.Shards;
 using Flotilla.Topology;
 using Flotilla.Wire.Peers;
@@ -37,9 +36,9 @@ internal sealed class RandomFrames(int seed)
             frame.Replies.Add(Reply());
         }
 
-        if (Chance(20))
+        for (var i = Chance(20) ? _random.Next(4) : 0; i > 0; i--)
         {
-            frame.Status = Status();
+            frame.Gossip.Add(Bytes(1, 300));
         }
 
         return frame;
@@ -102,13 +101,6 @@ internal sealed class RandomFrames(int seed)
         return Chance(50)
             ? new CallReply(Number(), new CommandResult(code, Version(), Bytes(0, 100)), null, leader, Address(), Chance(30) ? "kein Grund: ähm" : null)
             : new CallReply(Number(), default, Page(code), leader, Address(), null);
-    }
-
-    public ClusterStatus Status()
-    {
-        var nodes = Many(4, Node).Distinct().Order().Select(n => new NodeStatus(n, Address(), Address(), Address(), Chance(50), Chance(20))).ToArray();
-        var shards = Many(4, () => _random.Next(1, 1000)).Distinct().Order().Select(Shard).ToArray();
-        return new ClusterStatus(nodes, shards, _random.NextInt64(long.MaxValue));
     }
 
     public ulong Number() => _random.Next(6) switch
@@ -179,19 +171,6 @@ internal sealed class RandomFrames(int seed)
         var records = Many(4, () => new Record(Bytes(1, 20), Bytes(0, 50), Version(), _random.NextInt64(long.MaxValue)));
         Array.Sort(records, (a, b) => a.Key.Span.SequenceCompareTo(b.Key.Span));
         return new ScanPage(code, [.. records.Where((r, i) => i == 0 || !r.Key.Span.SequenceEqual(records[i - 1].Key.Span))], Chance(50));
-    }
-
-    private ShardStatus Shard(int number)
-    {
-        var ranges = new List<(int, int)>();
-        for (var next = _random.Next(100); next < 16384 && ranges.Count < 5; next += _random.Next(1, 3000))
-        {
-            var last = Math.Min(16383, next + _random.Next(500));
-            ranges.Add((next, last));
-            next = last + 1;
-        }
-
-        return new ShardStatus(new(number), new(Number()), "active", "raft", Chance(50) ? Node() : default, new(Number()), new ShardMembers(new(Number()), Many(4, Node), Many(2, Node), Many(3, () => new RemovedSeat(Node(), new(Number())))), Many(4, Node), ranges, Chance(50) ? "3.4" : "");
     }
 
     private Version Version() => Chance(30) ? default : new((uint)_random.NextInt64(uint.MaxValue), (uint)_random.Next(5), Number(), Number());

@@ -1,0 +1,133 @@
+using System.Diagnostics;
+using Flotilla.Node.Loops;
+using Flotilla.Raft;
+using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
+using Flotilla.Topology.Gossip;
+using Flotilla.Topology.Ownership;
+
+namespace Flotilla.Node.Cluster;
+
+/// <summary>
+/// Makes the routing table of what gossip knows and of what is applied here. For a shard that this node hosts its own applied state
+/// counts unless gossip has something newer; how the cluster began is what every node knows without having heard it. One thread at
+/// a time; what it publishes is for any.
+/// </summary>
+/// <param name="cluster">Where the table is published.</param>
+/// <param name="replicaOf">The replica on this node of a group, or null.</param>
+internal sealed class Topology(ClusterState cluster, Func<GroupId, HostedReplica?> replicaOf)
+{
+    private readonly Dictionary<ShardKey, ShardItem> _own = [];
+    private readonly Dictionary<ShardKey, IReadOnlyList<NodeId>> _first = [];
+    private readonly Dictionary<ShardKey, ShardRoute> _routes = [];
+
+    /// <summary>Who owns and who should own each slot, by all that is known.</summary>
+    public OwnershipView View { get; private set; } = OwnershipView.Of(GossipTable.Empty);
+
+    /// <summary>Of the ring of <see cref="View"/>.</summary>
+    public ulong RingDigest => View.Ring.Digest;
+
+    /// <summary>What this node knows of a shard without gossip; an older word of it stands no more.</summary>
+    public void Know(ShardDescriptor descriptor)
+    {
+        var item = ShardItem.Of(descriptor);
+        if (!_own.TryGetValue(descriptor.Key, out var old) || ShardItem.Compare(item, old) > 0)
+        {
+            _own[descriptor.Key] = item;
+        }
+    }
+
+    /// <summary>Which nodes a shard began at; the first of them is meant to lead it while it votes.</summary>
+    public void KnowFirst(ShardKey key, IReadOnlyList<NodeId> voters) => _first[key] = voters;
+
+    /// <summary>Makes everything anew.</summary>
+    /// <param name="table">What gossip knows.</param>
+    /// <param name="clusterId">The cluster.</param>
+    public void Rebuild(GossipTable table, ulong clusterId)
+    {
+        View = OwnershipView.Of(table.Merge([.. _own.Values], out _), View);
+        var ranges = RangesByShard(View);
+        var shards = new List<ShardRoute>();
+        foreach (var descriptor in View.Shards)
+        {
+            if (descriptor.State == ShardState.Retired)
+            {
+                continue;
+            }
+
+            var route = RouteOf(descriptor, ranges.GetValueOrDefault(descriptor.Key) ?? []);
+
+            // Of two groups under one number the one that owns something is the shard, or else the lower one: on every node the same.
+            if (shards.Count > 0 && shards[^1].Shard == route.Shard)
+            {
+                if (shards[^1].Ranges.Count == 0 && route.Ranges.Count > 0)
+                {
+                    shards[^1] = route;
+                }
+            }
+            else
+            {
+                shards.Add(route);
+            }
+        }
+
+        var next = new RoutingTable(clusterId, shards);
+        if (!next.HoldsSameAs(cluster.Table))
+        {
+            cluster.Publish(next);
+        }
+    }
+
+    private ShardRoute RouteOf(ShardDescriptor descriptor, IReadOnlyList<(int First, int Last)> ranges)
+    {
+        var group = new GroupId(descriptor.Key.Group);
+        var members = ShardMembers.Of(descriptor);
+        if (!_routes.TryGetValue(descriptor.Key, out var route))
+        {
+            var first = _first.GetValueOrDefault(descriptor.Key) ?? [];
+            route = new ShardRoute(descriptor.Shard, group, first.Count > 0 ? ShardMembers.First(first) : members, ranges, replicaOf(group)) { First = first.Count > 0 ? first[0] : default };
+            _routes.Add(descriptor.Key, route);
+        }
+
+        route.Merge(members);
+        if (descriptor.Leader is { } leader)
+        {
+            route.Merge(new Term(descriptor.Version.Term), new NodeId(leader), source: default, cluster.Self);
+        }
+
+        route.Facts = new ShardFacts(descriptor.State, descriptor.Mode, descriptor.Version, ranges);
+        return route;
+    }
+
+    private static Dictionary<ShardKey, List<(int First, int Last)>> RangesByShard(OwnershipView view)
+    {
+        var ranges = new Dictionary<ShardKey, List<(int First, int Last)>>();
+        ShardDescriptor? owner = null;
+        List<(int First, int Last)>? own = null;
+        for (var i = 0; i < Slot.Count; i++)
+        {
+            var next = view.OwnerOf(new Slot((ushort)i));
+            if (next is null)
+            {
+                owner = null;
+            }
+            else if (ReferenceEquals(next, owner))
+            {
+                Debug.Assert(own is not null, "An owner has ranges.");
+                own[^1] = (own[^1].First, i);
+            }
+            else
+            {
+                owner = next;
+                if (!ranges.TryGetValue(next.Key, out own))
+                {
+                    ranges[next.Key] = own = [];
+                }
+
+                own.Add((i, i));
+            }
+        }
+
+        return ranges;
+    }
+}

@@ -13,8 +13,8 @@ public sealed record FlotillaClientOptions
 
     /// <summary>
     /// Sends each write under an <c>Idempotency-Key</c> of its own, so that one whose outcome is unknown is sent again, within
-    /// <see cref="Timeout"/>, and takes effect once. A key costs each replica a microsecond, 50 bytes of log and 55 of memory, and
-    /// is kept for <see cref="Timeout"/> and 50 s more; a shard keeps a million keys, enough for some 17,000 new ones a second,
+    /// <see cref="Timeout"/>, and takes effect once. A key costs each replica a microsecond, 50 bytes of log and 60 of memory, and
+    /// is kept for <see cref="Timeout"/> and 10 s more; a shard keeps a million keys, enough for some 50,000 new ones a second,
     /// and answers 429 beyond that. Off: a write goes without, and its first unclear attempt is its last. Default on.
     /// </summary>
     public bool ExactlyOnce { get; init; } = true;

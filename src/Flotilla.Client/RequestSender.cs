@@ -30,8 +30,14 @@ internal sealed class RequestSender : IDisposable
     private const int DirectAttempts = 4;
     private static readonly TimeSpan RefreshPause = TimeSpan.FromMilliseconds(100);
 
-    // Log time may run ahead of the client's by what the nodes' clocks differ, and a key must outlive its last retry.
-    private static readonly TimeSpan KeyLifeBeyondCall = TimeSpan.FromSeconds(50);
+    // A key holds until the log time at which its call is over, and as much longer as the log time may be ahead of this
+    // client's idea of it; it may be behind by as much. What differs more is learned from a refusal, and nothing is at stake:
+    // an attempt that comes after the end is refused, never executed anew.
+    private static readonly TimeSpan LogTimeTolerance = TimeSpan.FromSeconds(10);
+
+    // No key is kept for longer than an hour. What is in doubt for longer than this stays so.
+    private static readonly TimeSpan LongestHold = TimeSpan.FromMinutes(50);
+    private const int KeyTimesLearnedAtOnce = 3;
 
     private readonly FlotillaClientOptions _options;
     private readonly ConcurrentDictionary<HostPort, ConnectionPool> _pools = new();
@@ -41,8 +47,10 @@ internal sealed class RequestSender : IDisposable
     private RoutingTable _routing = RoutingTable.Empty;
     private long _refreshedAt;
     private readonly string _keyPrefix = Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(9));
+    private readonly TimeSpan _keyHold;
     private readonly string _keyLife;
     private long _lastKey;
+    private long _logTimeAheadMs;
     private uint _turn;
 
     public RequestSender(FlotillaClientOptions options)
@@ -54,7 +62,8 @@ internal sealed class RequestSender : IDisposable
 
         _options = options;
         _endpoints = [.. options.Endpoints.Select(Pool)];
-        _keyLife = string.Create(CultureInfo.InvariantCulture, $";life={(long)Math.Ceiling((options.Timeout + KeyLifeBeyondCall).TotalSeconds)}");
+        _keyHold = Min(options.Timeout, LongestHold) + LogTimeTolerance;
+        _keyLife = string.Create(CultureInfo.InvariantCulture, $";life={(long)Math.Ceiling((_keyHold + LogTimeTolerance).TotalSeconds)};until=");
     }
 
     /// <summary>What is known of leaders; for tests.</summary>
@@ -64,9 +73,10 @@ internal sealed class RequestSender : IDisposable
     public async ValueTask<T> SendAsync<T>(KvRequest request, Func<Http1Response, T> read, Func<CallOutcome, CallError, string?, T> fail, CancellationToken cancel)
     {
         var started = Stopwatch.GetTimestamp();
-        if (request.IsWrite && _options.ExactlyOnce)
+        var key = request.IsWrite && _options.ExactlyOnce ? Interlocked.Increment(ref _lastKey) : 0;
+        if (key != 0)
         {
-            request = request with { IdempotencyKey = string.Create(CultureInfo.InvariantCulture, $"{_keyPrefix}{Interlocked.Increment(ref _lastKey):x}{_keyLife}") };
+            request = request with { IdempotencyKey = KeyOf(key) };
         }
 
         var slot = _options.DirectRouting && request.Path is null ? KeySlot.Of(request.Key.Span) : -1;
@@ -80,6 +90,7 @@ internal sealed class RequestSender : IDisposable
         CallError? doubt = null;
         HostPort? hint = null;
         var hints = 0;
+        var learned = 0;
         var anybody = false;
         for (var attempt = 0; ; attempt++)
         {
@@ -118,6 +129,14 @@ internal sealed class RequestSender : IDisposable
                     }
 
                     continue;
+                case Step.OutOfTime when ++learned <= KeyTimesLearnedAtOnce:
+                    // Certainly not executed, and no earlier attempt was: it begins anew, by the shard's time.
+                    Volatile.Write(ref _logTimeAheadMs, failure!.LogTimeMs - DateTimeOffset.UtcNow.ToUnixTimeMilliseconds());
+                    request = request with { IdempotencyKey = KeyOf(key) };
+                    last = failure.Error;
+                    continue;
+                case Step.OutOfTime:
+                    return fail(CallOutcome.Failed, failure!.Error, null);
                 case Step.Unclear when request.IdempotencyKey is null || cancel.IsCancellationRequested:
                     if (direct)
                     {
@@ -172,9 +191,16 @@ internal sealed class RequestSender : IDisposable
         Again,
         Redirected,
         Unclear,
+
+        /// <summary>The key's end is not where it must be, by the time of the shard.</summary>
+        OutOfTime,
     }
 
-    private sealed record Refusal(CallError Error, HostPort? Leader, bool NobodyThere = false);
+    private sealed record Refusal(CallError Error, HostPort? Leader, bool NobodyThere = false, long LogTimeMs = 0);
+
+    private string KeyOf(long number) => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{_keyPrefix}{number:x}{_keyLife}{DateTimeOffset.UtcNow.ToUnixTimeMilliseconds() + Volatile.Read(ref _logTimeAheadMs) + (long)_keyHold.TotalMilliseconds}");
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<(Step Step, Refusal? Refusal, TimeSpan? Wait, T? Value)> AttemptAsync<T>(KvRequest request, ConnectionPool pool, bool direct, TimeSpan left, Func<Http1Response, T> read, Func<CallOutcome, CallError, string?, T> fail, CancellationToken cancel)
@@ -275,6 +301,8 @@ internal sealed class RequestSender : IDisposable
         {
             case 409 when string.Equals(error.Code, "not_leader", StringComparison.Ordinal):
                 return (Step.Redirected, new Refusal(error, HostPort.TryParse(problem?.Leader?.Http, out var leader, out _) ? leader : null), null, default);
+            case 409 when !request.IsRetry && problem is { Code: "key_expired", LogTimeMs: { } logTimeMs }:
+                return (Step.OutOfTime, new Refusal(error, null, LogTimeMs: logTimeMs), null, default);
             case 429:
                 return (Step.Again, new Refusal(error, null), response.RetryAfter ?? TimeSpan.FromMilliseconds(100 + Random.Shared.Next(100)), default);
             case 503:

@@ -8,7 +8,7 @@ namespace Flotilla.Server;
 /// <summary>
 /// The header <c>Idempotency-Key</c> (draft-ietf-httpapi-idempotency-key-header), and the metadata of that name in gRPC: a
 /// string in quotes, as the draft has it, or, as most clients send it, a bare token; both name the same key. Beside it the
-/// parameter <c>life</c>, and the header by which a client says that it has sent the request before.
+/// parameters <c>life</c> and <c>until</c>, and the header by which a client says that it has sent the request before.
 /// </summary>
 internal static class IdempotencyHeader
 {
@@ -46,16 +46,17 @@ internal static class IdempotencyHeader
             return $"{Name} must be one key of 1 to {Once.ByKey.MaxKeyBytes} characters: in quotes, {Name}: \"8e03978e-40d5\" (ASCII, with \\\" and \\\\ for a quote and a backslash), or bare, of letters, digits and !#$%&'*+-.^_`|~:/.";
         }
 
-        if (!TryTakeLife(rest, out var lifeMs))
+        if (!TryTake(ref rest, "life", MaxLifeSeconds, out var lifeSeconds) || !TryTake(ref rest, "until", MaxUntilMs, out var untilMs) || !rest.IsEmpty)
         {
-            return $"{Name} may be followed by ;life=SECONDS, a whole number from 1 to {MaxLifeSeconds}, and by nothing else.";
+            return $"{Name} may be followed by ;life=SECONDS, a whole number from 1 to {MaxLifeSeconds}, then by ;until=MILLISECONDS since 1970, and by nothing else.";
         }
 
-        once = new Once.ByKey(bytes, new KeyTerms(lifeMs, 0));
+        once = new Once.ByKey(bytes, new KeyTerms(lifeSeconds * 1000, 0), untilMs);
         return null;
     }
 
     private const long MaxLifeSeconds = 3_153_600_000;
+    private const long MaxUntilMs = long.MaxValue / 2;
 
     private static byte[]? TakeKey(ref ReadOnlySpan<char> rest)
     {
@@ -91,22 +92,20 @@ internal static class IdempotencyHeader
         return null;
     }
 
-    private static bool TryTakeLife(ReadOnlySpan<char> rest, out long lifeMs)
+    /// <summary>Takes <c>;name=NUMBER</c> off the front, a whole number from 1; 0 if something else, or nothing, stands there. False for one that is no such number.</summary>
+    private static bool TryTake(ref ReadOnlySpan<char> rest, string name, long max, out long number)
     {
-        lifeMs = 0;
+        number = 0;
         rest = rest.TrimStart();
-        if (rest.IsEmpty)
+        if (rest.IsEmpty || rest[0] != ';' || rest[1..].TrimStart() is var named && !(named.StartsWith(name, StringComparison.Ordinal) && named[name.Length..].StartsWith("=")))
         {
             return true;
         }
 
-        if (rest[0] != ';' || rest[1..].TrimStart() is not ['l', 'i', 'f', 'e', '=', .. var number])
-        {
-            return false;
-        }
-
-        var valid = long.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds) && seconds is > 0 and <= MaxLifeSeconds;
-        lifeMs = seconds * 1000;
-        return valid;
+        var digits = named[(name.Length + 1)..];
+        var end = digits.IndexOfAnyExceptInRange('0', '9');
+        end = end < 0 ? digits.Length : end;
+        rest = digits[end..].TrimStart();
+        return long.TryParse(digits[..end], NumberStyles.None, CultureInfo.InvariantCulture, out number) && number > 0 && number <= max;
     }
 }

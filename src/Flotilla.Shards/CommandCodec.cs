@@ -9,7 +9,7 @@ namespace Flotilla.Shards;
 /// </summary>
 /// <remarks>
 /// <code>
-/// payload  = format:u8 (1 to 3)  stamp:i64 little-endian, milliseconds since the Unix epoch, not negative
+/// payload  = format:u8 (1 to 4)  stamp:i64 little-endian, milliseconds since the Unix epoch, not negative
 ///            count:varint   count × command
 /// command  = kind:u8 (CommandKind)   [once]   [key:bytes (not empty)]   then by kind
 ///   Put, PutIfAbsent     ttl:varint (ms, below 2^63; 0 = never)   value:bytes
@@ -30,6 +30,8 @@ namespace Flotilla.Shards;
 /// session  = index:varint  place:varint (below 2^32)
 ///
 /// Format 3 adds: 0x80 and 0x40 set together: in a session of another group; once then begins with that group:varint (1 or more)
+///
+/// Format 4 adds: 0x40 and 0x20 set together: by key, with until:varint (ms, 1 to 2^63 - 1) at the end of once
 /// </code>
 /// Nothing follows the last command. A count of 0 is a time entry: it only moves the log time. Plain commands look the
 /// same in both formats. One batch has exactly one encoding in each. The decoder accepts nothing else: what doesn't fit was
@@ -38,7 +40,7 @@ namespace Flotilla.Shards;
 public static class CommandCodec
 {
     /// <summary>The format that <see cref="Encode"/> writes. <see cref="Decode"/> reads all from 1 on, since logs on disk hold them.</summary>
-    public const byte Format = 3;
+    public const byte Format = 4;
 
     /// <summary>No header is longer than this, in bytes: format, stamp and the largest count.</summary>
     public const int MaxHeaderBytes = 1 + sizeof(long) + 5;
@@ -48,6 +50,7 @@ public static class CommandCodec
     private const byte InSession = 0x80;
     private const byte ByKey = 0x40;
     private const byte Retry = 0x20;
+    private const byte Until = 0x20; // with ByKey alone
     private const byte KindBits = 0x1F;
 
     /// <summary>Encodes a batch into a buffer of its own, which must never change: it becomes an entry's payload.</summary>
@@ -130,7 +133,8 @@ public static class CommandCodec
     {
         null => 0,
         Once.InSession s => (s.Origin == default ? 0 : Encoded.VarintSize(s.Origin.Value)) + SizeOf(s.Session) + Encoded.VarintSize(s.Mark) + Encoded.VarintSize(s.Sequence - s.Mark),
-        Once.ByKey k => Encoded.BytesSize(k.Key.Length) + Encoded.VarintSize((ulong)k.Terms.LifeMs) + Encoded.VarintSize((ulong)k.Terms.MaxBytes),
+        Once.ByKey k => Encoded.BytesSize(k.Key.Length) + Encoded.VarintSize((ulong)k.Terms.LifeMs) + Encoded.VarintSize((ulong)k.Terms.MaxBytes)
+            + (k.UntilMs == 0 ? 0 : Encoded.VarintSize((ulong)k.UntilMs)),
         Once.Opening o => Encoded.VarintSize((ulong)o.Terms.IdleMs) + Encoded.VarintSize((uint)o.Terms.Window)
             + Encoded.VarintSize((uint)o.Terms.MaxSessions) + Encoded.VarintSize((uint)o.Terms.MaxResults),
         Once.Closing c => SizeOf(c.Session),
@@ -169,7 +173,7 @@ public static class CommandCodec
     private static byte FlagsOf(Once? once) => once switch
     {
         Once.InSession s => (byte)(InSession | (s.IsRetry ? Retry : 0) | (s.Origin == default ? 0 : ByKey)),
-        Once.ByKey => ByKey,
+        Once.ByKey k => (byte)(ByKey | (k.UntilMs == 0 ? 0 : Until)),
         _ => 0,
     };
 
@@ -185,7 +189,8 @@ public static class CommandCodec
             case Once.ByKey k:
                 at = Encoded.WriteBytes(to, at, k.Key.Span);
                 at = Encoded.WriteVarint(to, at, (ulong)k.Terms.LifeMs);
-                return Encoded.WriteVarint(to, at, (ulong)k.Terms.MaxBytes);
+                at = Encoded.WriteVarint(to, at, (ulong)k.Terms.MaxBytes);
+                return k.UntilMs == 0 ? at : Encoded.WriteVarint(to, at, (ulong)k.UntilMs);
             case Once.Opening o:
                 at = Encoded.WriteVarint(to, at, (ulong)o.Terms.IdleMs);
                 at = Encoded.WriteVarint(to, at, (uint)o.Terms.Window);
@@ -261,12 +266,14 @@ public static class CommandCodec
                 var ahead = reader.Varint(ulong.MaxValue);
                 reader.Require(ahead <= ulong.MaxValue - mark, "a sequence is beyond 64 bits");
                 return new Once.InSession(session, mark + ahead, mark, (head & Retry) != 0, origin);
-            case ByKey:
+            case ByKey or (ByKey | Until) when format > 3 || head == (head & ~Until):
                 var key = reader.Bytes();
                 reader.Require(key.Length is > 0 and <= Once.ByKey.MaxKeyBytes, "an idempotency key is empty or too long");
                 var terms = new KeyTerms((long)reader.Varint(long.MaxValue), (long)reader.Varint(long.MaxValue));
                 reader.Require(terms.IsValid, "the terms of an idempotency key cannot be");
-                return new Once.ByKey(key, terms);
+                var untilMs = (head & Until) == 0 ? 0 : (long)reader.Varint(long.MaxValue);
+                reader.Require((head & Until) == 0 || untilMs > 0, "an idempotency key ends before it begins");
+                return new Once.ByKey(key, terms, untilMs);
             default:
                 reader.Require(false, $"flags {head:X2} do not go together");
                 return null;

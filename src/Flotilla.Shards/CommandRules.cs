@@ -27,8 +27,8 @@ internal static class CommandRules
     {
         Once.InSession { } s when s.Sequence >= s.Mark => null,
         Once.InSession => "A sequence must not be below the mark that comes with it.",
-        Once.ByKey { Key.Length: > 0 and <= Once.ByKey.MaxKeyBytes } k when k.Terms.IsValid => null,
-        Once.ByKey => $"An idempotency key has 1 to {Once.ByKey.MaxKeyBytes} bytes, and valid terms.",
+        Once.ByKey { Key.Length: > 0 and <= Once.ByKey.MaxKeyBytes, UntilMs: >= 0 } k when k.Terms.IsValid => null,
+        Once.ByKey => $"An idempotency key has 1 to {Once.ByKey.MaxKeyBytes} bytes, valid terms, and no end before the Unix epoch.",
         _ => "Only the commands that open and close sessions go with an opening or a closing.",
     };
 }

@@ -110,6 +110,13 @@ public enum ResultCode : byte
 
     /// <summary>The idempotency key is kept for another command; nothing was written. Not kept itself.</summary>
     KeyReused = 12,
+
+    /// <summary>
+    /// The log time has reached the end that the idempotency key came with, or that end lies further ahead than a key lives: this
+    /// attempt was not executed, but an earlier one may have been, as for <see cref="SessionExpired"/>. The log time is the
+    /// counter of <see cref="CommandResult.Version"/>.
+    /// </summary>
+    KeyExpired = 13,
 }
 
 /// <summary>The answer to one <see cref="Command"/> or one get.</summary>

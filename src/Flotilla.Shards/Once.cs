@@ -23,7 +23,12 @@ public abstract record Once
     /// <summary>A write under a key that its client chose: the same key and the same command are executed once within the key's life.</summary>
     /// <param name="Key">1 to <see cref="MaxKeyBytes"/> bytes. The memory is read at the same times as the command's key.</param>
     /// <param name="Terms">How long the key is kept and how many are; set by the replica that proposes. Before that only a life above 0 counts: keep it for no longer.</param>
-    public sealed record ByKey(ReadOnlyMemory<byte> Key, KeyTerms Terms = default) : Once
+    /// <param name="UntilMs">
+    /// The log time, in milliseconds since the Unix epoch, up to which the write may be executed, and its record is kept: an
+    /// attempt that comes later is refused, so that no attempt ever executes it anew. It must lie within the key's life. 0: none;
+    /// then an attempt after the life of the record executes the write anew.
+    /// </param>
+    public sealed record ByKey(ReadOnlyMemory<byte> Key, KeyTerms Terms = default, long UntilMs = 0) : Once
     {
         /// <summary>The longest key, in bytes.</summary>
         public const int MaxKeyBytes = 255;

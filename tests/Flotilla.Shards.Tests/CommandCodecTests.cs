@@ -24,12 +24,13 @@ public sealed class CommandCodecTests
         Command.Delete(B("k")) with { Once = new Once.InSession(new SessionId(new LogIndex(5), 1), 7, 7, IsRetry: true, new GroupId(300)) },
         Command.Increment(B("k"), -3) with { Once = new Once.InSession(new SessionId(new LogIndex(1), 0), ulong.MaxValue, ulong.MaxValue, IsRetry: true) },
         Command.Put(B("k"), B("v")) with { Once = new Once.ByKey(B("pay-7"), new KeyTerms(3_600_000, 64 << 20)) },
+        Command.Delete(B("k")) with { Once = new Once.ByKey(B("pay-7"), new KeyTerms(3_600_000, 64 << 20), 300) },
     ];
 
     [Fact]
     public void The_format_on_disk_never_changes() =>
         Assert.Equal(
-            "03 15CD5B0700000000 06"
+            "04 15CD5B0700000000 06"
             + " 01 036B6579 AC02 0576616C7565"
             + " 02 036B6579"
             + " 03 036B6579 01 02 AC02 04 05 0176"
@@ -41,13 +42,14 @@ public sealed class CommandCodecTests
     [Fact]
     public void What_makes_a_command_happen_once_never_changes_on_disk_either() =>
         Assert.Equal(
-            "030000000000000000" + "06"
+            "040000000000000000" + "07"
             + "07" + "80DDDB01" + "8020" + "904E" + "C0843D"
             + "08" + "AC0202"
             + "82" + "AC0202" + "E607" + "02" + "016B"
             + "E2" + "AC02" + "0501" + "07" + "00" + "016B"
             + "A5" + "0100" + "FFFFFFFFFFFFFFFFFF01" + "00" + "016B" + "05"
-            + "41" + "057061792D37" + "80DDDB01" + "80808020" + "016B" + "00" + "0176",
+            + "41" + "057061792D37" + "80DDDB01" + "80808020" + "016B" + "00" + "0176"
+            + "62" + "057061792D37" + "80DDDB01" + "80808020" + "AC02" + "016B",
             Convert.ToHexString(CommandCodec.Encode(0, OneOfEachOnce)));
 
     [Fact]
@@ -164,7 +166,7 @@ public sealed class CommandCodecTests
     }
 
     [Theory]
-    [InlineData("04 0000000000000000 00", "an unknown format")]
+    [InlineData("05 0000000000000000 00", "an unknown format")]
     [InlineData("00 0000000000000000 00", "no format")]
     [InlineData("01 0000000000000000 01 82 0100 00 00 016B", "a session in format 1")]
     [InlineData("02 0000000000000000 01 07 016B 01 01 01", "a session opened under an unlikely idle time")]
@@ -218,6 +220,7 @@ public sealed class CommandCodecTests
             Command.Delete(B("k")) with { Once = new Once.ByKey(default, KeyTerms.Default) },
             Command.Delete(B("k")) with { Once = new Once.ByKey(new byte[256], KeyTerms.Default) },
             Command.Delete(B("k")) with { Once = new Once.ByKey(B("id")) },
+            Command.Delete(B("k")) with { Once = new Once.ByKey(B("id"), KeyTerms.Default, -1) },
             Command.Delete(B("k")) with { Once = new Once.Closing(default) },
             Command.OpenSession() with { Once = new Once.Opening(SessionTerms.Default with { Window = SessionTerms.MaxWindow + 1 }) },
             Command.OpenSession() with { Once = null },
@@ -262,7 +265,7 @@ public sealed class CommandCodecTests
     }
 
     private static string Printed(Command c) =>
-        $"{c.Kind} {Convert.ToHexString(c.Key.Span)} {Convert.ToHexString(c.Value.Span)} {c.Expected} {c.TtlMs} {c.Delta} {(c.Once is Once.ByKey k ? $"{Convert.ToHexString(k.Key.Span)} {k.Terms}" : c.Once)}";
+        $"{c.Kind} {Convert.ToHexString(c.Key.Span)} {Convert.ToHexString(c.Value.Span)} {c.Expected} {c.TtlMs} {c.Delta} {(c.Once is Once.ByKey k ? $"{Convert.ToHexString(k.Key.Span)} {k.Terms} {k.UntilMs}" : c.Once)}";
 
     private static Command RandomCommand(ref SplitMix64 random)
     {
@@ -285,7 +288,7 @@ public sealed class CommandCodecTests
             0 => Command.OpenSession() with { Once = new Once.Opening(new SessionTerms(RandomLong(ref random) & long.MaxValue | 1, 1 + (int)random.Below(SessionTerms.MaxWindow), 1 + (int)random.Below(int.MaxValue), 1 + (int)random.Below(int.MaxValue))) },
             1 => Command.CloseSession(session),
             2 or 3 => command with { Once = new Once.InSession(session, ulong.MaxValue - (ulong)random.Below(9), (ulong)RandomLong(ref random) >> 1, random.Chance(0.5), new GroupId(random.Chance(0.5) ? 0 : (ulong)random.Below(1000))) },
-            4 => command with { Once = new Once.ByKey(RandomBytes(ref random, 1).AsMemory(0, 1), new KeyTerms(RandomLong(ref random) & long.MaxValue | 1, 1 + random.Below(1 << 30))) },
+            4 => command with { Once = new Once.ByKey(RandomBytes(ref random, 1).AsMemory(0, 1), new KeyTerms(RandomLong(ref random) & long.MaxValue | 1, 1 + random.Below(1 << 30)), random.Chance(0.5) ? 0 : RandomLong(ref random) & long.MaxValue | 1) },
             _ => command,
         };
     }

@@ -74,6 +74,40 @@ public sealed class IdempotencyTests
     }
 
     [Fact]
+    [Trait("Hazard", "35")]
+    public void A_write_with_an_end_is_never_executed_anew_however_late_its_attempts_come()
+    {
+        var write = Command.Increment(B("n"), 1) with { Once = new Once.ByKey(B("id"), Terms, UntilMs: 2500) };
+        Assert.Equal("1", Text(_log.One(1600, write).Value));
+        Assert.Equal("1", Text(_log.One(2499, write).Value));
+        foreach (var late in (long[])[2500, 2501, 3_000_000])
+        {
+            // The record is gone, and a retry that came only now would find nothing. It is told what time it is.
+            var answer = _log.One(late, write);
+            Assert.Equal((ResultCode.KeyExpired, late), (answer.Code, (long)answer.Version.Counter));
+        }
+
+        Assert.Equal(0, _log.Machine.IdempotencyKeyCount);
+        Assert.Equal("1", _log.Get("n"));
+    }
+
+    [Fact]
+    [Trait("Hazard", "33")]
+    public void An_end_further_ahead_than_a_key_lives_is_refused_before_anything_is_done()
+    {
+        var write = Command.Increment(B("n"), 1) with { Once = new Once.ByKey(B("id"), Terms, UntilMs: 5000) };
+        Assert.Equal((ResultCode.KeyExpired, 3999UL), (_log.One(3999, write) is var early ? early.Code : default, early.Version.Counter));
+        Assert.Equal("NotFound", _log.Get("n"));
+        Assert.Equal(ResultCode.Ok, _log.One(4000, write).Code);
+
+        // With an end the record lives up to it, and not for the life of the key.
+        _log.Apply(4999);
+        Assert.Equal(1, _log.Machine.IdempotencyKeyCount);
+        _log.Apply(5000);
+        Assert.Equal(0, _log.Machine.IdempotencyKeyCount);
+    }
+
+    [Fact]
     public void A_key_whose_life_is_over_counts_as_gone_before_it_is_removed()
     {
         for (var i = 0; i <= IdempotencyTable.MaxExpiredPerEntry; i++)

@@ -204,7 +204,7 @@ internal sealed class Writes : IDisposable
 
         if (doubt is not null)
         {
-            return outcome.Code == ResultCode.SessionExpired ? Verdict.Lost : Verdict.Again;
+            return outcome.Code is ResultCode.SessionExpired or ResultCode.KeyExpired ? Verdict.Lost : Verdict.Again;
         }
 
         return outcome.Code switch

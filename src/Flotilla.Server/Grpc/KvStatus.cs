@@ -59,6 +59,7 @@ internal static class KvStatus
             ResultCode.Overloaded => (RpcCode.ResourceExhausted, "overloaded", Overloaded.Message!),
             ResultCode.NoQuorum => (RpcCode.Unavailable, "no_quorum", "No leader was found in time: a majority of the shard's replicas must be up and reach each other. Nothing was written."),
             ResultCode.KeyReused => (RpcCode.InvalidArgument, "bad_request", "The idempotency-key is kept for a write that differs from this one. Nothing was written: a new write needs a new key."),
+            ResultCode.KeyExpired => (RpcCode.FailedPrecondition, "key_expired", $"The time until which the idempotency-key was to hold is over, by the shard's own time ({version.Counter} ms since 1970), or further ahead than its life. Nothing was written: send the write again with a later one."),
             ResultCode.Indeterminate or ResultCode.SessionExpired => (RpcCode.DeadlineExceeded, "indeterminate", "The write may have happened, may still happen, or may not: read the key to find out."),
             ResultCode.TooLarge => (RpcCode.InvalidArgument, "too_large", "The key or the value is over the limit. Nothing was written."),
             _ => (RpcCode.Internal, "internal", $"The gateway answered {result}."),

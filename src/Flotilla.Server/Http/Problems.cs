@@ -24,6 +24,8 @@ internal static class Problems
 
     public static ProblemKind KeyReused { get; } = new(400, "bad_request", "The Idempotency-Key was used for another request", "The shard keeps this Idempotency-Key for a write that differs from this one in its method, key, value, condition, time to live or increment. Nothing was written: a new write needs a new key.");
 
+    public static ProblemKind KeyExpired { get; } = new(409, "key_expired", "The Idempotency-Key has ended", "The time until which the Idempotency-Key was to hold is over, by the shard's own time, or further ahead than its life. Nothing was written: send the write again with a later one, reckoned from logTimeMs.");
+
     public static ProblemKind NotFound { get; } = new(404, "not_found", "No such record", "There is no record under this key.");
 
     public static ProblemKind UnknownRoute { get; } = new(404, "unknown_route", "No such route", "See /openapi/v1.json.");
@@ -81,6 +83,7 @@ internal static class Problems
         // The gateway gives none of these away. If it did, an earlier attempt might have been executed.
         ResultCode.SessionExpired => Indeterminate,
         ResultCode.KeyReused => KeyReused,
+        ResultCode.KeyExpired => KeyExpired,
         ResultCode.TooLarge => TooLarge,
         _ => Internal,
     };
@@ -110,6 +113,7 @@ internal static class Problems
     {
         var leader = kind == NotLeader ? new LeaderHint(answer.Leader.Value, answer.LeaderHttp) : null;
         var version = kind == VersionMismatch && !answer.Result.Version.IsNone ? answer.Result.Version.ToString() : null;
-        return Document(kind, answer.Detail, leader, version);
+        var document = Document(kind, answer.Detail, leader, version);
+        return kind == KeyExpired ? document with { LogTimeMs = (long)answer.Result.Version.Counter } : document;
     }
 }

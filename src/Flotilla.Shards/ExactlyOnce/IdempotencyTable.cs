@@ -16,6 +16,8 @@ namespace Flotilla.Shards.ExactlyOnce;
 /// command. By chance a new key meets one of a million others once in 2^108, and even then it is taken for a key used for
 /// another command, refused and not executed, except once in 2^64 of these cases. Who makes two keys collide on purpose must
 /// write both to one slot, and gains what one key used twice gives.</para>
+/// <para>Why a write with an end is executed once, however late its attempts come and however the log time leaps: it is executed
+/// only before its end, and what it came to is kept up to that end. All attempts must name the same one.</para>
 /// <para>Why a full table does not stay full: as for sessions, the entry that asks for room moves the log time first; and
 /// each entry may remove <see cref="MaxExpiredPerEntry"/> keys more than it can add.</para>
 /// </remarks>
@@ -52,6 +54,12 @@ internal sealed class IdempotencyTable
             return false;
         }
 
+        if (once.UntilMs != 0 && (logTimeMs >= once.UntilMs || once.UntilMs - logTimeMs > once.Terms.LifeMs))
+        {
+            answer = new CommandResult(ResultCode.KeyExpired, new Data.Version(0, 0, (ulong)logTimeMs, 0), default);
+            return false;
+        }
+
         var isFull = ((Count + 1) * CountedBytes) + ((_wideCount + 1) * CountedWideBytes) > once.Terms.MaxBytes;
         answer = isFull ? CommandResult.Of(ResultCode.Overloaded) : default;
         return !isFull;
@@ -60,7 +68,7 @@ internal sealed class IdempotencyTable
     /// <summary>Records the result of a write that was just admitted and executed.</summary>
     public void Record(Once.ByKey once, (UInt128 Name, ulong Digest) identity, Slot slot, in CommandResult result, long logTimeMs)
     {
-        var dueMs = once.Terms.LifeMs > long.MaxValue - logTimeMs ? long.MaxValue : logTimeMs + once.Terms.LifeMs;
+        var dueMs = once.UntilMs != 0 ? once.UntilMs : once.Terms.LifeMs > long.MaxValue - logTimeMs ? long.MaxValue : logTimeMs + once.Terms.LifeMs;
         long? number = null;
         if (!result.Value.IsEmpty)
         {
@@ -73,7 +81,7 @@ internal sealed class IdempotencyTable
             throw new InvalidOperationException($"An outcome {result.Code} is not one of execution.");
         }
 
-        Add(KeyLane.For(once.Terms.LifeMs), in record);
+        Add(KeyLane.For(dueMs - logTimeMs), in record);
     }
 
     /// <summary>Adds a key to the end of a lane. Of two with one name the one that falls due later counts: it came when the other was over.</summary>

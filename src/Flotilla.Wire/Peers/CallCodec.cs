@@ -154,7 +154,7 @@ internal static class CallCodec
 
     private static ResultCode Code(uint code)
     {
-        Check.That(code <= (uint)ResultCode.KeyReused, "an answer has no code that is known here");
+        Check.That(code <= (uint)ResultCode.KeyExpired, "an answer has no code that is known here");
         return (ResultCode)code;
     }
 

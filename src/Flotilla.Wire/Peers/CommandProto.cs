@@ -39,7 +39,7 @@ internal static class CommandProto
                 proto.InSession = new Pb.InSession { Session = Of(s.Session), Mark = s.Mark, Ahead = s.Sequence - s.Mark, IsRetry = s.IsRetry, Origin = s.Origin.Value };
                 break;
             case Once.ByKey k:
-                proto.ByKey = new Pb.ByKey { Key = Check.Wrap(k.Key), LifeMs = (ulong)k.Terms.LifeMs };
+                proto.ByKey = new Pb.ByKey { Key = Check.Wrap(k.Key), LifeMs = (ulong)k.Terms.LifeMs, UntilMs = (ulong)k.UntilMs };
                 break;
             case Once.Closing c:
                 proto.Closing = Of(c.Session);
@@ -72,7 +72,7 @@ internal static class CommandProto
     {
         null => true,
         Once.InSession s => s.Session.Index.Value > 0 && s.Sequence >= s.Mark,
-        Once.ByKey k => k.Key.Length is > 0 and <= Once.ByKey.MaxKeyBytes && k.Terms.LifeMs >= 0,
+        Once.ByKey k => k.Key.Length is > 0 and <= Once.ByKey.MaxKeyBytes && k.Terms.LifeMs >= 0 && k.UntilMs >= 0,
         _ => false,
     };
 
@@ -90,7 +90,7 @@ internal static class CommandProto
                 return new Once.InSession(Read(proto.InSession.Session), mark + ahead, mark, proto.InSession.IsRetry, new GroupId(proto.InSession.Origin));
             case Pb.Command.OnceOneofCase.ByKey:
                 Check.That(proto.ByKey.Key.Length is > 0 and <= Once.ByKey.MaxKeyBytes, "an idempotency key is empty or too long");
-                return new Once.ByKey(proto.ByKey.Key.Memory, new KeyTerms(Check.NonNegative(proto.ByKey.LifeMs), 0));
+                return new Once.ByKey(proto.ByKey.Key.Memory, new KeyTerms(Check.NonNegative(proto.ByKey.LifeMs), 0), Check.NonNegative(proto.ByKey.UntilMs));
             default:
                 throw new PeerFormatException("a write says that it closes a session");
         }

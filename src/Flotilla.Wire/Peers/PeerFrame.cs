@@ -14,9 +14,10 @@ public sealed class PeerFrame
 {
     /// <summary>
     /// The version of the protocol spoken here. A peer with another one is refused. 2: commands carry how they take effect
-    /// once; a peer that passed over that would execute retries twice. 3: descriptors are gossiped.
+    /// once; a peer that passed over that would execute retries twice. 3: descriptors are gossiped. 4: idempotency
+    /// keys may come with an end, which a peer must not pass over for the same reason as 2.
     /// </summary>
-    public const uint ProtocolVersion = 3;
+    public const uint ProtocolVersion = 4;
 
     /// <summary>The longest message of gossip, in bytes.</summary>
     public const int MaxGossipBytes = 1 << 20;

@@ -65,8 +65,41 @@ public sealed class Exactly_once
 
         var keys = server.Requests.Where(r => r.Method != "GET").Select(r => r.Headers["Idempotency-Key"].ToString()).ToArray();
         Assert.Equal(4, keys.Distinct().Count());
-        Assert.All(keys, key => Assert.EndsWith(";life=60", key, StringComparison.Ordinal));
+        Assert.All(keys, key => Assert.Contains(";life=30;until=", key, StringComparison.Ordinal));
+        Assert.All(keys, key => Assert.InRange(UntilOf(key) - DateTimeOffset.UtcNow.ToUnixTimeMilliseconds(), 10_000, 20_000));
         Assert.All(server.Requests, r => Assert.Equal(r.Method == "GET", !r.Headers.ContainsKey("Idempotency-Key")));
+    }
+
+    [Theory]
+    [InlineData(86_400_000)]
+    [InlineData(-86_400_000)]
+    [Trait("Hazard", "33")]
+    public async Task A_clock_that_is_wrong_by_a_day_costs_one_refusal(long aheadMs)
+    {
+        await using var server = await FakeServer.StartAsync();
+        server.Script = seen =>
+        {
+            var now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds() + aheadMs;
+            return UntilOf(seen.Headers["Idempotency-Key"].ToString()) - now is > 0 and <= 30_000 ? null : new Twist.Refuse(409, "key_expired", LogTimeMs: now);
+        };
+        using var client = Make(server, o => o with { WriteAttemptTimeout = TimeSpan.FromSeconds(6) });
+        Assert.Equal(CallOutcome.Ok, (await client.IncrementAsync(Key, 1, Token)).Outcome);
+        Assert.Equal(2, server.Requests.Count);
+        Assert.Equal("", server.Requests.Last().Headers["Idempotency-Retry"].ToString());
+        Assert.Equal(CallOutcome.Ok, (await client.IncrementAsync(Key, 1, Token)).Outcome);
+        Assert.Equal(3, server.Requests.Count);
+        Assert.Equal("2", server.Get("k"));
+    }
+
+    [Fact]
+    [Trait("Hazard", "35")]
+    public async Task A_server_whose_time_is_never_right_ends_the_write_as_failed()
+    {
+        await using var server = await FakeServer.StartAsync();
+        server.Script = _ => new Twist.Refuse(409, "key_expired", LogTimeMs: 5);
+        using var client = Make(server, o => o with { WriteAttemptTimeout = TimeSpan.FromSeconds(6) });
+        Assert.Equal((CallOutcome.Failed, "key_expired"), (await client.IncrementAsync(Key, 1, Token)) is var end ? (end.Outcome, end.Error!.Code) : default);
+        Assert.Equal(4, server.Requests.Count);
     }
 
     [Theory]
@@ -136,6 +169,8 @@ public sealed class Exactly_once
         Assert.Equal((CallOutcome.Unknown, "interrupted"), (counted.Outcome, counted.Error!.Code));
         Assert.InRange(Stopwatch.GetElapsedTime(started).TotalSeconds, 0, 30);
     }
+
+    private static long UntilOf(string key) => long.Parse(key.Split(";until=")[1], System.Globalization.CultureInfo.InvariantCulture);
 
     private static FlotillaClient Make(FakeServer server, Func<FlotillaClientOptions, FlotillaClientOptions>? with = null)
     {

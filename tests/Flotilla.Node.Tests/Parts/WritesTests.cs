@@ -240,6 +240,18 @@ public sealed class WritesTests : IDisposable
         Assert.Equal(ResultCode.Overloaded, (await RunAsync(increment, by: other)).Code);
     }
 
+    [Fact, Trait("Hazard", "35")]
+    public async Task A_write_whose_key_has_ended_is_refused_at_first_and_indeterminate_once_it_is_in_doubt()
+    {
+        var increment = Command.Increment(Bytes("n"), 1) with { Once = new Once.ByKey(Bytes("id"), default, UntilMs: 10_000) };
+        _shards.Advance(60_000);
+        var refused = await RunAsync(increment);
+        Assert.Equal(ResultCode.KeyExpired, refused.Code);
+        Assert.True(refused.Result.Version.Counter > 60_000);
+        Assert.Equal(ResultCode.Indeterminate, (await RunAsync(increment, isRetry: true)).Code);
+        Assert.Equal(0, _shards.Machine().Records.Count);
+    }
+
     [Fact, Trait("Hazard", "37")]
     public async Task A_write_follows_its_slot_to_another_shard_unless_it_is_in_doubt()
     {

@@ -41,6 +41,28 @@ public sealed class IdempotencyTests
     }
 
     [Theory]
+    [InlineData("a;life=30;until=1700000000123", 30_000, 1_700_000_000_123)]
+    [InlineData("\"a\" ; life=30 ; until=5", 30_000, 5)]
+    [InlineData("a;until=7", 0, 7)]
+    public async Task A_key_may_come_with_an_end(string header, long lifeMs, long untilMs)
+    {
+        await using var door = await DoorFixture.StartAsync();
+        await door.PutAsync("/kv/a", "v", ("Idempotency-Key", header));
+        var once = Assert.IsType<Once.ByKey>(Assert.Single(door.Gateway.Writes).Command.Once);
+        Assert.Equal(("a", lifeMs, untilMs), (Encoding.ASCII.GetString(once.Key.Span), once.Terms.LifeMs, once.UntilMs));
+    }
+
+    [Fact, Trait("Hazard", "35")]
+    public async Task One_that_has_ended_is_refused_with_the_time_of_the_shard()
+    {
+        await using var door = await DoorFixture.StartAsync();
+        door.Gateway.OnExecute = (_, _) => new(FakeGateway.Answered(ResultCode.KeyExpired) with { Result = new CommandResult(ResultCode.KeyExpired, new Data.Version(0, 0, 1_700_000_000_123, 0), default) });
+        var answer = await door.PutAsync("/kv/a", "v", ("Idempotency-Key", "a;until=5"));
+        answer.IsProblem(409, "key_expired");
+        Assert.Contains("\"logTimeMs\":1700000000123", answer.Text, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("\"")]
     [InlineData("\"\"")]
     [InlineData("\"a")]
@@ -55,6 +77,11 @@ public sealed class IdempotencyTests
     [InlineData("a;life=99999999999999999999")]
     [InlineData("a;life=")]
     [InlineData("a;life=5;life=6")]
+    [InlineData("a;until=5;life=6")]
+    [InlineData("a;until=0")]
+    [InlineData("a;until=")]
+    [InlineData("a;until=9223372036854775807")]
+    [InlineData("a;life=5;until=6s")]
     [InlineData("a;age=5")]
     [InlineData("a;")]
     public async Task What_is_no_key_is_refused_in_words(string header)

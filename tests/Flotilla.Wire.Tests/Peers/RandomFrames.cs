@@ -149,7 +149,7 @@ internal sealed class RandomFrames(int seed)
         return _random.Next(3) switch
         {
             0 => new Once.InSession(Session(), mark + Math.Min(ahead, ulong.MaxValue - mark), mark, Chance(30), new(Chance(70) ? 0 : Number())),
-            1 => new Once.ByKey(Bytes(1, Once.ByKey.MaxKeyBytes), new KeyTerms(Chance(50) ? 0 : _random.NextInt64(long.MaxValue), 0)),
+            1 => new Once.ByKey(Bytes(1, Once.ByKey.MaxKeyBytes), new KeyTerms(Chance(50) ? 0 : _random.NextInt64(long.MaxValue), 0), Chance(50) ? 0 : _random.NextInt64(long.MaxValue)),
             _ => null,
         };
     }

@@ -263,9 +263,17 @@ public sealed class NodeHost : IAsyncDisposable
         }
 
         var asks = _options.Join is { } contact ? $" It asks {contact} for its cluster again and again ({_complaint})." : "";
-        return $"Node {_options.NodeId} belongs to no cluster yet.{asks} Add it at any node of the cluster: ./flotilla add-node {_options.NodeId} {Rpc} --endpoint http://HOST:PORT, or curl http://HOST:PORT/AddVoter/{Rpc}/{_options.NodeId}"
-            + (_options.Join is null ? ", or start it as ./flotilla node with --join HOST:RPC." : ".");
+        return $"Node {_options.NodeId} belongs to no cluster yet.{asks} {HowToAdd}";
     }
+
+    /// <summary>
+    /// The same for whoever calls by gRPC. It does not say what this node was told by the one that it asks: that may be a node that
+    /// waits, too, or this one itself, and each complaint would hold the one before it.
+    /// </summary>
+    private string NotJoinedToPeers() => $"Node {_options.NodeId} belongs to no cluster yet. {HowToAdd}";
+
+    private string HowToAdd => $"Add it at any node of the cluster: ./flotilla add-node {_options.NodeId} {Rpc} --endpoint http://HOST:PORT, or curl http://HOST:PORT/AddVoter/{Rpc}/{_options.NodeId}"
+        + (_options.Join is null ? ", or start it as ./flotilla node with --join HOST:RPC." : ".");
 
     private static bool IsAnyAddress(HostPort listen) =>
         IPAddress.TryParse(listen.Host, out var address) && (address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any));
@@ -301,7 +309,7 @@ public sealed class NodeHost : IAsyncDisposable
         var services = new RpcServices(_loggers)
         {
             Objection = path => !entrance.Entered.IsCompletedSuccessfully && !string.Equals(path, JoinCodec.AdoptPath, StringComparison.Ordinal)
-                ? RpcStatus.WithCode(RpcCode.Unavailable, "not_joined", NotJoined(entrance))
+                ? RpcStatus.WithCode(RpcCode.Unavailable, "not_joined", NotJoinedToPeers())
                 : null,
         };
         services

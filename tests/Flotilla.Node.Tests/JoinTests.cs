@@ -77,4 +77,47 @@ public sealed class JoinTests
             alone.OptionsOf(0) with { DataDir = directory, InitialCluster = [], Join = cluster[0].Rpc }, alone.Log, TestContext.Current.CancellationToken));
         Assert.Contains("holds a cluster of its own", failed.Message, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public async Task Two_nodes_that_ask_each_other_each_complain_once_in_the_same_words()
+    {
+        await using var cluster = TestCluster.Make(0);
+        var first = cluster.Add(contact: null);
+        var second = cluster.Add(contact: first);
+        cluster.Change(first, o => o with { Join = cluster.OptionsOf(second).Rpc });
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        Task[] starting = [.. new[] { first, second }.Select(node => Server.NodeHost.StartAsync(cluster.OptionsOf(node), cluster.Log, stop.Token))];
+        foreach (var node in new[] { first, second })
+        {
+            using var http = new HttpClient { BaseAddress = new Uri($"http://{cluster.OptionsOf(node).Http}") };
+            var asked = cluster.OptionsOf(node).Join!.Value;
+            await Eventually.IsTrueAsync(() => cluster.Log.Has(2007, $"Node {TestCluster.Id(node)} waits to join the cluster of {asked} and serves nothing yet: {asked} waits itself: name a member, or begin a cluster."), "it says what is wrong");
+
+            // What it was told is shown to people, and told to nobody who might tell it again.
+            Assert.Contains("waits itself", await (await http.GetAsync("/readyz", stop.Token)).Content.ReadAsStringAsync(stop.Token), StringComparison.Ordinal);
+            using var channel = new Wire.Rpc.RpcChannel(cluster.OptionsOf(node).Rpc);
+            var refused = await Assert.ThrowsAsync<Wire.Rpc.RpcException>(() => channel.UnaryAsync("/flotilla.v1.KV/Get", new Contracts.Protos.GetRequest(), Contracts.Protos.GetResponse.Parser, TimeSpan.FromSeconds(30), stop.Token));
+            Assert.Equal("not_joined", refused.Status.FlotillaCode);
+            Assert.DoesNotContain("waits itself", refused.Status.Message, StringComparison.Ordinal);
+            Assert.DoesNotContain("again and again", refused.Status.Message, StringComparison.Ordinal);
+        }
+
+        await stop.CancelAsync();
+        foreach (var task in starting)
+        {
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => task);
+        }
+    }
+
+    [Fact]
+    public async Task A_contact_whose_HTTP_port_was_named_is_recognised()
+    {
+        await using var cluster = await TestCluster.StartAsync(1, shards: 1);
+        var joined = cluster.Add(contact: 0, o => o with { Join = cluster.OptionsOf(0).Http });
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        var starting = Server.NodeHost.StartAsync(cluster.OptionsOf(joined), cluster.Log, stop.Token);
+        await Eventually.IsTrueAsync(() => cluster.Log.Has(2007, "it looks like the HTTP port of a node"), "it is told why");
+        await stop.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => starting);
+    }
 }

@@ -44,7 +44,10 @@ public static class Joiner
             }
             catch (Exception e) when (e is RpcException or PeerFormatException && !cancellation.IsCancellationRequested)
             {
-                reason = e is RpcException { Status.Message: { Length: > 0 } words } ? words : e.Message;
+                // One that waits itself has nothing to tell but that; its words may be an answer to this very question.
+                reason = e is RpcException { Status.FlotillaCode: "not_joined" } ? $"{contact} waits itself: name a member, or begin a cluster"
+                    : e is RpcException { Status.Message: { Length: > 0 } words } ? words
+                    : e.Message;
             }
 
             if (said != reason)

@@ -32,6 +32,9 @@ public enum RpcFailure
 /// <summary>A call or a stream that did not end well. The one exception type of this binding, apart from programmer errors.</summary>
 public sealed class RpcException : Exception
 {
+    /// <summary>What a door for HTTP/1.1 alone says to HTTP/2, before it reads any request (RFC 9113, section 7).</summary>
+    private const long Http11Required = 0xd;
+
     /// <summary>A failure with its status.</summary>
     public RpcException(RpcFailure failure, RpcStatus status, Exception? inner = null)
         : base(status.ToString(), inner)
@@ -95,6 +98,8 @@ public sealed class RpcException : Exception
                     return rpc;
                 case SocketException { SocketErrorCode: SocketError.ConnectionRefused }:
                     return new(RpcFailure.Refused, new RpcStatus(RpcCode.Unavailable, $"{target} refused the connection"), error);
+                case HttpProtocolException { ErrorCode: Http11Required }:
+                    return new(RpcFailure.Closed, new RpcStatus(RpcCode.Unavailable, $"{target} serves HTTP/1.1, not gRPC: it looks like the HTTP port of a node, and its RPC address is needed"), error);
                 case HttpProtocolException { ErrorCode: 1 } when e.Message.Contains("ping", StringComparison.OrdinalIgnoreCase):
                     // The framework has no type of its own for an unanswered ping: its message alone tells it from other protocol errors.
                     return new(RpcFailure.TimedOut, new RpcStatus(RpcCode.Unavailable, $"{target} did not answer pings"), error);

@@ -175,7 +175,8 @@ public sealed partial class Raft
             return;
         }
 
-        var enough = Log.LastIndex > Log.Base.Index ? Log.BeforeLast(CaughtUpBytes) : Log.LastIndex;
+        // How many bytes lie among what was recovered is not known, so all of that is to be there.
+        var enough = Log.LastIndex > Log.Base.Index ? LogIndex.Max(Log.BeforeLast(CaughtUpBytes), Log.RecoveredLast) : Log.LastIndex;
         foreach (var id in Configuration.Learners)
         {
             if (FollowerOf(id) is { Flow: Flow.Replicate } follower && follower.Match > LogIndex.Zero && follower.Match >= enough
@@ -240,13 +241,22 @@ public sealed partial class Raft
 
     /// <summary>
     /// Someone who is no member asks to be elected, or whether it may take part. It can't know better if its log lacks the entry that
-    /// removed it; which it may, however long it is, if it ends with what an earlier leader could not commit.
+    /// removed it; which it may, however long it is, if it ends with what an earlier leader could not commit. Nor can it if it holds
+    /// that entry and never heard that it is committed: the leader's last word to it is said once, and may be lost.
+    /// <para>Nobody is told who may still be needed, as the one whose log is the longest (<see cref="MayCampaign"/>). That can't be one
+    /// whose whole log is no more up-to-date (the paper, 5.4.1) than the last entry that is committed here: it holds no
+    /// committed entry that is not committed here, since a later leader would have had it before it wrote that last one (Leader
+    /// Completeness). So a majority of the voters without it holds as much as it does and elects one of its own, and an entry that
+    /// gave it its seat back, which is not in this log's committed part, is not in its log either as a committed one. One whose log
+    /// goes on behind this replica's commit index may know better than this replica: whoever has committed as much tells it.
+    /// The notice ends nothing but asking for votes; a vote is granted as before, so no election's safety rests on it.</para>
     /// </summary>
     private void TellIfRemoved(NodeId from, Incarnation incarnation, LogIndex lastLogIndex, Term lastLogTerm)
     {
         var committed = _configurations.At(CommitIndex);
-        var lacksIt = lastLogIndex < ConfigurationIndex || lastLogTerm < (Log.TermAt(ConfigurationIndex) ?? Log.Base.Term);
-        if (ConfigurationIndex > LogIndex.Zero && ConfigurationIndex <= CommitIndex && lacksIt
+        var committedTerm = Log.TermAt(CommitIndex) ?? Log.Base.Term;
+        var isNotNeeded = lastLogTerm < committedTerm || (lastLogTerm == committedTerm && lastLogIndex <= CommitIndex);
+        if (ConfigurationIndex > LogIndex.Zero && ConfigurationIndex <= CommitIndex && isNotNeeded
             && (committed.Find(from) is not { } member || (!member.Incarnation.IsNone && member.Incarnation != incarnation)))
         {
             Send(from, new NotMember(Term, ConfigurationIndex), default);
@@ -257,7 +267,9 @@ public sealed partial class Raft
     // the notice: it may be what was replaced. Should it be wrong, the leader's next word gives the seat back (TakeSeat).
     private void OnNotMember(NotMember notice)
     {
-        var isNews = notice.ConfigurationIndex > ConfigurationIndex || (ConfigurationIndex > CommitIndex && Log.LastTerm < notice.Term);
+        // One that leaves this replica out is what the notice confirms, if it is as old.
+        var isConfirmed = notice.ConfigurationIndex == ConfigurationIndex && Configuration.Find(_self) is null;
+        var isNews = isConfirmed || notice.ConfigurationIndex > ConfigurationIndex || (ConfigurationIndex > CommitIndex && Log.LastTerm < notice.Term);
         if (Role != Role.Leader && isNews)
         {
             IsRemoved = true;

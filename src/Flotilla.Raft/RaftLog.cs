@@ -20,7 +20,6 @@ public sealed class RaftLog
     private readonly List<Entry> _window = [];
     private int _head;
     private readonly long _recoveredCost;
-    private LogIndex _recoveredLast;
     private long _windowBytes;
     private long _appendedBytes;
     private long _markedBytes;
@@ -29,7 +28,7 @@ public sealed class RaftLog
     {
         _runs = [.. recovered.TermStarts];
         LastIndex = recovered.LastIndex;
-        _recoveredLast = LastIndex;
+        RecoveredLast = LastIndex;
         _recoveredCost = recovered.BytesAboveCommit;
         Base = recovered.Base;
         if (Base.Index > LogIndex.Zero && Base.Term == Term.Zero)
@@ -52,6 +51,9 @@ public sealed class RaftLog
 
     /// <summary>The first entry still in memory; <c>LastIndex.Next</c> if none is.</summary>
     public LogIndex FirstInMemory => new(LastIndex.Value + 1 - (ulong)(_window.Count - _head));
+
+    /// <summary>The last of the entries that were recovered from the disk and are still there; 0 if there are none. Of the bytes up to it no place is known.</summary>
+    internal LogIndex RecoveredLast { get; private set; }
 
     /// <summary>The cost of the entries in memory, in bytes.</summary>
     public long BytesInMemory => _windowBytes;
@@ -132,7 +134,8 @@ public sealed class RaftLog
 
     /// <summary>
     /// The highest known index behind which at least <paramref name="bytes"/> of entries were appended; such indexes are known
-    /// about every mebibyte. The base if the log is shorter; the last index for no bytes at all.
+    /// about every mebibyte. The base if the log is shorter, or if they were recovered for a part (<see cref="RecoveredLast"/>); the last
+    /// index for no bytes at all.
     /// </summary>
     internal LogIndex BeforeLast(long bytes)
     {
@@ -174,7 +177,7 @@ public sealed class RaftLog
     {
         Base = @base;
         LastIndex = @base.Index;
-        _recoveredLast = LogIndex.Zero;
+        RecoveredLast = LogIndex.Zero;
         _runs.Clear();
         _marks.Clear();
         _window.Clear();
@@ -199,7 +202,7 @@ public sealed class RaftLog
         if (from <= LastIndex)
         {
             LastIndex = from.Previous;
-            _recoveredLast = LogIndex.Min(_recoveredLast, LastIndex);
+            RecoveredLast = LogIndex.Min(RecoveredLast, LastIndex);
             _marks.RemoveAll(mark => mark.Index >= from);
         }
     }
@@ -227,7 +230,7 @@ public sealed class RaftLog
     /// </summary>
     internal long CostAbove(LogIndex index)
     {
-        var cost = index < _recoveredLast ? _recoveredCost : 0;
+        var cost = index < RecoveredLast ? _recoveredCost : 0;
         for (var at = _window.Count - 1; at >= _head && _window[at].Index > index; at--)
         {
             cost += _window[at].Cost;

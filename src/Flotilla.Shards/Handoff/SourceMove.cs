@@ -110,7 +110,7 @@ internal sealed class SourceMove
 
             if (now.MsSince(_frozenSince.Value) >= _options.FrozenMs)
             {
-                Say(move, new HandoffMessage.GiveUp(Id, _shard), now, output);
+                Say(move, () => new HandoffMessage.GiveUp(Id, _shard), now, output);
                 if (Stage == HandoffStage.Deciding)
                 {
                     return;
@@ -223,7 +223,7 @@ internal sealed class SourceMove
         switch (Stage)
         {
             case HandoffStage.Offering when _staged is null:
-                Say(move, new HandoffMessage.Offer(Id, _shard, _attempt, move.Slots, HandoffRules.LineagesOf(machine.Ownership, move.Slots.Slots)), now, output);
+                Say(move, () => new HandoffMessage.Offer(Id, _shard, _attempt, move.Slots, HandoffRules.LineagesOf(machine.Ownership, move.Slots.Slots)), now, output);
                 break;
             case HandoffStage.Offering:
                 Begin(move, machine);
@@ -250,7 +250,7 @@ internal sealed class SourceMove
                 Propose(new HandoffStep.Freeze(Id.Begin), now, output);
                 break;
             case HandoffStage.Preparing:
-                Say(move, new HandoffMessage.Ready(Id, _shard, _attempt), now, output);
+                Say(move, () => new HandoffMessage.Ready(Id, _shard, _attempt), now, output);
                 break;
             case HandoffStage.Freezing when isFrozen:
                 Finish(move, machine);
@@ -312,9 +312,9 @@ internal sealed class SourceMove
     {
         if (_answer is { State: TargetState.Staging } answer && answer.Attempt == _attempt)
         {
-            Say(move, new HandoffMessage.Ready(Id, _shard, _attempt), now, output);
+            Say(move, () => new HandoffMessage.Ready(Id, _shard, _attempt), now, output);
         }
-        else if (Say(move, new HandoffMessage.Decide(Id, _shard, _attempt, _sent, _content!.Digest(move.FrozenTimeMs), move.FrozenTimeMs), now, output) && ++_decisions > 4 && _answer?.State == TargetState.Prepared)
+        else if (Say(move, () => new HandoffMessage.Decide(Id, _shard, _attempt, _sent, _content!.Digest(move.FrozenTimeMs), move.FrozenTimeMs), now, output) && ++_decisions > 4 && _answer?.State == TargetState.Prepared)
         {
             Restart(); // It answers and does not accept: perhaps what it has staged is not what was meant.
         }
@@ -378,12 +378,12 @@ internal sealed class SourceMove
 
         if (floor >= Id.Begin)
         {
-            Say(move, new HandoffMessage.Over(Id, _shard, floor), now, output);
+            Say(move, () => new HandoffMessage.Over(Id, _shard, floor), now, output);
         }
     }
 
     // True if it was said, and not only a moment ago.
-    private bool Say(OutgoingMove move, HandoffMessage message, Instant now, HandoffOutput output)
+    private bool Say(OutgoingMove move, Func<HandoffMessage> message, Instant now, HandoffOutput output)
     {
         if (_lastSaid != default && now.MsSince(_lastSaid) < _retryMs)
         {
@@ -392,7 +392,7 @@ internal sealed class SourceMove
 
         _retryMs = _lastSaid == default ? _options.RetryMs : Math.Min(_retryMs * 2, _options.SlowRetryMs);
         _lastSaid = now;
-        output.Messages.Add((move.TargetShard, move.Target, message));
+        output.Messages.Add((move.TargetShard, move.Target, message())); // Only now: some take a while to make.
         return true;
     }
 

@@ -62,7 +62,7 @@ internal sealed class Client(int number, World world)
             return;
         }
 
-        write.NextTryMs = world.NowMs + 60 + world.Random.Below(120); // No answer until then: it is in doubt.
+        write.NextTryMs = world.NowMs + 30 + world.Random.Below(90); // No answer until then: it is in doubt.
         var shard = world.Shards[_guess];
         var attempt = ++write.Attempts;
         var inDoubt = write.IsInDoubt;
@@ -86,6 +86,12 @@ internal sealed class Client(int number, World world)
         }
 
         var command = write.Name is { } name ? write.Command with { Once = name.Of(shard.Group, inDoubt) } : write.Command;
+        if (world.Chance(0.15) && shard.Driver is not null)
+        {
+            write.IsInDoubt = true; // Lost on its way, and nobody can tell.
+            return;
+        }
+
         if (!world.Chance(0.95) || !shard.Propose(CommandCodec.Encode(world.Stamp(shard), [command]), results => Reply(() => Answered(write, attempt, results![0], inDoubt))))
         {
             Elsewhere(); // It never came into a log.
@@ -134,7 +140,7 @@ internal sealed class Client(int number, World world)
 
     private void Reply(Action what)
     {
-        if (world.Chance(0.92))
+        if (world.Chance(0.8))
         {
             world.After(world.Random.Below(30), what);
         }

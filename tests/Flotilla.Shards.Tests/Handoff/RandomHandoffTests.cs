@@ -35,6 +35,6 @@ public sealed class RandomHandoffTests
 
         // The schedules are worth something.
         TestContext.Current.TestOutputHelper?.WriteLine($"{accepts} accepted, {aborts} aborted, {done} writes, {unclear} unclear");
-        Assert.True(accepts > (int)(to - from) && aborts > 0 && done > 50 * (long)(to - from) && unclear < done / 15, $"{accepts} accepted, {aborts} aborted, {done} writes, {unclear} unclear");
+        Assert.True(accepts > (int)(to - from) && aborts > 0 && done > 50 * (long)(to - from) && unclear < done / 4, $"{accepts} accepted, {aborts} aborted, {done} writes, {unclear} unclear");
     }
 }

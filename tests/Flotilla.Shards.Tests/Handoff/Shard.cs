@@ -41,6 +41,9 @@ internal sealed class Shard
 
     public int Waiting => _waiting.Count;
 
+    /// <summary>The options of each leader's driver.</summary>
+    public Func<HandoffOptions, HandoffOptions> Vary { get; set; } = o => o;
+
     /// <summary>Told of every step that is applied.</summary>
     public Action<HandoffStep, LogIndex> Applied { get; set; } = (_, _) => { };
 
@@ -62,7 +65,7 @@ internal sealed class Shard
     {
         Term = Term.Next;
         Append(new Entry(Machine.LastApplied.Next, Term, EntryKind.NoOp, default), null);
-        Driver = new HandoffDriver(_options, Id, Group, Term);
+        Driver = new HandoffDriver(Vary(_options), Id, Group, Term);
     }
 
     /// <summary>False if nobody leads: then nothing was proposed.</summary>

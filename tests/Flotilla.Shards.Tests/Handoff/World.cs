@@ -20,7 +20,7 @@ internal sealed class World
 
     private static readonly HandoffOptions Options = new()
     {
-        ChunkBytes = 200, Window = 3, LooksPerStep = 12, PurgeLooks = 7, SmallRestBytes = 300, RoundMs = 3, RetryMs = 40, SlowRetryMs = 300, PatienceMs = 2500, FrozenMs = 100,
+        ChunkBytes = 200, Window = 3, LooksPerStep = 12, PurgeLooks = 7, SmallRestBytes = 300, RoundMs = 3, RetryMs = 40, SlowRetryMs = 300, PatienceMs = 2500, FrozenMs = 60,
     };
 
     private static readonly Slot[] Slots = [.. Tags.Select(t => Slot.Of(B($"{{{t}}}")))];
@@ -47,6 +47,7 @@ internal sealed class World
         foreach (var shard in Shards)
         {
             shard.Applied = (step, index) => Applied(shard, step, index);
+            shard.Vary = o => o with { FrozenMs = Chance(0.5) ? 60 : 800 }; // Nodes may differ in their patience.
         }
 
         _clients = [.. Enumerable.Range(0, 5).Select(i => new Client(i, this))];
@@ -152,7 +153,7 @@ internal sealed class World
 
         foreach (var shard in Shards)
         {
-            if (!faultless && Chance(0.02 * _trouble) && shard.Driver is not null)
+            if (!faultless && Chance(0.04 * _trouble) && shard.Driver is not null)
             {
                 Move(shard);
             }
@@ -175,6 +176,12 @@ internal sealed class World
     {
         var target = Shards[Random.Below(3)];
         var ownership = source.Machine.Ownership;
+        if (Chance(0.15) && ownership.Outgoing.Any())
+        {
+            // An operator, or a ring that has changed: perhaps too late.
+            source.Propose(HandoffCodec.Encode(Stamp(source), new HandoffStep.Cancel(ownership.Outgoing.ElementAt(Random.Below(ownership.Outgoing.Count())).Begin)));
+        }
+
         var slots = SlotSet.Of(ownership.Slots.Slots.Except(ownership.Leaving).Slots().Where(_ => Chance(0.6)));
         if (target != source && !slots.IsEmpty)
         {
@@ -250,12 +257,12 @@ internal sealed class World
                     shard.Elect();
                 }
             }
-            else if (Chance(0.012 * _trouble))
+            else if (Chance(0.012 * _trouble * (shard.Machine.Ownership.Frozen.IsEmpty ? 1 : 5)))
             {
                 var known = shard.Copy();
                 if (shard.Depose(Random.Below(4)) is { } old && Chance(0.5))
                 {
-                    _stale.Add((shard, old, known, NowMs + Random.Below(1500)));
+                    _stale.Add((shard, old, known, NowMs + Random.Below(4000)));
                 }
             }
 

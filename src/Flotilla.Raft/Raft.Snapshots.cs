@@ -68,8 +68,16 @@ public sealed partial class Raft
     public void SnapshotRead(NodeId to, ulong id, long offset, ReadOnlyMemory<byte> data, uint crc, Instant now)
     {
         _now = now;
-        if (FollowerOf(to)?.Transfer is not { Reading: true } transfer || transfer.Snapshot.Id != id || transfer.Offset != offset)
+        if (FollowerOf(to)?.Transfer is not { Reading: true } transfer || transfer.Snapshot.Id != id)
         {
+            return;
+        }
+
+        if (transfer.Offset != offset)
+        {
+            // An answer to an earlier transfer of the same file has come meanwhile, and the follower is further than was thought:
+            // what it lacks is read next.
+            transfer.Reading = false;
             return;
         }
 

@@ -9,7 +9,9 @@ namespace Flotilla.Simulation.Time;
 /// </summary>
 public sealed class NodeClock(Scheduler scheduler, long originUs)
 {
-    private const long EpochMs = 1_700_000_000_000;
+    /// <summary>The wall time at which a simulation begins, in milliseconds since the Unix epoch.</summary>
+    public const long EpochMs = 1_700_000_000_000;
+
     private long _fromUs;
     private long _localUs = originUs;
 

@@ -48,7 +48,9 @@ public sealed class SimulatedGateway
         };
         if (request.Naming == Naming.Key)
         {
-            course.Command = course.Command with { Once = request.ToKey() };
+            // Some come with an end, which may be over before their attempts are: by the log time, wherever that leaps to.
+            var untilMs = request.Recorded && _chance.Hit(0.5) ? Time.NodeClock.EpochMs + (_world.Scheduler.NowUs / 1000) + _chance.Between(50, 5_000) : 0;
+            course.Command = course.Command with { Once = request.ToKey() with { UntilMs = untilMs } };
         }
 
         Attempt(course, first);
@@ -185,6 +187,14 @@ public sealed class SimulatedGateway
         if (isUnclear && !isNamed && course.Request.Kind != OperationKind.Get)
         {
             End(course, null);
+            return;
+        }
+
+        if (code == ResultCode.KeyExpired)
+        {
+            // It was executed once or not at all; certainly not if no other attempt was made of it that might have been.
+            _world.Count("key expired");
+            End(course, course.IsInDoubt ? null : CommandResult.Of(ResultCode.NoQuorum));
             return;
         }
 

@@ -107,4 +107,7 @@ internal static partial class NodeLog
 
     [LoggerMessage(EventId = 2405, Level = LogLevel.Warning, Message = "What gossip knew before the last stop is passed over: {Reason}. It is learned again from the other nodes.")]
     public static partial void TopologyPassedOver(this ILogger log, string reason);
+
+    [LoggerMessage(EventId = 2500, Level = LogLevel.Error, Message = "A watch met a defect as it read the events of shard {Shard}; its client was told to go on elsewhere. Please report it with this line.")]
+    public static partial void WatchBroke(this ILogger log, ShardId shard, Exception exception);
 }

@@ -42,6 +42,15 @@ internal static class NodeMetrics
     /// <summary>Sessions that this process's gateway opened.</summary>
     public static readonly Counter<long> SessionsOpened = Meter.CreateCounter<long>("flotilla_sessions_opened_total", "{session}", "Sessions that the gateway of this process opened.");
 
+    /// <summary>Watches that stand.</summary>
+    public static readonly UpDownCounter<long> Watches = Meter.CreateUpDownCounter<long>("flotilla_watches", "{watch}", "Watches that stand at this process.");
+
+    /// <summary>Events handed to those who watch.</summary>
+    public static readonly Counter<long> WatchEvents = Meter.CreateCounter<long>("flotilla_watch_events_total", "{event}", "Events handed to those who watch at this process.");
+
+    /// <summary>Watches that were cut off since they fell behind.</summary>
+    public static readonly Counter<long> WatchesCut = Meter.CreateCounter<long>("flotilla_watches_cut_total", "{watch}", "Watches cut off since their readers fell behind what the shards keep.");
+
     /// <summary>Bytes that wait to be sent to peers.</summary>
     public static readonly UpDownCounter<long> PeerQueueBytes = Meter.CreateUpDownCounter<long>("flotilla_peer_queue_bytes", "By", "Bytes that wait to be sent to peers.");
 

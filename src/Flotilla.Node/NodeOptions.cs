@@ -69,6 +69,9 @@ public sealed record NodeOptions
     /// <summary>Sizes of the write-ahead log.</summary>
     public WalOptions Wal { get; init; } = new();
 
+    /// <summary>How many may watch records through this process at once; more are answered <c>overloaded</c>. Default 256.</summary>
+    public int MaxWatches { get; init; } = 256;
+
     /// <summary>How long a client's call may take before it is answered <c>no_quorum</c> or <c>indeterminate</c>, unless it says otherwise. Default 5 s.</summary>
     public TimeSpan RequestTimeout { get; init; } = TimeSpan.FromSeconds(5);
 }
@@ -84,6 +87,9 @@ public sealed record RouterOptions
 
     /// <summary>As <see cref="NodeOptions.Insecure"/>.</summary>
     public bool Insecure { get; init; }
+
+    /// <summary>As <see cref="NodeOptions.MaxWatches"/>.</summary>
+    public int MaxWatches { get; init; } = 256;
 
     /// <summary>As <see cref="NodeOptions.RequestTimeout"/>.</summary>
     public TimeSpan RequestTimeout { get; init; } = TimeSpan.FromSeconds(5);

@@ -8,6 +8,7 @@ using Flotilla.Node.Loops;
 using Flotilla.Node.Members;
 using Flotilla.Node.Peers;
 using Flotilla.Node.Snapshots;
+using Flotilla.Node.Watching;
 using Flotilla.Raft;
 using Flotilla.Raft.Membership;
 using Flotilla.Shards;
@@ -82,7 +83,9 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
             new GossipOptions(state.Genesis.ClusterId, options.NodeId.Value, state.Incarnation.Value, state.BootNumber), KeptTopology());
         var changes = new ChangeServer(_cluster, _transport, new Adopter(options.NodeId, Introduction));
         Changes = new ClusterChanges(_cluster, _transport, changes);
-        _requests = new RequestServer(_cluster, _transport, changes);
+        var watches = new WatchServer();
+        _requests = new RequestServer(_cluster, _transport, changes, watches);
+        Watches = new Watches(_cluster, new WatchSources(_cluster, _transport, watches), options.MaxWatches, options.RequestTimeout, _log);
         _wal = new WalWriter(state.Wal, Fail, () => _disk!.HasRoomFor(options.Wal.SegmentBytes));
         _snapshots = new SnapshotWorker(state.Snapshots, bytes => _disk!.HasRoomFor(bytes), Fail, _log);
         _disk = new DiskWatch(options.NodeId, state.FreeBytes, DiskWatch.ReserveFor(options.Wal), Fail, _log);
@@ -111,6 +114,9 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
 
     /// <summary>What the doors call to back shards up.</summary>
     public IBackups Backups { get; }
+
+    /// <summary>What the doors call to watch records.</summary>
+    public IWatches Watches { get; }
 
     /// <summary>What the doors call for an operator.</summary>
     public IClusterChanges Changes { get; }

@@ -5,6 +5,7 @@ using Flotilla.Node.Cluster;
 using Flotilla.Node.Gateways;
 using Flotilla.Node.Members;
 using Flotilla.Node.Peers;
+using Flotilla.Node.Watching;
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Topology.Gossip;
@@ -49,11 +50,15 @@ public sealed class RouterShell : IPeerEvents, IAsyncDisposable
         _gossip = new Gossip(
             _cluster, new GossipServices(() => _transport.Links, static _ => null, static () => false, ConnectAll, Save: null, _log), new GossipOptions(0, null, 0, 0), GossipTable.Empty);
         _gateway = new Gateway(_cluster, new ClusterTargets(_cluster, _transport), options.RequestTimeout);
+        Watches = new Watches(_cluster, new WatchSources(_cluster, _transport, here: null), options.MaxWatches, options.RequestTimeout, _log);
         Changes = new ClusterChanges(_cluster, _transport, here: null);
     }
 
     /// <summary>What the door calls. It answers <c>no_quorum</c> until the cluster is known.</summary>
     public IGateway Gateway => _gateway;
+
+    /// <summary>What the door calls to watch records.</summary>
+    public IWatches Watches { get; }
 
     /// <summary>What the door calls for an operator.</summary>
     public IClusterChanges Changes { get; }

@@ -11,7 +11,7 @@ namespace Flotilla.Server;
 /// is one. The doors let no call through before the node has entered a cluster; one that comes in the moment between waits. Thread-safe.
 /// </summary>
 /// <param name="before">What is to be seen until there is a shell.</param>
-internal sealed class LateShell(Func<ClusterView> before) : IGateway, IClusterChanges, IBackups
+internal sealed class LateShell(Func<ClusterView> before) : IGateway, IClusterChanges, IBackups, IWatches
 {
     private readonly TaskCompletionSource<NodeShell> _arrived = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private IGateway? _gateway;
@@ -59,6 +59,10 @@ internal sealed class LateShell(Func<ClusterView> before) : IGateway, IClusterCh
 
     /// <inheritdoc/>
     public async ValueTask<BackupAnswer> TakeAsync(ShardId shard) => await (await Arrived).Backups.TakeAsync(shard);
+
+    /// <inheritdoc/>
+    public async ValueTask<WatchOpening> OpenAsync(WatchRequest request, CancellationToken cancellation) =>
+        await (await Arrived.WaitAsync(cancellation)).Watches.OpenAsync(request, cancellation);
 
     private async ValueTask<T> Later<T>(Func<IGateway, ValueTask<T>> call) => await call((await Arrived).Gateway);
 }

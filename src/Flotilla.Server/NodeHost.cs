@@ -49,6 +49,9 @@ public sealed class NodeHost : IAsyncDisposable
     /// <summary>Changes of the cluster, for callers in this process.</summary>
     public IClusterChanges Changes => Shell.Changes;
 
+    /// <summary>Watches, for callers in this process.</summary>
+    public IWatches Watches => Shell.Watches;
+
     /// <summary>Completes, with the reason, if the node can't go on: its host must <see cref="AbortAsync"/> it and end the process.</summary>
     public Task<Exception> Failed => Shell.Failed;
 
@@ -158,7 +161,7 @@ public sealed class NodeHost : IAsyncDisposable
         else
         {
             var shell = _shell;
-            await ListenAsync(new Entrance(_options.NodeId, _directory.Incarnation, _directory.ClusterId), shell.Gateway, shell.Backups, shell.Changes, Task.FromResult(shell), cancellation);
+            await ListenAsync(new Entrance(_options.NodeId, _directory.Incarnation, _directory.ClusterId), shell.Gateway, shell.Backups, shell.Changes, shell.Watches, Task.FromResult(shell), cancellation);
         }
 
         _shell.Start(Reachable(Http), Reachable(Rpc));
@@ -220,7 +223,7 @@ public sealed class NodeHost : IAsyncDisposable
             cluster = answer;
         });
         var late = new LateShell(() => new ClusterView(_options.NodeId, IsRouter: false, 0, [new NodeView(_options.NodeId, Http.ToString(), Rpc.ToString(), null, Alive: true)], [], [], 0));
-        await ListenAsync(entrance, late, late, late, late.Arrived, cancellation);
+        await ListenAsync(entrance, late, late, late, late, late.Arrived, cancellation);
         using var asked = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var next = NotJoined(entrance) ?? "";
         log.WaitsToBeAdded(Http, Rpc, next);
@@ -304,7 +307,7 @@ public sealed class NodeHost : IAsyncDisposable
         return member;
     }
 
-    private async Task ListenAsync(Entrance entrance, IGateway gateway, IBackups backups, IClusterChanges changes, Task<NodeShell> shell, CancellationToken cancellation)
+    private async Task ListenAsync(Entrance entrance, IGateway gateway, IBackups backups, IClusterChanges changes, IWatches watches, Task<NodeShell> shell, CancellationToken cancellation)
     {
         var services = new RpcServices(_loggers)
         {
@@ -345,7 +348,7 @@ public sealed class NodeHost : IAsyncDisposable
                 MaxValueBytes = _options.Replica.MaxValueBytes,
                 NotJoined = () => NotJoined(entrance),
             },
-            gateway, _loggers, backups, changes);
+            gateway, _loggers, backups, changes, watches);
         await _http.StartAsync(cancellation);
         Http = _options.Http with { Port = _http.Addresses[0].Port };
     }

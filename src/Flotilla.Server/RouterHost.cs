@@ -20,6 +20,9 @@ public sealed class RouterHost : IAsyncDisposable
     /// <summary>The router's gateway, for callers in this process.</summary>
     public IGateway Gateway => _shell.Gateway;
 
+    /// <summary>Watches, for callers in this process.</summary>
+    public IWatches Watches => _shell.Watches;
+
     /// <summary>Where it serves HTTP.</summary>
     public HostPort Http => _http.Addresses[0];
 
@@ -29,7 +32,7 @@ public sealed class RouterHost : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         var shell = new RouterShell(options, loggers);
-        var http = HttpDoor.Build(new HttpDoorOptions { Listen = options.Listen, ListenFlag = "--listen" }, shell.Gateway, loggers, changes: shell.Changes);
+        var http = HttpDoor.Build(new HttpDoorOptions { Listen = options.Listen, ListenFlag = "--listen" }, shell.Gateway, loggers, changes: shell.Changes, watches: shell.Watches);
         try
         {
             await http.StartAsync(cancellation);

@@ -3,6 +3,7 @@ using Flotilla.Raft;
 using Flotilla.Raft.Membership;
 using Flotilla.Shards.Handoff;
 using Flotilla.Shards.Image;
+using Flotilla.Shards.Watching;
 using Flotilla.Topology;
 
 namespace Flotilla.Shards;
@@ -79,6 +80,7 @@ public sealed class Replica
         }
 
         _machine = restored ?? new StateMachine(store ?? new BTree(), genesis.Slots);
+        _machine.Events = new EventLog(options.EventBytes, LastApplied);
         _snapshots = new SnapshotSchedule(options);
         _writes = new WaitingWrites(options);
         _reads = new WaitingReads(options);
@@ -96,6 +98,9 @@ public sealed class Replica
 
     /// <summary>The term of that entry; 0 before the first.</summary>
     public Term LastTerm => _machine.LastTerm;
+
+    /// <summary>The newest events. Another object after a snapshot was installed.</summary>
+    public EventLog Events => _machine.Events!;
 
     /// <summary>The log time: the highest stamp applied, in milliseconds since the Unix epoch.</summary>
     public long LogTimeMs => _machine.LogTimeMs;
@@ -208,6 +213,7 @@ public sealed class Replica
         if (state.LastApplied > _machine.LastApplied)
         {
             _machine = state;
+            _machine.Events = new EventLog(_options.EventBytes, LastApplied);
             _logClock.Saw(state.LogTimeMs, clock.Now);
             _snapshots.Installed();
         }

@@ -52,6 +52,12 @@ public sealed record ReplicaOptions
     public int SnapshotRetryMs { get; init; } = 10_000;
 
     /// <summary>
+    /// Bytes of events kept for those who watch: how far one may fall behind, or be away, and still go on without a gap. Default
+    /// 8 MiB. Memory is taken as events come.
+    /// </summary>
+    public long EventBytes { get; init; } = 8L << 20;
+
+    /// <summary>
     /// A leader that only waits for records to expire adds a time entry at most this often: a bound on its syncs, and on
     /// how long an expired record is still seen in an idle shard. Milliseconds, default 25.
     /// </summary>

@@ -4,6 +4,7 @@ using Flotilla.Raft;
 using Flotilla.Shards.ExactlyOnce;
 using Flotilla.Shards.Handoff;
 using Flotilla.Shards.Image;
+using Flotilla.Shards.Watching;
 using Flotilla.Topology;
 using Version = Flotilla.Data.Version;
 
@@ -93,6 +94,9 @@ public sealed class StateMachine
     /// <summary>Idempotency keys, those included whose life is over and that are not removed yet, also if they came again since.</summary>
     public long IdempotencyKeyCount => _keys.Count;
 
+    /// <summary>Where this machine writes down what it does to records from here on, for those who watch; null for nowhere. No part of the state.</summary>
+    public EventLog? Events { get; set; }
+
     /// <summary>Applies the entry after <see cref="LastApplied"/>.</summary>
     /// <param name="entry">A committed entry.</param>
     /// <param name="results">Cleared, then filled with one result for each command, in order; null if nobody waits for them.</param>
@@ -105,6 +109,7 @@ public sealed class StateMachine
         }
 
         results?.Clear();
+        Events?.Begin(entry.Index);
         if (entry.Kind == EntryKind.Command && HandoffCodec.IsStep(entry.Payload.Span))
         {
             Apply(HandoffCodec.Decode(entry.Payload), entry.Index);
@@ -137,6 +142,26 @@ public sealed class StateMachine
         var logTimeMs = LogTimeMs;
         LastStepTook = _handoffs.Apply(entry.Step, index, ref logTimeMs);
         LogTimeMs = logTimeMs;
+        if (LastStepTook && Events is { } events)
+        {
+            NoteMove(events, entry.Step);
+        }
+    }
+
+    // Records that come with a move are no events: whoever watches has seen what made them, at the shard that gave them.
+    private void NoteMove(EventLog events, HandoffStep step)
+    {
+        switch (step)
+        {
+            case HandoffStep.Freeze freeze:
+                events.AddFrozen(freeze.Move);
+                break;
+            case HandoffStep.Accept accept:
+                events.AddCame(Ownership.IncomingById[accept.Id].SourceShard, accept.Id.Begin);
+                break;
+            default:
+                break;
+        }
     }
 
     /// <summary>
@@ -267,10 +292,10 @@ public sealed class StateMachine
                     ? Write(command.Key, command.Value.Span, version, replaced.ExpiresAtMs, ExpiryOf(command.TtlMs))
                     : new CommandResult(ResultCode.VersionMismatch, replaced.Version, default);
             case CommandKind.Delete:
-                return TryFind(command.Key, out var deleted) ? Remove(command.Key, deleted.ExpiresAtMs) : CommandResult.Of(ResultCode.NotFound);
+                return TryFind(command.Key, out var deleted) ? Remove(command.Key, in deleted) : CommandResult.Of(ResultCode.NotFound);
             case CommandKind.CompareAndDelete:
                 return Matches(in command, out var removed)
-                    ? Remove(command.Key, removed.ExpiresAtMs)
+                    ? Remove(command.Key, in removed)
                     : new CommandResult(ResultCode.VersionMismatch, removed.Version, default);
             case CommandKind.Increment:
                 return Increment(in command, version, wanted);
@@ -305,13 +330,17 @@ public sealed class StateMachine
     {
         _store.Put(key.Span, value, version, expiryMs);
         _expiry.Change(key.Span, oldExpiryMs, expiryMs);
+        Events?.Add(ShardEventKind.Put, key.Span, value, version);
         return new CommandResult(ResultCode.Ok, version, default);
     }
 
-    private CommandResult Remove(ReadOnlyMemory<byte> key, long oldExpiryMs)
+    private CommandResult Remove(ReadOnlyMemory<byte> key, in Record record)
     {
+        // The store may use the record's memory again.
+        var (version, expiresAtMs) = (record.Version, record.ExpiresAtMs);
         _store.Remove(key.Span);
-        _expiry.Change(key.Span, oldExpiryMs, 0);
+        _expiry.Change(key.Span, expiresAtMs, 0);
+        Events?.Add(ShardEventKind.Delete, key.Span, [], version);
         return CommandResult.Of(ResultCode.Ok);
     }
 
@@ -335,6 +364,11 @@ public sealed class StateMachine
     {
         for (var n = 0; n < MaxExpiredPerEntry && _expiry.TryTake(LogTimeMs, out var key); n++)
         {
+            if (Events is { } events && _store.TryGet(key.Span, out var record))
+            {
+                events.Add(ShardEventKind.Expire, key.Span, [], record.Version);
+            }
+
             _store.Remove(key.Span);
         }
 

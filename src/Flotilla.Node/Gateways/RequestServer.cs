@@ -2,6 +2,7 @@ using Flotilla.Node.Cluster;
 using Flotilla.Node.Loops;
 using Flotilla.Node.Members;
 using Flotilla.Node.Peers;
+using Flotilla.Node.Watching;
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Wire.Peers;
@@ -13,7 +14,7 @@ namespace Flotilla.Node.Gateways;
 /// can reach and the asker perhaps cannot. Never waits and never retries: that is the part of the gateway that the client
 /// spoke to, which alone knows how long.
 /// </summary>
-internal sealed class RequestServer(ClusterState cluster, PeerTransport transport, ChangeServer changes)
+internal sealed class RequestServer(ClusterState cluster, PeerTransport transport, ChangeServer changes, WatchServer watches)
 {
     /// <summary>Serves one call.</summary>
     public void Serve(PeerSession session, in CallRequest request)
@@ -29,6 +30,10 @@ internal sealed class RequestServer(ClusterState cluster, PeerTransport transpor
         if (request.Change is { } change)
         {
             _ = ChangeAsync(session, route, request, change);
+        }
+        else if (request.Watch is { } watch)
+        {
+            _ = WatchAsync(session, route, request, watch);
         }
         else if ((leader == cluster.Self ? route.Local : request.IsWrite ? null : route.Serving) is { } local)
         {
@@ -67,6 +72,16 @@ internal sealed class RequestServer(ClusterState cluster, PeerTransport transpor
             ? await changes.AskAsync(local, change, TimeSpan.FromMilliseconds(request.TimeoutMs))
             : (new ChangeReply(ChangeCode.NotLeader), null);
         session.Reply(new CallReply(request.Id, default, null, route.Leader.Leader, null, detail) { Change = reply });
+    }
+
+    /// <summary>Tells one who watches from elsewhere. Never throws, as above.</summary>
+    private async Task WatchAsync(PeerSession session, ShardRoute route, CallRequest request, WatchPull watch)
+    {
+        // A learner may be far behind: it says so by itself.
+        var reply = route.Local is { } local
+            ? await watches.AnswerAsync(route, local, watch, request.TimeoutMs, CancellationToken.None)
+            : WatchReply.Of(PullCode.NotServed);
+        session.Reply(new CallReply(request.Id, default, null, route.Leader.Leader, null, null) { Watch = reply });
     }
 
     private void Refuse(PeerSession session, in CallRequest request, ResultCode code, NodeId leader, string? detail)

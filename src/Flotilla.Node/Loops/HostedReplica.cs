@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Flotilla.Node.Cluster;
+using Flotilla.Node.Watching;
 using Flotilla.Raft;
 using Flotilla.Raft.Membership;
 using Flotilla.Shards;
@@ -27,6 +28,7 @@ internal sealed class HostedReplica
         _self = self;
         Genesis = genesis;
         Replica = replica;
+        Feed = new WatchFeed(replica.Events, replica.LastApplied);
         _view = MakeView();
         _configuration = MakeConfiguration();
     }
@@ -39,6 +41,9 @@ internal sealed class HostedReplica
 
     /// <summary>The loop that owns it; set once, before the loop gets it.</summary>
     public ShardLoop Loop { get; set; } = null!;
+
+    /// <summary>What those who watch see of it. Any thread.</summary>
+    public WatchFeed Feed { get; }
 
     /// <summary>Calls not answered yet.</summary>
     public CallTable Calls { get; } = new();

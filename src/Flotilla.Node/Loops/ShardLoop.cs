@@ -282,6 +282,7 @@ internal sealed class ShardLoop
         {
             hosted.Touched = false;
             var output = hosted.Output = hosted.Replica.Flush(clock);
+            hosted.Feed.Show(hosted.Replica.Events, hosted.Replica.LastApplied);
             var changed = hosted.LostItsSeat;
             foreach (var effect in output.Effects)
             {

@@ -13,7 +13,7 @@ namespace Flotilla.Server.Http;
 /// The door's one entry: the server calls it for each request, with nothing in between (no middleware, no routing, no
 /// context objects), and it dispatches on the raw target.
 /// </summary>
-internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges? changes, HttpDoorOptions options, Limits limits, HttpMetrics metrics, PrometheusExporter exporter, ILogger logger, IBackups? backups) : IHttpApplication<HttpExchange>
+internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges? changes, HttpDoorOptions options, Limits limits, HttpMetrics metrics, PrometheusExporter exporter, ILogger logger, IBackups? backups, IWatches? watches) : IHttpApplication<HttpExchange>
 {
     private readonly RecordRoutes _records = new(gateway, options, limits, logger);
     private readonly ListRoute _list = new(gateway, options, logger);
@@ -21,8 +21,17 @@ internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges?
 
     private readonly ChangeRoutes _changes = new(changes, logger);
 
+    private readonly WatchRoute _watch = new(watches, options, logger);
+
     /// <summary>The routes that know whether the process is stopping.</summary>
     public OperationRoutes Operations { get; } = new(gateway, exporter, options.NotJoined);
+
+    /// <summary>The process is not ready any more, and nobody may watch on here.</summary>
+    public void Stopping()
+    {
+        Operations.Stopping();
+        _watch.Stopping();
+    }
 
     /// <inheritdoc/>
     public HttpExchange CreateContext(IFeatureCollection contextFeatures)
@@ -98,10 +107,12 @@ internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges?
                 return _records.ByPath(exchange, target);
             case Route.Backup:
                 return _backup.Stream(exchange, target);
+            case Route.Watch when watches is not null:
+                return _watch.Stream(exchange, target);
             case Route.RaftJoin or Route.RaftLeave or Route.AddVoter or Route.RaftTransfer or Route.RaftSnapshot:
                 return _changes.Answer(exchange, target);
             default:
-                return info.Built
+                return info.Built && route != Route.Watch
                     ? Operations.Answer(exchange, target)
                     : exchange.Fail(Problems.NotImplemented, $"{exchange.Method} {info.Template} is not in this build yet. Nothing was changed.");
         }

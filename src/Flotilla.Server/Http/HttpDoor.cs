@@ -28,7 +28,7 @@ public sealed class HttpDoor : IAsyncDisposable
     private KestrelServer? _server;
     private List<HostPort> _addresses = [];
 
-    private HttpDoor(HttpDoorOptions options, IGateway gateway, ILoggerFactory loggers, IBackups? backups, IClusterChanges? changes)
+    private HttpDoor(HttpDoorOptions options, IGateway gateway, ILoggerFactory loggers, IBackups? backups, IClusterChanges? changes, IWatches? watches)
     {
         _options = options;
         _loggers = loggers;
@@ -36,7 +36,7 @@ public sealed class HttpDoor : IAsyncDisposable
         _exporter = new PrometheusExporter(this);
         _metrics = new HttpMetrics(this, limits);
         _clusterMetrics = new ClusterMetrics(this, gateway, options.Version);
-        _application = new HttpApplication(gateway, changes, options, limits, _metrics, _exporter, loggers.CreateLogger<HttpDoor>(), backups);
+        _application = new HttpApplication(gateway, changes, options, limits, _metrics, _exporter, loggers.CreateLogger<HttpDoor>(), backups, watches);
     }
 
     /// <summary>Where it listens, once started; port 0 is replaced by the port that was given.</summary>
@@ -51,8 +51,9 @@ public sealed class HttpDoor : IAsyncDisposable
     /// <param name="loggers">Where the server's own warnings go; nowhere if null. No line is written per request.</param>
     /// <param name="backups">The replicas of this process, to back them up; null if it has none.</param>
     /// <param name="changes">What carries out an operator's changes; null answers them 501.</param>
-    public static HttpDoor Build(HttpDoorOptions options, IGateway gateway, ILoggerFactory? loggers = null, IBackups? backups = null, IClusterChanges? changes = null) =>
-        new(options, gateway, loggers ?? NullLoggerFactory.Instance, backups, changes);
+    /// <param name="watches">What tells of changes of records; null answers 501.</param>
+    public static HttpDoor Build(HttpDoorOptions options, IGateway gateway, ILoggerFactory? loggers = null, IBackups? backups = null, IClusterChanges? changes = null, IWatches? watches = null) =>
+        new(options, gateway, loggers ?? NullLoggerFactory.Instance, backups, changes, watches);
 
     /// <summary>Listens.</summary>
     /// <exception cref="NodeFailedException">The address can't be listened on; the message says why and what to do.</exception>
@@ -84,11 +85,11 @@ public sealed class HttpDoor : IAsyncDisposable
 
     /// <summary>
     /// Stops: no new connections, idle ones are closed, requests under way get their answer for as long as
-    /// <paramref name="grace"/> lasts; then their connections are cut (a client counts that as an unknown outcome).
+    /// <paramref name="grace"/> lasts, watches are told to go on elsewhere; then their connections are cut (a client counts that as an unknown outcome).
     /// </summary>
     public async Task StopAsync(TimeSpan grace)
     {
-        _application.Operations.Stopping();
+        _application.Stopping();
         if (_server is { } server)
         {
             using var patience = new CancellationTokenSource(grace);
@@ -99,6 +100,7 @@ public sealed class HttpDoor : IAsyncDisposable
     /// <summary>Stops without patience and frees what the door holds.</summary>
     public async ValueTask DisposeAsync()
     {
+        _application.Stopping();
         await DropServerAsync();
         _metrics.Dispose();
         _clusterMetrics.Dispose();

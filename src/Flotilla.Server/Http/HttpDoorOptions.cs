@@ -42,6 +42,9 @@ public sealed record HttpDoorOptions
     /// <summary>How long a body may stay below 240 bytes a second before the connection is closed; over 1 s. Default 5 s.</summary>
     public TimeSpan SlowBodyGrace { get; init; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>How often a watch is told how far it has come, whether or not anything happens. Default 5 s.</summary>
+    public TimeSpan WatchHeartbeat { get; init; } = TimeSpan.FromSeconds(5);
+
     /// <summary>The program's version, for <c>/metrics</c>. Default what this assembly was built as, with the commit.</summary>
     public string Version { get; init; } = typeof(HttpDoorOptions).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
 

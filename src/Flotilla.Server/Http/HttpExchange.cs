@@ -54,6 +54,9 @@ internal sealed class HttpExchange
     /// <summary>True once the client is gone.</summary>
     public bool ClientIsGone => _features.Get<IHttpRequestLifetimeFeature>()?.RequestAborted.IsCancellationRequested == true;
 
+    /// <summary>Cancelled when the client goes away.</summary>
+    public CancellationToken Gone => _features.Get<IHttpRequestLifetimeFeature>()?.RequestAborted ?? CancellationToken.None;
+
     /// <summary>Starts over with the connection's next request.</summary>
     public void Begin(IFeatureCollection features, long startedAt)
     {

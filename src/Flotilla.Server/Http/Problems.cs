@@ -50,6 +50,8 @@ internal static class Problems
 
     public static ProblemKind UnknownNode { get; } = new(404, "not_found", "No such node or shard", "Nothing was changed.");
 
+    public static ProblemKind Compacted { get; } = new(410, "compacted", "The cursor is too old", "The events behind the cursor are not kept any more. Read the records anew, and watch from now.");
+
     public static ProblemKind VersionMismatch { get; } = new(412, "version_mismatch", "The condition did not hold", "The record is not at the version that the request asked for. Nothing was written.");
 
     public static ProblemKind TooLarge { get; } = new(413, "too_large", "Over the limit", "The key or the value is over the limit. Nothing was written.");

@@ -39,6 +39,9 @@ internal enum Parameters
 
     /// <summary><c>shard</c>: a shard's number.</summary>
     Shard = 1024,
+
+    /// <summary><c>from</c>: where a watch goes on.</summary>
+    From = 2048,
 }
 
 /// <summary>The query of one request, cut but not decoded.</summary>
@@ -78,6 +81,9 @@ internal ref struct QueryParameters
 
     /// <summary>Raw <c>shard</c>.</summary>
     public ReadOnlySpan<char> Shard { get; private set; }
+
+    /// <summary>Raw <c>from</c>.</summary>
+    public ReadOnlySpan<char> From { get; private set; }
 
     /// <summary>True if the parameter was given, even with an empty value.</summary>
     public readonly bool Has(Parameters parameter) => (_present & parameter) != Parameters.None;
@@ -141,13 +147,14 @@ internal ref struct QueryParameters
         "ttlSeconds" => Parameters.TtlSeconds,
         "verbose" => Parameters.Verbose,
         "shard" => Parameters.Shard,
+        "from" => Parameters.From,
         _ => Parameters.None,
     };
 
     private static string Names(Parameters allowed)
     {
         var names = new List<string>();
-        foreach (var name in (ReadOnlySpan<string>)["key", "val", "keyBase64", "prefix", "limit", "cursor", "consistency", "forward", "ttlSeconds", "verbose", "shard"])
+        foreach (var name in (ReadOnlySpan<string>)["key", "val", "keyBase64", "prefix", "limit", "cursor", "consistency", "forward", "ttlSeconds", "verbose", "shard", "from"])
         {
             if ((Named(name) & allowed) != Parameters.None)
             {
@@ -195,6 +202,9 @@ internal ref struct QueryParameters
                 break;
             case Parameters.Shard:
                 Shard = value;
+                break;
+            case Parameters.From:
+                From = value;
                 break;
             default:
                 break;

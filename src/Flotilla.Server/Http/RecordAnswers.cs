@@ -95,7 +95,8 @@ internal static class RecordAnswers
         writer.WriteEndObject();
     }
 
-    private static void WriteKey(Utf8JsonWriter writer, ReadOnlySpan<byte> key)
+    /// <summary>Writes <c>"key"</c>, or <c>"keyBase64"</c>.</summary>
+    public static void WriteKey(Utf8JsonWriter writer, ReadOnlySpan<byte> key)
     {
         if (Utf8.IsValid(key))
         {

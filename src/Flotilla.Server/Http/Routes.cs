@@ -77,7 +77,7 @@ internal enum Route
     /// <summary>The state of one shard.</summary>
     Backup,
 
-    /// <summary>Not built yet: events.</summary>
+    /// <summary>Events.</summary>
     Watch,
 
     /// <summary>Not built yet: add a shard.</summary>
@@ -141,7 +141,7 @@ internal static class Routes
         new(Route.Metrics, "/metrics", Read),
         new(Route.OpenApi, "/openapi/v1.json", Read),
         new(Route.Backup, "/backup", Verbs.Get),
-        new(Route.Watch, "/watch", Verbs.Get, Built: false),
+        new(Route.Watch, "/watch", Verbs.Get),
         new(Route.AddShard, "/addshard", Verbs.Get | Verbs.Post, Built: false),
         new(Route.RemoveShard, "/removeshard", Verbs.Get | Verbs.Post, Built: false),
         new(Route.RaftJoin, "/raft/join", Verbs.Get | Verbs.Post),

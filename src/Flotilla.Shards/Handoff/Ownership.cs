@@ -85,6 +85,9 @@ public sealed class Ownership
     /// <summary>Where a slot went when it last left; null if it never did.</summary>
     public Departure? DepartureOf(Slot slot) => _departures.GetValueOrDefault(slot.Value);
 
+    /// <summary>Whether a move from here is past its Freeze; null if it is not known, or not any more.</summary>
+    public bool? HasFrozen(LogIndex move) => OutgoingByBegin.TryGetValue(move, out var known) ? known.Phase != OutgoingPhase.Open : null;
+
     /// <summary>Every move of this source up to this one is over there; 0 if none is known to be.</summary>
     public LogIndex FloorOf(GroupId source) => Floors.GetValueOrDefault(source.Value);
 

@@ -27,6 +27,7 @@ internal static class CallCodec
             : request.Kind switch
             {
                 CallKind.Command => CommandProto.FaultOf(request.Command),
+                CallKind.Watch => request.Watch is not { MaxBytes: >= 1 and <= WatchCodec.MaxBytes } ? "asks for no events, or too many" : null,
                 CallKind.Change => request.Change is null ? "wishes nothing" : null,
                 CallKind.Get => request.Key.IsEmpty ? "has an empty key" : null,
                 _ => request.Scan.Limit is < 1 or > MaxScanRecords || request.Scan.MaxBytes is < 1 or > MaxScanBytes ? "has a bound out of range" : null,
@@ -47,6 +48,9 @@ internal static class CallCodec
                 break;
             case CallKind.Scan:
                 proto.Scan = new Pb.Scan { From = Check.Wrap(request.Scan.From), Prefix = Check.Wrap(request.Scan.Prefix), Limit = (uint)request.Scan.Limit, MaxBytes = (uint)request.Scan.MaxBytes };
+                break;
+            case CallKind.Watch:
+                proto.Watch = WatchCodec.ToProto(request.Watch!);
                 break;
             case CallKind.Change:
                 var change = request.Change!;
@@ -75,6 +79,8 @@ internal static class CallCodec
                 var limit = Check.Between(proto.Scan.Limit, 1, MaxScanRecords, "the limit of a scan is out of range");
                 var maxBytes = Check.Between(proto.Scan.MaxBytes, 1, MaxScanBytes, "the size of a scan is out of range");
                 return CallRequest.ScanPage(proto.Id, shard, hops, timeoutMs, new ScanRequest(proto.Scan.From.Memory, proto.Scan.Prefix.Memory, limit, maxBytes), proto.Stale);
+            case Pb.CallRequest.CallOneofCase.Watch:
+                return new(proto.Id, shard, hops, timeoutMs, false, CallKind.Watch, default, default, default) { Watch = WatchCodec.FromProto(proto.Watch) };
             case Pb.CallRequest.CallOneofCase.Change:
                 var change = proto.Change;
                 Check.That(change.Kind is >= (uint)ChangeKind.AddMember and <= (uint)ChangeKind.Snapshot, "a change is of no kind that is known here");
@@ -93,6 +99,10 @@ internal static class CallCodec
         if (reply.Change is { } change)
         {
             proto.Change = new Pb.ChangeResult { Code = (uint)change.Code, Incarnation = change.Incarnation.Value, Index = change.Index.Value };
+        }
+        else if (reply.Watch is { } watch)
+        {
+            proto.Watch = WatchCodec.ToProto(watch);
         }
         else if (reply.Page is { } page)
         {
@@ -115,6 +125,12 @@ internal static class CallCodec
         {
             Check.That(change.Code <= (uint)ChangeCode.OtherCluster && proto.AnswerCase == Pb.CallReply.AnswerOneofCase.None, "an answer to a change makes no sense");
             return new CallReply(proto.Id, default, null, leader, http, detail) { Change = new ChangeReply((ChangeCode)change.Code, new Incarnation(change.Incarnation), new LogIndex(change.Index)) };
+        }
+
+        if (proto.Watch is { } watch)
+        {
+            Check.That(proto.AnswerCase == Pb.CallReply.AnswerOneofCase.None, "an answer to a watch makes no sense");
+            return new CallReply(proto.Id, default, null, leader, http, detail) { Watch = WatchCodec.FromProto(watch) };
         }
 
         return proto.AnswerCase switch

@@ -26,6 +26,7 @@ internal static class FrameBudget
         Append,
         Reply,
         Page,
+        Watch,
     }
 
     /// <summary>Throws if the frame has more parts than any correct peer sends. What is malformed is left for the parser to find.</summary>
@@ -56,6 +57,8 @@ internal static class FrameBudget
         (Level.Votes, 3) => Level.Leaf,
         (Level.Append, 3) => Level.Leaf,
         (Level.Reply, 3) => Level.Page,
+        (Level.Reply, 17) => Level.Watch,
+        (Level.Watch, 4) => Level.Leaf,
         (Level.Page, 2) => Level.Leaf,
         _ => Level.None,
     };

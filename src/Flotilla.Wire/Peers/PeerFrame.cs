@@ -81,12 +81,20 @@ public sealed class PeerFrame
 
     /// <summary>About how many bytes a call takes in a frame.</summary>
     public static int ApproximateBytes(in CallRequest request) =>
-        128 + request.Command.Key.Length + request.Command.Value.Length + (request.Command.Once is Once.ByKey byKey ? byKey.Key.Length : 0) + request.Key.Length + request.Scan.From.Length + request.Scan.Prefix.Length;
+        128 + request.Command.Key.Length + request.Command.Value.Length + (request.Command.Once is Once.ByKey byKey ? byKey.Key.Length : 0) + request.Key.Length + request.Scan.From.Length + request.Scan.Prefix.Length + (request.Watch?.Filter.Bytes.Length ?? 0);
 
     /// <summary>About how many bytes an answer takes in a frame.</summary>
     public static int ApproximateBytes(in CallReply reply)
     {
         var bytes = 128 + reply.Result.Value.Length;
+        if (reply.Watch is { } watch)
+        {
+            foreach (var read in watch.Events)
+            {
+                bytes += read.Cost;
+            }
+        }
+
         if (reply.Page is { } page)
         {
             foreach (var record in page.Records)
@@ -127,6 +135,9 @@ public enum CallKind : byte
 
     /// <summary>An operator's wish: <see cref="CallRequest.Change"/>. Leaders alone are asked, and it is never passed on.</summary>
     Change = 4,
+
+    /// <summary>What happened to records: <see cref="CallRequest.Watch"/>. Served by any replica, and never passed on.</summary>
+    Watch = 5,
 }
 
 /// <summary>A client's call, forwarded to a node that may lead the shard. Make it with <see cref="Write"/>, <see cref="Get"/> or <see cref="ScanPage"/>.</summary>
@@ -146,6 +157,13 @@ public readonly record struct CallRequest(ulong Id, ShardId Shard, int Hops, int
 
     /// <summary>What an operator wishes; null unless <see cref="CallKind.Change"/>.</summary>
     public ShardChange? Change { get; init; }
+
+    /// <summary>What a watch asks; null unless <see cref="CallKind.Watch"/>.</summary>
+    public WatchPull? Watch { get; init; }
+
+    /// <summary>Asks a replica for events. Its time, which is brought into range, is how long the replica waits if there are none.</summary>
+    public static CallRequest WatchOf(ulong id, ShardId shard, int timeoutMs, WatchPull watch) =>
+        CallCodec.Asserted(new(id, shard, 0, CallCodec.TimeInRange(timeoutMs), false, CallKind.Watch, default, default, default) { Watch = watch });
 
     /// <summary>Asks a leader for a change. Its time is brought into range.</summary>
     public static CallRequest ChangeOf(ulong id, ShardId shard, int timeoutMs, ShardChange change) =>
@@ -181,4 +199,7 @@ public readonly record struct CallReply(ulong Id, CommandResult Result, ScanPage
 
     /// <summary>To an operator's wish; else null. Null also if whoever was asked does not lead.</summary>
     public ChangeReply? Change { get; init; }
+
+    /// <summary>To a watch; else null. Null also if whoever was asked has no replica.</summary>
+    public WatchReply? Watch { get; init; }
 }

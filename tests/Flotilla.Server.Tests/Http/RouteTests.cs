@@ -41,7 +41,6 @@ public sealed class RouteTests
     }
 
     [Theory]
-    [InlineData("GET", "/watch?prefix=a&from=b")]
     [InlineData("GET", "/addshard?shardID=4&shardAddress=127.0.0.1:8004")]
     [InlineData("GET", "/removeshard?shardID=4")]
     [InlineData("PUT", "/config/mode")]

@@ -1,6 +1,7 @@
 using Flotilla.Data;
 using Flotilla.Raft;
 using Flotilla.Shards;
+using Flotilla.Shards.Watching;
 using Flotilla.Topology;
 using Flotilla.Wire.Peers;
 using Record = Flotilla.Data.Record;
@@ -77,11 +78,12 @@ internal sealed class RandomFrames(int seed)
     public CallRequest Request()
     {
         var (id, shard, hops, timeoutMs) = (Number(), new ShardId(_random.Next(1, 1 << 20)), _random.Next(16), _random.Next(1, 600_000));
-        return _random.Next(4) switch
+        return _random.Next(5) switch
         {
             0 => CallRequest.Write(id, shard, hops, timeoutMs, Command()),
             1 => CallRequest.Get(id, shard, hops, timeoutMs, Bytes(1, 40), Chance(50)),
             3 => CallRequest.ChangeOf(id, shard, timeoutMs, new ShardChange((ChangeKind)_random.Next(1, 6), Chance(80) ? Node() : default, Address(), new(Number()), new(Number()))),
+            4 => CallRequest.WatchOf(id, shard, timeoutMs, new WatchPull((PullKind)_random.Next(3), Position(), new EventFilter(Bytes(0, 9), Chance(50)), _random.Next(1, 1 << 20), new(Number()))),
             _ => CallRequest.ScanPage(id, shard, hops, timeoutMs, new ScanRequest(Bytes(0, 40), Bytes(0, 9), _random.Next(1, 10_001), _random.Next(1, 1 << 24)), Chance(50)),
         };
     }
@@ -98,10 +100,25 @@ internal sealed class RandomFrames(int seed)
             };
         }
 
+        if (Chance(20))
+        {
+            var events = Many(4, Event).DistinctBy(e => e.After).OrderBy(e => e.After).ToArray();
+            return new CallReply(Number(), default, null, leader, Address(), null)
+            {
+                Watch = new WatchReply((PullCode)_random.Next(6), events.Length == 0 ? Position() : events[^1].After, events),
+            };
+        }
+
         return Chance(50)
             ? new CallReply(Number(), new CommandResult(code, Version(), Bytes(0, 100)), null, leader, Address(), Chance(30) ? "kein Grund: ähm" : null)
             : new CallReply(Number(), default, Page(code), leader, Address(), null);
     }
+
+    private EventPosition Position() => new(new(Math.Min(Number(), ulong.MaxValue - 1)), (uint)_random.Next(1, int.MaxValue));
+
+    private ShardEvent Event() => Chance(20)
+        ? new ShardEvent(ShardEventKind.Came, Position(), default, default, default, new ShardId(_random.Next(1, 1 << 20)), new(Number() | 1))
+        : new ShardEvent((ShardEventKind)_random.Next(1, 4), Position(), Bytes(1, 40), Bytes(0, 100), Version(), default, default);
 
     public ulong Number() => _random.Next(6) switch
     {

@@ -1,0 +1,158 @@
+using Flotilla.Node.Cluster;
+using Flotilla.Raft;
+using Flotilla.Shards.Watching;
+using Flotilla.Topology;
+using Flotilla.Wire.Peers;
+using Microsoft.Extensions.Logging;
+
+namespace Flotilla.Node.Watching;
+
+/// <summary>Begins watches: finds out where each shard's events end, or that those behind a cursor are still kept.</summary>
+internal sealed class Watches(ClusterState cluster, IWatchSources sources, int maxWatches, TimeSpan timeout, ILogger log) : IWatches
+{
+    private int _open;
+
+    /// <inheritdoc/>
+    public async ValueTask<WatchOpening> OpenAsync(WatchRequest request, CancellationToken cancellation)
+    {
+        if (Interlocked.Increment(ref _open) > maxWatches)
+        {
+            Interlocked.Decrement(ref _open);
+            return new WatchOpening(WatchOutcome.Overloaded, null, $"{maxWatches} watch here already. Ask another node, or try again later.");
+        }
+
+        var opening = new WatchOpening(WatchOutcome.NoQuorum, null, "cancelled");
+        try
+        {
+            opening = await TryOpenAsync(request, cancellation);
+        }
+        catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
+        {
+            // Nobody waits for the answer.
+        }
+        finally
+        {
+            if (opening.Stream is null)
+            {
+                Closed();
+            }
+            else
+            {
+                NodeMetrics.Watches.Add(1);
+            }
+        }
+
+        return opening;
+    }
+
+    private void Closed() => Interlocked.Decrement(ref _open);
+
+    private async ValueTask<WatchOpening> TryOpenAsync(WatchRequest request, CancellationToken cancellation)
+    {
+        var deadline = NodeClock.Now.PlusMs(timeout.TotalMilliseconds);
+        var table = await TableAsync(deadline, cancellation);
+        if (!table.IsComplete)
+        {
+            return new WatchOpening(WatchOutcome.NoQuorum, null, "this process has not learned yet which shards own all the slots: too few nodes of the cluster have answered it");
+        }
+
+        IReadOnlyList<(ShardId Shard, EventPosition At)> cursor = [];
+        if (request.From is { } from)
+        {
+            if (!WatchCursor.TryDecode(from, out var of, out cursor))
+            {
+                return new WatchOpening(WatchOutcome.BadCursor, null, "The cursor is none that a watch gave: take it whole, from the id of an event.");
+            }
+
+            if (of != table.ClusterId)
+            {
+                return new WatchOpening(WatchOutcome.BadCursor, null, "The cursor is of another cluster.");
+            }
+        }
+
+        if (!request.Forward && table.Shards.FirstOrDefault(static route => route.Serving is null) is { } missing)
+        {
+            var leader = missing.Leader.Leader;
+            return new WatchOpening(WatchOutcome.NotLeader, null, $"this node has no replica of shard {missing.Shard} that votes", leader, cluster.HttpOf(leader));
+        }
+
+        var ends = await EndsAsync(table, request.Forward, deadline, cancellation);
+        for (var i = 0; i < ends.Length; i++)
+        {
+            if (ends[i].Code != PullCode.Ok)
+            {
+                return new WatchOpening(WatchOutcome.NoQuorum, null, $"shard {table.Shards[i].Shard} had no leader that confirmed where its events end; no event was missed, try again");
+            }
+        }
+
+        var begins = table.Shards.Select((route, i) => (Route: route, At: ends[i].Reached)).ToList();
+        if (request.From is not null)
+        {
+            begins = [.. table.Shards.Select(route => (route, cursor.FirstOrDefault(c => c.Shard == route.Shard).At))];
+            if (await LostAsync(table, cursor, begins, ends, request.Forward, deadline, cancellation) is { } lost)
+            {
+                return new WatchOpening(WatchOutcome.Compacted, null, lost);
+            }
+        }
+
+        return new WatchOpening(WatchOutcome.Open, new WatchStream(cluster, sources, request, begins, Closed, log), null);
+    }
+
+    private async ValueTask<RoutingTable> TableAsync(Instant deadline, CancellationToken cancellation)
+    {
+        while (true)
+        {
+            var changed = cluster.TableChanged;
+            var leftMs = deadline.MsSince(NodeClock.Now);
+            if (cluster.Table.IsComplete || leftMs <= 0)
+            {
+                return cluster.Table;
+            }
+
+            await changed.WaitAsync(TimeSpan.FromMilliseconds(Math.Ceiling(leftMs)), cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            cancellation.ThrowIfCancellationRequested();
+        }
+    }
+
+    // Also for one that resumes: where its cursor lies behind the end, the cursor is of another life of this cluster.
+    private Task<WatchReply[]> EndsAsync(RoutingTable table, bool forward, Instant deadline, CancellationToken cancellation)
+    {
+        var pull = new WatchPull(PullKind.End, default, default, 1);
+        return Task.WhenAll(table.Shards.Select(route =>
+            sources.AskAsync(route, pull, (int)Math.Clamp(deadline.MsSince(NodeClock.Now), 1, 1000), forward, deadline, cancellation).AsTask()));
+    }
+
+    /// <summary>Why nobody can go on from a cursor without a gap; null if it can be done.</summary>
+    private async ValueTask<string?> LostAsync(
+        RoutingTable table, IReadOnlyList<(ShardId Shard, EventPosition At)> cursor, List<(ShardRoute Route, EventPosition At)> begins, WatchReply[] ends, bool forward, Instant deadline, CancellationToken cancellation)
+    {
+        const string Fresh = " Read the records anew, and watch without \"from\".";
+        foreach (var (shard, _) in cursor)
+        {
+            if (table.Of(shard) is null)
+            {
+                return $"The cursor names shard {shard}, which is not there any more.{Fresh}";
+            }
+        }
+
+        for (var i = 0; i < begins.Count; i++)
+        {
+            if (begins[i].At > ends[i].Reached)
+            {
+                return $"The cursor lies behind the end of shard {begins[i].Route.Shard}'s log: the data is not that which was watched.{Fresh}";
+            }
+        }
+
+        var kept = await Task.WhenAll(begins.Select(begin =>
+            sources.AskAsync(begin.Route, new WatchPull(PullKind.Events, begin.At, new EventFilter(default, IsKey: true), 1), 1, forward, deadline, cancellation).AsTask()));
+        for (var i = 0; i < kept.Length; i++)
+        {
+            if (kept[i].Code != PullCode.Ok)
+            {
+                return $"Shard {begins[i].Route.Shard} does not keep all events behind the cursor any more.{Fresh}";
+            }
+        }
+
+        return null;
+    }
+}

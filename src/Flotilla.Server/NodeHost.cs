@@ -10,6 +10,7 @@ using Flotilla.Shards;
 using Flotilla.Storage;
 using Flotilla.Storage.Disk;
 using Flotilla.Storage.Identity;
+using Flotilla.Storage.Snapshots;
 using Flotilla.Wire.Peers;
 using Flotilla.Wire.Protos;
 using Flotilla.Wire.Rpc;
@@ -85,7 +86,7 @@ public sealed class NodeHost : IAsyncDisposable
         catch (Exception e)
         {
             await host.AbortAsync();
-            throw e is DataDirectoryException or WalCorruptException or WalFormatException or GenesisException
+            throw e is DataDirectoryException or WalCorruptException or WalFormatException or SnapshotCorruptException or SnapshotFormatException or SnapshotMissingException or GenesisException
                 ? new NodeFailedException(e.Message, e)
                 : e;
         }

@@ -228,8 +228,7 @@ public sealed class DataDirectory : IDisposable
         else if (walDisk.List().Count + snapshotDisk.List().Count > 0)
         {
             throw new DataDirectoryException(
-                $"{path} holds a {(walDisk.List().Count > 0 ? "log" : "snapshot")} but no {IdentityFile.Name}, so nobody can tell whose it is. Put the file back; or, to rebuild the node from its peers, "
-                + "move the whole directory away and start with an empty one.");
+                $"{path} holds a {(walDisk.List().Count > 0 ? "log" : "snapshot")} but no {IdentityFile.Name}, so nobody can tell whose it is. Put the file back, or: " + Rebuilding.Advice);
         }
         else
         {

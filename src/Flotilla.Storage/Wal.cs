@@ -225,6 +225,11 @@ public sealed class Wal : IDisposable
         var entries = new List<Entry>();
         if (TryRead(group, log.FirstReadable, log.Last, int.MaxValue, entries))
         {
+            if (entries.Count == 0 || entries[^1].Index != log.Last)
+            {
+                throw new InvalidOperationException($"Of group {group} only {entries.Count} entries were read, and its log ends at {log.Last}.");
+            }
+
             AppendEntries(log, entries);
             MustSync = true;
         }

@@ -65,9 +65,9 @@ public sealed class SnapshotTests
 
     [Fact]
     [Trait("Hazard", "62")]
-    public async Task A_shard_that_writes_nothing_does_not_keep_the_log_of_the_others()
+    public async Task Shards_that_write_nothing_do_not_keep_the_log_of_another()
     {
-        await using var cluster = await TestCluster.StartAsync(1, shards: 2, replicas: 1, change: o => o with
+        await using var cluster = await TestCluster.StartAsync(1, shards: 4, replicas: 1, change: o => o with
         {
             Wal = o.Wal with { SegmentBytes = 1 << 20 },
             Replica = o.Replica with { SnapshotLogBytes = 500_000, Raft = o.Replica.Raft with { LogTailBytes = 0 } },
@@ -94,6 +94,24 @@ public sealed class SnapshotTests
         {
             Assert.Equal("once", await cluster[0].Gateway.ReadAsync($"idle{k}"));
         }
+    }
+
+    [Fact]
+    public async Task A_snapshot_damaged_in_its_middle_refuses_the_start_with_the_file_the_offset_and_the_next_command()
+    {
+        await using var cluster = await SmallSnapshotsAsync();
+        await FillAsync(cluster, "a", 300);
+        await Eventually.IsTrueAsync(() => SnapshotOf(cluster, 0) > 0, "there is a snapshot");
+        await cluster.StopAsync(0);
+        var file = Directory.GetFiles(Path.Combine(cluster.OptionsOf(0).DataDir, "snapshots"), "*.snap").Single();
+        var bytes = await File.ReadAllBytesAsync(file, TestContext.Current.CancellationToken);
+        bytes[bytes.Length / 2] ^= 1;
+        await File.WriteAllBytesAsync(file, bytes, TestContext.Current.CancellationToken);
+
+        var refused = await Assert.ThrowsAsync<NodeFailedException>(() => cluster.StartNodeAsync(0));
+        Assert.Contains(file, refused.Message, StringComparison.Ordinal);
+        Assert.Matches(@"offset \d+: the block of \d+ bytes", refused.Message);
+        Assert.Contains("flotilla remove-node", refused.Message, StringComparison.Ordinal);
     }
 
     private static string Value { get; } = new('x', 5000);

@@ -90,7 +90,7 @@ internal sealed class SmallLog
         }
         catch (WalCorruptException e)
         {
-            Assert.Contains("Keep its data directory as it is", e.Message, StringComparison.Ordinal);
+            Assert.Contains("keep its data directory aside", e.Message, StringComparison.Ordinal);
             return null;
         }
 

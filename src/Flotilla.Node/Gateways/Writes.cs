@@ -28,6 +28,12 @@ namespace Flotilla.Node.Gateways;
 /// </remarks>
 internal sealed class Writes : IDisposable
 {
+    /// <summary>
+    /// What the clocks of two leaders of a shard may differ by before a key could be forgotten while its write is still sent
+    /// again: the log time leaps by so much when leadership goes from the slower to the faster one.
+    /// </summary>
+    private const double ClockSkewMs = 50_000;
+
     private const string TooMany = "too many writes of this process wait for answers of the shard; nothing was written, try again a little later";
     private const string Forgotten = "an attempt ended without an answer, and the shard keeps its result no longer: it was written once or not at all";
 
@@ -57,6 +63,11 @@ internal sealed class Writes : IDisposable
     {
         var doubt = inDoubt ? "the write was sent before, and its answer is not known" : null;
         var needsSession = ask.Command.Once is null;
+        if (ask.Command.Once is Once.ByKey byKey)
+        {
+            ask = ask with { Command = ask.Command with { Once = ForTheCall(byKey, ask.Deadline) } };
+        }
+
         Course? course = null;
         Ticket ticket = default;
         try
@@ -213,6 +224,13 @@ internal sealed class Writes : IDisposable
             ResultCode.NotOwner or ResultCode.SlotMoving when ask.Command.Once is Once.InSession => Verdict.Anew,
             _ => outcome.MayTryAgain ? Verdict.Again : Verdict.Answer,
         };
+    }
+
+    /// <summary>A key without an end must outlive the attempts of this call: what is sent again once its life is over would be executed again.</summary>
+    private static Once.ByKey ForTheCall(Once.ByKey once, Instant deadline)
+    {
+        var neededMs = (long)(Math.Max(0, deadline.MsSince(NodeClock.Now)) + ClockSkewMs);
+        return once.UntilMs > 0 || once.Terms.LifeMs is 0 || once.Terms.LifeMs >= neededMs ? once : once with { Terms = once.Terms with { LifeMs = neededMs } };
     }
 
     /// <summary>A session's results stay with its shard, so its retries do, too; those of an idempotency key go with the key's slot.</summary>

@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using Flotilla.Node.Cluster;
 using Flotilla.Node.Loops;
 using Flotilla.Node.Snapshots;
@@ -53,12 +54,7 @@ internal sealed class ReplicaHost
         var hosts = _state.Genesis.Shards.Where(shard => shard.Voters.Contains(_options.NodeId) || known.Contains(shard.Group) || _state.Snapshots.Latest(shard.Group) is not null)
             .Select(static shard => shard.Group).ToHashSet();
 
-        // The longest part of a start: snapshots are loaded side by side.
-        var loaded = hosts.AsParallel()
-            .Select(group => _state.Snapshots.Latest(group))
-            .OfType<SnapshotInfo>()
-            .Select(info => LoadedSnapshot.Read(_state.Snapshots, info))
-            .ToDictionary(snapshot => snapshot.Info.Group);
+        var loaded = Load(hosts);
         var clock = NodeClock.Read();
         var shards = new List<(ShardDescriptor Shard, IReadOnlyList<NodeId> First)>();
         foreach (var shard in _state.Genesis.Shards)
@@ -76,6 +72,25 @@ internal sealed class ReplicaHost
         }
 
         return shards;
+    }
+
+    /// <summary>The longest part of a start: snapshots are loaded side by side.</summary>
+    private Dictionary<GroupId, LoadedSnapshot> Load(IEnumerable<GroupId> groups)
+    {
+        try
+        {
+            return groups.AsParallel()
+                .Select(group => _state.Snapshots.Latest(group))
+                .OfType<SnapshotInfo>()
+                .Select(info => LoadedSnapshot.Read(_state.Snapshots, info))
+                .ToDictionary(snapshot => snapshot.Info.Group);
+        }
+        catch (AggregateException e)
+        {
+            // Whoever starts the node tells one damaged file from another by the exception, not by who read it.
+            ExceptionDispatchInfo.Throw(e.InnerExceptions[0]);
+            throw;
+        }
     }
 
     /// <summary>The members that the replicas here know of; before the loops start.</summary>

@@ -217,9 +217,19 @@ internal sealed class WalWriter
 
         foreach (var pin in _wal.OldestPins())
         {
-            if (pin.SegmentsBehind >= MaxPinnedSegments && !_wal.Rewrite(pin.Group, MaxRewriteBytes))
+            if (pin.SegmentsBehind < MaxPinnedSegments)
+            {
+                continue;
+            }
+
+            if (!_wal.Rewrite(pin.Group, MaxRewriteBytes))
             {
                 _askForSnapshot!(pin.Group);
+            }
+            else if (_wal.MustSync)
+            {
+                // One at a time: so no more than that is held in memory, and the next one begins with nothing under way.
+                _wal.Sync();
             }
         }
     }

@@ -47,5 +47,5 @@ internal sealed record LoadedSnapshot(SnapshotInfo Info, StateMachine State, Con
     }
 
     private static NodeFailedException Unreadable(SnapshotInfo info, string what, Exception? cause) =>
-        new($"The snapshot {info.FileName} can't be used: {what}. It was written by a newer or a broken program. Run the release that wrote it, or rebuild this node from its peers: stop it, move its data directory away, and give it its seat again.", cause);
+        new($"The snapshot {info.FileName} can't be used: {what}. It was written by a newer or a broken program. Run the release that wrote it, or rebuild this node from its peers: keep its data directory aside, run 'flotilla remove-node ID' against one of them, then start it with an empty directory and '--join HOST:RPC'.", cause);
 }

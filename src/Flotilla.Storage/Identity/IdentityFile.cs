@@ -166,6 +166,5 @@ public static class IdentityFile
     private static string Checksum(ReadOnlySpan<byte> bytes) => Crc32C.Compute(0, bytes).ToString("x8", CultureInfo.InvariantCulture);
 
     private static DataDirectoryException Damaged(string path, string why) => new(
-        $"{path} is damaged ({why}). Without it nobody can tell which votes this node has given. Restore the file, or keep "
-        + "the directory as it is: its shards go on with their other voters, and an empty one takes no part until its seat is given to it: flotilla remove-node, then flotilla add-node.");
+        $"{path} is damaged ({why}). Without it nobody can tell which votes this node has given. Put the file back, or: " + Rebuilding.Advice);
 }

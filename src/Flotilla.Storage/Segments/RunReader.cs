@@ -144,5 +144,5 @@ internal ref struct RunReader
 
     private readonly WalCorruptException Damaged(long offset) =>
         new($"The log is damaged: {_disk.PathOf(_run.Segment.Slot.Name)}, offset {offset}: entries {_run.First} to {_run.Last} of group {_group} don't read back as they were written. "
-            + "Keep this node stopped and its data directory as it is: its shards go on with their other voters. An empty directory takes no part until the node's seat is given to it.");
+            + Rebuilding.Advice);
 }

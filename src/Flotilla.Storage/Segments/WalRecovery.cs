@@ -152,7 +152,7 @@ internal sealed class WalRecovery : IDisposable
 
         if (_options.MustExist)
         {
-            throw new WalCorruptException($"{_disk.PathOf("")} holds no log, but this node has had one. {Advice}");
+            throw new WalCorruptException($"{_disk.PathOf("")} holds no log, but this node has had one. {Rebuilding.Advice}");
         }
 
         // The files that were found are used next, and a process that died may not have lived to make their names durable.
@@ -315,10 +315,5 @@ internal sealed class WalRecovery : IDisposable
     private WalCorruptException Corrupt(Segment segment, long offset, string what) => Corrupt(segment.Slot, offset, what);
 
     private WalCorruptException Corrupt(SegmentFile file, long offset, string what) =>
-        new($"The log is damaged: {_disk.PathOf(file.Name)}, offset {offset}: {what}. No crash explains this. {Advice}");
-
-    private const string Advice =
-        "The node does not start, since it may have forgotten votes and acknowledged writes. Keep its data directory as it is: its shards go on with "
-        + "their other voters. Restore the directory from before the damage only if nothing was written since; an empty one takes no part until the "
-        + "node's seat is given to it, which needs membership changes. Never move the directories of two nodes of a cluster away.";
+        new($"The log is damaged: {_disk.PathOf(file.Name)}, offset {offset}: {what}. No crash explains this. {Rebuilding.Advice}");
 }

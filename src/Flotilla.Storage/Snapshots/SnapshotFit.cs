@@ -6,12 +6,8 @@ namespace Flotilla.Storage.Snapshots;
 /// <summary>Decides at a start whether a group's log and its newest snapshot fit together, and words what to do if they don't.</summary>
 internal static class SnapshotFit
 {
-    private const string Advice =
-        "Rebuild this node from its peers: stop it, move its data directory away, and start it again; the new directory takes no part until the node's seat is given to it. "
-        + "Never do so on two nodes of a cluster at once. Keep the old directory until the node is whole again.";
-
     public static SnapshotCorruptException Corrupt(IDisk disk, string name, long offset, string what) =>
-        new($"The snapshot is damaged: {disk.PathOf(name)}, offset {offset}: {what}. No crash explains this. {Advice}");
+        new($"The snapshot is damaged: {disk.PathOf(name)}, offset {offset}: {what}. No crash explains this. {Rebuilding.Advice}");
 
     /// <summary>Throws unless the newest snapshot reaches up to where the log begins: see <see cref="SnapshotStore.Recover"/>.</summary>
     public static void Check(IDisk disk, GroupId group, SnapshotInfo? latest, LogBase begin)
@@ -34,6 +30,6 @@ internal static class SnapshotFit
         var found = latest is null ? "there is none of this group" : $"the newest of this group, {disk.PathOf(latest.FileName)}, includes entries up to {latest.Index} only";
         return new SnapshotMissingException(
             $"A snapshot is missing: the log of group {group} begins behind entry {begin.Index}, so {disk.PathOf(expected)} or a later one must be there, but {found}. "
-            + $"Put the file back if it was moved. Otherwise: {Advice}");
+            + $"Put the file back if it was moved. Otherwise: {Rebuilding.Advice}");
     }
 }

@@ -369,6 +369,23 @@ public sealed class WritesTests : IDisposable
         Assert.True(counts.Count > 300, $"{counts.Count} answers, {unknown} unknown");
     }
 
+    [Fact, Trait("Hazard", "35")]
+    public async Task A_key_outlives_the_call_that_sends_its_write_again_whatever_life_it_was_given()
+    {
+        var increment = Command.Increment(Bytes("n"), 1);
+        Enqueue(Fate.AnswerLost, Fate.Answered);
+        await RunAsync(increment with { Once = new Once.ByKey(Bytes("short"), new KeyTerms(1_000, 0)) });
+        Enqueue(Fate.Answered);
+        await RunAsync(increment with { Once = new Once.ByKey(Bytes("long"), new KeyTerms(600_000, 0)) });
+        Enqueue(Fate.Answered);
+        await RunAsync(increment with { Once = new Once.ByKey(Bytes("default")) });
+        var lives = _shards.Attempts.ConvertAll(a => ((Once.ByKey)a.Once!).Terms.LifeMs);
+        Assert.Equal(4, lives.Count);
+        Assert.InRange(lives[0], 50_001, 60_000);
+        Assert.Equal([lives[0], 600_000, 0], lives[1..]);
+        Assert.Equal("3", Counter());
+    }
+
     private void Enqueue(params object[] fates)
     {
         foreach (var fate in fates)

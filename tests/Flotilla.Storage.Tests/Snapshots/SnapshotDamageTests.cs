@@ -208,6 +208,6 @@ public sealed class SnapshotDamageTests
     private static void AssertTellsWhatToDo(SnapshotCorruptException e, string what)
     {
         Assert.True(e.Message.Contains(".snap, offset ", StringComparison.Ordinal), $"{what}: {e.Message}");
-        Assert.Contains("stop it, move its data directory away, and start it again", e.Message, StringComparison.Ordinal);
+        Assert.Contains("then start the node with an empty directory", e.Message, StringComparison.Ordinal);
     }
 }

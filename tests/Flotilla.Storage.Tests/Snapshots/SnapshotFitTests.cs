@@ -97,7 +97,7 @@ public sealed class SnapshotFitTests
         (wal, store) = Open();
         var e = Assert.Throws<SnapshotMissingException>(() => store.Recover(Small.G, wal.Recovered(Small.G)));
         Assert.Contains("snapshots/feed000000000042-00000000000000000025-* or a later one must be there, but there is none", e.Message, StringComparison.Ordinal);
-        Assert.Contains("stop it, move its data directory away, and start it again", e.Message, StringComparison.Ordinal);
+        Assert.Contains("then start the node with an empty directory", e.Message, StringComparison.Ordinal);
         Assert.Equal(15, WalModel.ReadAll(wal, Small.G).Count);
 
         // An older one, put back from somewhere, does not help.

@@ -27,13 +27,14 @@ namespace Flotilla.Node;
 /// <param name="Genesis">How the cluster began; its members with the addresses that they have now.</param>
 /// <param name="Flags">The flags that it began with, as they were then.</param>
 /// <param name="Known">Nodes that this one was told of when it joined.</param>
+/// <param name="HasEntered">It joined: it begins no group by itself.</param>
 /// <param name="Incarnation">This data directory.</param>
 /// <param name="BootNumber">How often it was started.</param>
 /// <param name="Wal">The open log; the shell's until it has stopped.</param>
 /// <param name="Snapshots">The node's snapshots.</param>
 /// <param name="FreeBytes">Bytes free on the log's disk, asked now and then.</param>
 /// <param name="Topology">What gossip told it last.</param>
-public sealed record NodeState(Genesis Genesis, GenesisFlags Flags, IReadOnlyList<ClusterMember> Known, Incarnation Incarnation, ulong BootNumber, Wal Wal, SnapshotStore Snapshots, Func<long> FreeBytes, TopologyFile Topology);
+public sealed record NodeState(Genesis Genesis, GenesisFlags Flags, IReadOnlyList<ClusterMember> Known, bool HasEntered, Incarnation Incarnation, ulong BootNumber, Wal Wal, SnapshotStore Snapshots, Func<long> FreeBytes, TopologyFile Topology);
 
 /// <summary>
 /// A node without its doors: its replicas on their loops, the log writer, the streams to its peers and the gateway. Make
@@ -254,7 +255,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
 
     /// <summary>All that a node needs to enter this cluster.</summary>
     private JoinAnswer Introduction() => new(
-        _state.Genesis.ClusterId, _state.Flags.Members, _state.Flags.Shards, _state.Flags.Replicas,
+        _state.Genesis.ClusterId, _state.Flags.Members, _state.Flags.Shards, _state.Flags.Replicas, _state.Flags.Nonce,
         [.. _cluster.Nodes.Where(static n => n.Value.Rpc is not null).Select(static n => new ClusterMember(n.Key, n.Value.Rpc!))]);
 
     private string? Objection(JoinAsk ask) =>

@@ -150,11 +150,17 @@ public sealed class NodeHost : IAsyncDisposable
 
         // The flags of the first start count; where nodes are reached now is a matter of this start.
         var flags = _directory.Identity.Genesis;
-        var genesis = Genesis.Compute(flags.Members, flags.Shards, flags.Replicas);
+        var genesis = Genesis.Compute(flags.Members, flags.Shards, flags.Replicas, flags.Nonce);
+        if (genesis.ClusterId != _directory.ClusterId)
+        {
+            // Its groups would be others than those of its log, and begin anew.
+            throw new NodeFailedException($"{_directory.Path} belongs to cluster {_directory.ClusterId:x16}, and this release computes {genesis.ClusterId:x16} from the same flags. Nothing was changed. Start the node with the release that wrote it.");
+        }
+
         genesis = genesis with { Members = [.. genesis.Members.Select(CurrentAddress)] };
         var disk = wrapDisk is null ? _directory.WalDisk : wrapDisk(_directory.WalDisk);
         _wal = wrapDisk is null ? _directory.OpenLog(_options.Wal) : Wal.Open(disk, _options.Wal with { Owner = _directory.Incarnation.Value });
-        _shell = new NodeShell(_options, new NodeState(genesis, flags, _directory.Identity.Known, _directory.Incarnation, _directory.BootNumber, _wal, _directory.OpenSnapshots(_wal), () => disk.FreeBytes, _directory.Topology), _loggers);
+        _shell = new NodeShell(_options, new NodeState(genesis, flags, _directory.Identity.Known, _directory.Identity.HasEntered, _directory.Incarnation, _directory.BootNumber, _wal, _directory.OpenSnapshots(_wal), () => disk.FreeBytes, _directory.Topology), _loggers);
         if (late is not null)
         {
             late.Arrive(_shell);
@@ -171,7 +177,7 @@ public sealed class NodeHost : IAsyncDisposable
     /// <summary>The data directory. Its cluster is not known yet if the node is to enter one.</summary>
     private DataDirectory OpenDirectory()
     {
-        var flags = new GenesisFlags(_options.InitialCluster, _options.Shards, _options.Replicas);
+        var flags = new GenesisFlags(_options.InitialCluster, _options.Shards, _options.Replicas).Begin();
         if (!_options.Enters && _options.InitialCluster.All(m => m.Node != _options.NodeId))
         {
             throw new NodeFailedException(
@@ -183,7 +189,7 @@ public sealed class NodeHost : IAsyncDisposable
             throw new NodeFailedException($"A node that joins tells the others where to find it, and nobody finds {_options.Rpc}: give --rpc the address of this machine that the others reach.");
         }
 
-        var clusterId = _options.Enters ? 0 : Genesis.Compute(flags.Members, flags.Shards, flags.Replicas).ClusterId;
+        var clusterId = _options.Enters ? 0 : Genesis.Compute(flags.Members, flags.Shards, flags.Replicas, flags.Nonce).ClusterId;
         var directory = DataDirectory.Open(new DataDirectoryOptions
         {
             Path = _options.DataDir,
@@ -194,7 +200,7 @@ public sealed class NodeHost : IAsyncDisposable
         try
         {
             var identity = directory.Identity;
-            if (_options.Join is { } contact && identity.ClusterId != 0 && identity.Genesis.Members is [var only] && only.Node == _options.NodeId)
+            if (_options.Join is { } contact && identity is { ClusterId: not 0, HasEntered: false, Genesis.Members: [_] })
             {
                 throw new NodeFailedException($"{directory.Path} holds a cluster of its own, which node {_options.NodeId} began by itself, so it can't enter that of {contact}. Start it without --join, or give it an empty data directory.");
             }
@@ -202,7 +208,7 @@ public sealed class NodeHost : IAsyncDisposable
             if (identity.ClusterId == 0 && !_options.Enters)
             {
                 // It waited for a cluster before, and nobody has added it: it has promised nothing to anybody, so it may begin one.
-                directory.JoinCluster(clusterId, flags, []);
+                directory.BeginCluster(clusterId, flags);
             }
 
             return directory;
@@ -220,7 +226,7 @@ public sealed class NodeHost : IAsyncDisposable
         JoinAnswer? cluster = null;
         var entrance = new Entrance(_options.NodeId, directory.Incarnation, answer =>
         {
-            directory.JoinCluster(answer.ClusterId, new GenesisFlags(answer.Members, answer.Shards, answer.Replicas), [.. answer.Nodes.Where(n => n.Node != _options.NodeId)]);
+            directory.JoinCluster(answer.ClusterId, new GenesisFlags(answer.Members, answer.Shards, answer.Replicas) { Nonce = answer.Nonce }, [.. answer.Nodes.Where(n => n.Node != _options.NodeId)]);
             cluster = answer;
         });
         var late = new LateShell(() => new ClusterView(_options.NodeId, IsRouter: false, 0, [new NodeView(_options.NodeId, Http.ToString(), Rpc.ToString(), null, Alive: true)], [], [], 0));

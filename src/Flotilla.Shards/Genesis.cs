@@ -11,6 +11,13 @@ public readonly record struct ClusterMember(NodeId Node, string Rpc);
 /// How a cluster begins: shards, replicas and first slots as a pure function of the start flags, so that every node
 /// computes the same; and their hash, the cluster id, which every message carries.
 /// </summary>
+/// <remarks>
+/// A node that begins a cluster by itself asks nobody whether it may. If it lost its disk and were started by the same command,
+/// it would begin the same groups again, in the same terms, beside those who hold what the first ones decided (hazard 17). So
+/// it draws a nonce at its first start, which goes into the cluster id and with it into every group id: what it begins a second
+/// time is another cluster, with which no node of the first one speaks. Several nodes that begin together can't agree on a
+/// nonce, and need none: they ask each other (<c>Admission</c>).
+/// </remarks>
 /// <param name="ClusterId">Never 0.</param>
 /// <param name="Members">Ordered by node id.</param>
 /// <param name="Shards">Ordered by number.</param>
@@ -27,12 +34,18 @@ public sealed record Genesis(ulong ClusterId, IReadOnlyList<ClusterMember> Membe
     /// <param name="members">The initial nodes, any order, at least one, ids distinct.</param>
     /// <param name="shards">How many shards, 1 to 1000.</param>
     /// <param name="replicas">The replica target; a cluster with fewer nodes gets as many as it has.</param>
-    public static Genesis Compute(IReadOnlyList<ClusterMember> members, int shards, int replicas)
+    /// <param name="nonce">What a single initial node drew at its first start; 0 for several, and for a cluster from before there were nonces.</param>
+    public static Genesis Compute(IReadOnlyList<ClusterMember> members, int shards, int replicas, ulong nonce = 0)
     {
         ArgumentNullException.ThrowIfNull(members);
         Check(members, shards, replicas);
+        if (nonce != 0 && members.Count != 1)
+        {
+            throw new GenesisException($"A cluster that {members.Count} nodes begin together has no nonce: they could not have agreed on it.");
+        }
+
         ClusterMember[] sorted = [.. members.OrderBy(m => m.Node)];
-        var clusterId = ClusterIdOf(sorted, shards, replicas);
+        var clusterId = ClusterIdOf(sorted, shards, replicas, nonce);
         var ring = new Ring([.. Enumerable.Range(1, shards).Select(s => new RingMember(new ShardId(s)))]);
         var slots = SlotsByShard(ring, shards);
         var made = new ShardGenesis[shards];
@@ -55,7 +68,7 @@ public sealed record Genesis(ulong ClusterId, IReadOnlyList<ClusterMember> Membe
 
     // The target itself is hashed, not what becomes of it: a cluster started with other flags is another cluster, even
     // if it would look the same on its first day.
-    private static ulong ClusterIdOf(ClusterMember[] sorted, int shards, int replicas)
+    private static ulong ClusterIdOf(ClusterMember[] sorted, int shards, int replicas, ulong nonce)
     {
         var hash = new StableHash(ClusterSeed);
         hash.Add((ulong)sorted.Length);
@@ -67,6 +80,12 @@ public sealed record Genesis(ulong ClusterId, IReadOnlyList<ClusterMember> Membe
 
         hash.Add((ulong)shards);
         hash.Add((ulong)replicas);
+        if (nonce != 0)
+        {
+            // Without one nothing is added, so that clusters from before there were nonces stay what they are.
+            hash.Add(nonce);
+        }
+
         return hash.Value == 0 ? 1 : hash.Value;
     }
 

@@ -190,11 +190,18 @@ public sealed class DataDirectory : IDisposable
         return snapshots;
     }
 
+    /// <summary>Keeps durably that the node begins a cluster after all, though it was started to wait for one. Only possible while none is known.</summary>
+    /// <param name="clusterId">The cluster, which the flags make.</param>
+    /// <param name="genesis">The flags that it begins with.</param>
+    public void BeginCluster(ulong clusterId, GenesisFlags genesis) => Belong(clusterId, genesis, [], hasEntered: false);
+
     /// <summary>Keeps durably of which cluster the node is, once one that began without any learns it. Only possible while none is known.</summary>
     /// <param name="clusterId">The cluster, which the flags make.</param>
     /// <param name="genesis">The flags that it began with.</param>
     /// <param name="known">Its nodes with their present addresses, to find them again after a restart.</param>
-    public void JoinCluster(ulong clusterId, GenesisFlags genesis, IReadOnlyList<ClusterMember> known)
+    public void JoinCluster(ulong clusterId, GenesisFlags genesis, IReadOnlyList<ClusterMember> known) => Belong(clusterId, genesis, known, hasEntered: true);
+
+    private void Belong(ulong clusterId, GenesisFlags genesis, IReadOnlyList<ClusterMember> known, bool hasEntered)
     {
         ArgumentOutOfRangeException.ThrowIfZero(clusterId);
         ArgumentNullException.ThrowIfNull(genesis);
@@ -204,7 +211,7 @@ public sealed class DataDirectory : IDisposable
             throw new InvalidOperationException("The data directory belongs to a cluster already.");
         }
 
-        Change(Identity with { ClusterId = clusterId, Genesis = genesis with { Members = [.. genesis.Members.OrderBy(static m => m.Node)] }, Known = known });
+        Change(Identity with { ClusterId = clusterId, Genesis = genesis with { Members = [.. genesis.Members.OrderBy(static m => m.Node)] }, Known = known, HasEntered = hasEntered });
     }
 
     /// <summary>Unlocks it.</summary>
@@ -233,7 +240,7 @@ public sealed class DataDirectory : IDisposable
         else
         {
             var genesis = options.Genesis ?? GenesisFlags.Unknown;
-            identity = new NodeIdentity(options.Node, DrawIncarnation(), options.ClusterId, 1, false, genesis with { Members = [.. genesis.Members.OrderBy(static m => m.Node)] });
+            identity = new NodeIdentity(options.Node, new Incarnation(Draw()), options.ClusterId, 1, false, genesis with { Members = [.. genesis.Members.OrderBy(static m => m.Node)] });
         }
 
         IdentityFile.Write(disk, identity);
@@ -255,7 +262,8 @@ public sealed class DataDirectory : IDisposable
         }
     }
 
-    private static Incarnation DrawIncarnation()
+    /// <summary>A number at random that was never drawn before, as far as 64 bits go. Never 0.</summary>
+    internal static ulong Draw()
     {
         ulong value;
         do
@@ -264,7 +272,7 @@ public sealed class DataDirectory : IDisposable
         }
         while (value == 0);
 
-        return new Incarnation(value);
+        return value;
     }
 
     private static FileStream Lock(string path, NodeId node)

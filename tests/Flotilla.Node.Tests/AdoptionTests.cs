@@ -200,7 +200,7 @@ public sealed class AdoptionTests
     private static JoinAnswer Told(string node, int shards)
     {
         Shards.ClusterMember[] members = [new(new NodeId(node), "h:1")];
-        return new JoinAnswer(Shards.Genesis.Compute(members, shards, 3).ClusterId, members, shards, 3, members);
+        return new JoinAnswer(Shards.Genesis.Compute(members, shards, 3).ClusterId, members, shards, 3, 0, members);
     }
 
     private static AdoptRequest Ask(string node, JoinAnswer cluster, uint version = Wire.Peers.PeerFrame.ProtocolVersion) =>

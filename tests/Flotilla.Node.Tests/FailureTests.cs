@@ -198,6 +198,7 @@ public sealed class FailureTests
         await cluster[0].Gateway.PutSurelyAsync("k", "two of three");
         await Eventually.IsTrueAsync(() => cluster.Log.Has(2103, "belongs to cluster"), "the accepting side logs the refusal");
         await Eventually.IsTrueAsync(() => cluster.Log.Has(2102, "belongs to cluster"), "the dialling side logs it too");
+        Assert.True(cluster.Log.Has(2103, " lost its own, start it with an empty one and --join 127.0.0.1:"));
         Assert.False(cluster[0].Gateway.View.Nodes.Single(n => n.Node == TestCluster.Id(2)).Alive);
     }
 

@@ -39,6 +39,18 @@ public sealed class GenesisTests
         Assert.DoesNotContain(0UL, ids);
     }
 
+    [Fact]
+    [Trait("Hazard", "17")]
+    public void What_one_node_begins_twice_is_two_clusters_without_a_common_group()
+    {
+        var begun = new ulong[] { 0, 1, 2, ulong.MaxValue }.Select(nonce => Genesis.Compute(Members(1), 3, 3, nonce)).ToArray();
+        Assert.Equal(begun.Length, begun.Select(g => g.ClusterId).Distinct().Count());
+        Assert.Equal(begun.Length * 3, begun.SelectMany(g => g.Shards).Select(s => s.Group).Distinct().Count());
+        Assert.Equal(begun[0].ClusterId, Genesis.Compute(Members(1), 3, 3).ClusterId);
+        Assert.Equal(begun[1].ClusterId, Genesis.Compute(Members(1), 3, 3, 1).ClusterId);
+        Assert.Throws<GenesisException>(() => Genesis.Compute(Members(2), 3, 3, 1));
+    }
+
     [Theory]
     [InlineData(3, 3, 3)]
     [InlineData(5, 5, 3)]

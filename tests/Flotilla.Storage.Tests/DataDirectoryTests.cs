@@ -1,8 +1,10 @@
 using System.Globalization;
+using System.Text;
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Storage.Identity;
 using Flotilla.Testing;
+using Flotilla.Wire.Log;
 
 namespace Flotilla.Storage.Tests;
 
@@ -50,6 +52,51 @@ public sealed class DataDirectoryTests : IDisposable
         }
 
         Assert.Equal(3, incarnations.Count);
+    }
+
+    [Fact]
+    [Trait("Hazard", "17")]
+    public void A_node_that_begins_by_itself_keeps_its_nonce_and_draws_another_one_when_it_is_wiped()
+    {
+        var alone = new GenesisFlags([new ClusterMember(new NodeId("a"), "h:1")], 3, 2);
+        Assert.Equal(0UL, Flags.Begin().Nonce);
+        var nonces = new HashSet<ulong>();
+        for (var i = 0; i < 3; i++)
+        {
+            var drawn = alone.Begin();
+            using (var directory = DataDirectory.Open(Options() with { Genesis = drawn }))
+            {
+                Assert.Equal((drawn.Nonce, false), (directory.Identity.Genesis.Nonce, directory.Identity.HasEntered));
+            }
+
+            using (var again = DataDirectory.Open(Options() with { Genesis = alone.Begin() }))
+            {
+                Assert.Equal(drawn.Nonce, again.Identity.Genesis.Nonce);
+                Assert.Empty(again.IgnoredFlags);
+            }
+
+            _ = nonces.Add(drawn.Nonce);
+            Directory.Delete(DataPath, recursive: true);
+        }
+
+        Assert.Equal(3, nonces.Count);
+        Assert.DoesNotContain(0UL, nonces);
+    }
+
+    [Theory]
+    [InlineData("", false)]
+    [InlineData(",\"knownNodes\":[{\"node\":\"b\",\"rpc\":\"h:2\"}]", true)]
+    public void An_identity_of_the_first_format_has_no_nonce(string known, bool hasEntered)
+    {
+        var body = "{\"format\":1,\"node\":\"a\",\"incarnation\":\"0000000000000005\",\"clusterId\":\"0000000000000007\",\"bootNumber\":3,\"hasLog\":true,"
+            + "\"genesis\":{\"initialCluster\":[{\"node\":\"a\",\"rpc\":\"h:1\"}],\"shards\":1,\"replicas\":3}" + known;
+        var checksum = Crc32C.Compute(0, Encoding.ASCII.GetBytes(body));
+        var disk = new SimulatedDisk();
+        disk.SetContent(IdentityFile.Name, Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{body},\"crc32c\":\"{checksum:x8}\"}}\n")));
+        var identity = IdentityFile.Read(disk);
+        Assert.Equal((0UL, hasEntered, 7UL, 3UL), (identity.Genesis.Nonce, identity.HasEntered, identity.ClusterId, identity.BootNumber));
+        IdentityFile.Write(disk, identity);
+        Assert.Equal((0UL, hasEntered), (IdentityFile.Read(disk).Genesis.Nonce, IdentityFile.Read(disk).HasEntered));
     }
 
     [Fact]
@@ -139,7 +186,19 @@ public sealed class DataDirectoryTests : IDisposable
         }
 
         using var again = DataDirectory.Open(Options() with { ClusterId = 0 });
-        Assert.Equal(123UL, again.ClusterId);
+        Assert.Equal((123UL, true), (again.ClusterId, again.Identity.HasEntered));
+    }
+
+    [Fact]
+    public void A_node_that_waited_may_begin_a_cluster_after_all()
+    {
+        using (var directory = DataDirectory.Open(Options() with { ClusterId = 0 }))
+        {
+            directory.BeginCluster(123, Flags with { Nonce = 9 });
+        }
+
+        using var again = DataDirectory.Open(Options() with { ClusterId = 0 });
+        Assert.Equal((123UL, 9UL, false), (again.ClusterId, again.Identity.Genesis.Nonce, again.Identity.HasEntered));
     }
 
     [Fact]

@@ -83,7 +83,7 @@ public sealed class Entrance
         ArgumentNullException.ThrowIfNull(cluster);
         try
         {
-            return Genesis.Compute(cluster.Members, cluster.Shards, cluster.Replicas).ClusterId == cluster.ClusterId
+            return Genesis.Compute(cluster.Members, cluster.Shards, cluster.Replicas, cluster.Nonce).ClusterId == cluster.ClusterId
                 ? null
                 : "it computes another cluster id from the same flags: run the same release on both";
         }
@@ -126,6 +126,6 @@ public sealed class Entrance
             ? new Pb.AdoptReply { Incarnation = _incarnation.Value }
             : RpcStatus.WithCode(
                 RpcCode.FailedPrecondition, "other_cluster",
-                $"node {_self} belongs to another cluster ({entered:x16}; this one is {ask.Cluster.ClusterId:x16}): it can enter this one only with an empty data directory");
+                $"node {_self} belongs to another cluster ({entered:x16}; this one is {ask.Cluster.ClusterId:x16}): it can enter this one only with an empty data directory, and started with --join HOST:RPC of a node of this one");
     }
 }

@@ -51,7 +51,7 @@ internal sealed class ReplicaHost
     public IReadOnlyList<(ShardDescriptor Shard, IReadOnlyList<NodeId> First)> Recover()
     {
         var known = _state.Wal.Groups.ToHashSet();
-        var hosts = _state.Genesis.Shards.Where(shard => shard.Voters.Contains(_options.NodeId) || known.Contains(shard.Group) || _state.Snapshots.Latest(shard.Group) is not null)
+        var hosts = _state.Genesis.Shards.Where(shard => VotersOf(shard).Contains(_options.NodeId) || known.Contains(shard.Group) || _state.Snapshots.Latest(shard.Group) is not null)
             .Select(static shard => shard.Group).ToHashSet();
 
         var loaded = Load(hosts);
@@ -145,7 +145,14 @@ internal sealed class ReplicaHost
 
     private HostedReplica Make(ShardGenesis shard, RaftRecovery recovered, ClockReading clock, StateMachine? restored) => new(
         shard, _options.NodeId,
-        new Replica(shard, _options.NodeId, _state.Incarnation, _options.Replica, recovered, (ulong)Random.Shared.NextInt64(), clock, restored: restored));
+        new Replica(shard with { Voters = VotersOf(shard) }, _options.NodeId, _state.Incarnation, _options.Replica, recovered, (ulong)Random.Shared.NextInt64(), clock, restored: restored));
+
+    /// <summary>
+    /// Its first voters, as far as a replica here may go by them. A directory that entered the cluster is not the first voter
+    /// that its node's name says. Where there was no other one, nobody could tell it so: it would elect itself, at once or once it has a
+    /// seat and the beginning of the log. It goes by what the log says of members, and until then by nothing.
+    /// </summary>
+    private IReadOnlyList<NodeId> VotersOf(ShardGenesis shard) => _state.HasEntered && shard.Voters is [var only] && only == _options.NodeId ? [] : shard.Voters;
 
     private ShardLoop LoopOf(ShardGenesis shard) => _loops[shard.Shard.Value % _loops.Length];
 }

@@ -19,7 +19,7 @@ internal static class Handshake
             throw new HandshakeException(stream.Status.Message ?? "it closed the stream without a word");
         }
 
-        var remote = Read(stream, self.ClusterId);
+        var remote = Read(stream, self);
         return remote.Node == expected && !remote.IsRouter
             ? remote
             : throw new HandshakeException($"{(remote.IsRouter ? "router" : "node")} {remote.Node} answers there, not node {expected}: check the addresses in --initial-cluster or --join");
@@ -33,7 +33,7 @@ internal static class Handshake
             throw new HandshakeException("it closed the stream without a Hello");
         }
 
-        var remote = Read(stream, self.ClusterId);
+        var remote = Read(stream, self);
         if (remote.Node == self.Node)
         {
             throw new HandshakeException($"it calls itself {remote.Node}, which is this node's own id: two processes may not share one");
@@ -54,7 +54,7 @@ internal static class Handshake
         await stream.FlushAsync(cancellation);
     }
 
-    private static Hello Read(RpcDuplex stream, ulong clusterId)
+    private static Hello Read(RpcDuplex stream, Hello self)
     {
         var frame = new PeerFrame();
         if (stream.TryRead(out var bytes))
@@ -79,9 +79,16 @@ internal static class Handshake
             throw new HandshakeException($"node {hello.Node} speaks protocol version {hello.Version}, this one {PeerFrame.ProtocolVersion}: run the same release on both");
         }
 
-        return hello.ClusterId == clusterId
-            ? hello
-            : throw new HandshakeException(
-                $"node {hello.Node} belongs to cluster {hello.ClusterId:x16}, this one to {clusterId:x16}: nodes of one cluster must be started with the same --initial-cluster, --shards and --replicas the first time, or with --join, and keep their data directories");
+        return hello.ClusterId == self.ClusterId ? hello : throw new HandshakeException(OtherCluster(hello, self));
+    }
+
+    // Which of the two is where it should not be, only the operator knows: a node that lost its disk and was started by the command
+    // that began its cluster has begun another one.
+    private static string OtherCluster(Hello hello, Hello self)
+    {
+        var reason = $"node {hello.Node} belongs to cluster {hello.ClusterId:x16}, this one to {self.ClusterId:x16}: nodes of one cluster must be started with the same --initial-cluster, --shards and --replicas the first time, or with --join, and keep their data directories";
+        return hello.IsRouter || self.IsRouter
+            ? reason
+            : $"{reason}. If {hello.Node} lost its own, start it with an empty one and --join {self.Rpc}; if {self.Node} did, start that with --join {hello.Rpc}";
     }
 }

@@ -7,7 +7,8 @@ namespace Flotilla.Raft.Identity;
 /// <para>An <i>empty</i> replica never voted and stored no entry. It cannot know whether it is new or wiped, so it asks.
 /// Of n initial replicas, a shard that ever committed or elected anything has at least a majority m that are not empty;
 /// a wiped one may be among them, so at most n − m <i>others</i> are truly empty. Hence n − m + 1 others that say "empty"
-/// prove that the shard never had state, and the asker may take part (n = 1: alone).</para>
+/// prove that the shard never had state, and the asker may take part (n = 1: alone; whoever makes the replica sees to it that a wiped
+/// directory then begins a group with another id).</para>
 /// <para>Early starters stop being empty before late ones have asked. Therefore a replica stores the asker's incarnation
 /// durably before it says "empty", and says so to that incarnation ever after: that incarnation existed before this replica
 /// had any state. Another incarnation of the same node finds the seat taken.</para>

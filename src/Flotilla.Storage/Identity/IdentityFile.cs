@@ -19,7 +19,10 @@ public static class IdentityFile
     public const string Name = "identity.json";
 
     private const string TemporaryName = Name + ".tmp";
-    private const int Format = 1;
+    private const int Format = 2;
+
+    // Without a nonce, and without a word of whether the node entered its cluster.
+    private const int FirstFormat = 1;
     private const int MaxBytes = 1 << 20;
 
     // The file ends in this, eight hexadecimal digits, and the end of the document.
@@ -59,12 +62,12 @@ public static class IdentityFile
             using var document = JsonDocument.Parse(bytes);
             var root = document.RootElement;
             var format = root.GetProperty("format").GetInt32();
-            if (format != Format)
+            if (format is < FirstFormat or > Format)
             {
-                throw new DataDirectoryException($"{path} is of format {format}; this program reads format {Format}. Nothing was changed. Start the node with the version that wrote it.");
+                throw new DataDirectoryException($"{path} is of format {format}; this program reads formats {FirstFormat} to {Format}. Nothing was changed. Start the node with the version that wrote it.");
             }
 
-            return Parse(root);
+            return Parse(root, format);
         }
         catch (Exception e) when (e is JsonException or KeyNotFoundException or FormatException or InvalidOperationException or OverflowException)
         {
@@ -104,10 +107,12 @@ public static class IdentityFile
             json.WriteString("clusterId", Hex(identity.ClusterId));
             json.WriteNumber("bootNumber", identity.BootNumber);
             json.WriteBoolean("hasLog", identity.HasLog);
+            json.WriteBoolean("hasEntered", identity.HasEntered);
             json.WriteStartObject("genesis");
             WriteNodes(json, "initialCluster", identity.Genesis.Members);
             json.WriteNumber("shards", identity.Genesis.Shards);
             json.WriteNumber("replicas", identity.Genesis.Replicas);
+            json.WriteString("nonce", Hex(identity.Genesis.Nonce));
             json.WriteEndObject();
             if (identity.Known.Count > 0)
             {
@@ -139,19 +144,26 @@ public static class IdentityFile
     private static ClusterMember[] ReadNodes(JsonElement nodes) =>
         [.. nodes.EnumerateArray().Select(static m => new ClusterMember(new NodeId(Text(m, "node")), Text(m, "rpc")))];
 
-    private static NodeIdentity Parse(JsonElement root)
+    private static NodeIdentity Parse(JsonElement root, int format)
     {
         var genesis = root.GetProperty("genesis");
         var members = ReadNodes(genesis.GetProperty("initialCluster"));
+        var known = root.TryGetProperty("knownNodes", out var nodes) ? ReadNodes(nodes) : [];
         return new NodeIdentity(
             new NodeId(Text(root, "node")),
             new Incarnation(Number(root, "incarnation")),
             Number(root, "clusterId"),
             root.GetProperty("bootNumber").GetUInt64(),
             root.GetProperty("hasLog").GetBoolean(),
-            new GenesisFlags(members, genesis.GetProperty("shards").GetInt32(), genesis.GetProperty("replicas").GetInt32()))
+            new GenesisFlags(members, genesis.GetProperty("shards").GetInt32(), genesis.GetProperty("replicas").GetInt32())
+            {
+                Nonce = format == FirstFormat ? 0 : Number(genesis, "nonce"),
+            })
         {
-            Known = root.TryGetProperty("knownNodes", out var known) ? ReadNodes(known) : [],
+            Known = known,
+
+            // Whoever entered a cluster was told at least of the node that told it.
+            HasEntered = format == FirstFormat ? known.Length > 0 : root.GetProperty("hasEntered").GetBoolean(),
         };
     }
 

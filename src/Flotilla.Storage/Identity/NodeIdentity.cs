@@ -12,6 +12,12 @@ public sealed record GenesisFlags(IReadOnlyList<ClusterMember> Members, int Shar
     /// <summary>Those of a node that has no cluster yet.</summary>
     public static GenesisFlags Unknown { get; } = new([], 0, 0);
 
+    /// <summary>What a node that begins a cluster by itself drew at its first start, so that a directory made anew begins another one; else 0.</summary>
+    public ulong Nonce { get; init; }
+
+    /// <summary>The flags of a first start: a single initial node draws its nonce, at random.</summary>
+    public GenesisFlags Begin() => Members.Count == 1 ? this with { Nonce = DataDirectory.Draw() } : this;
+
     /// <summary>Says in words, one sentence per flag, where <paramref name="later"/> differs from these flags, and that it has no effect.</summary>
     public IReadOnlyList<string> Differences(GenesisFlags later)
     {
@@ -52,6 +58,9 @@ public sealed record NodeIdentity(NodeId Node, Incarnation Incarnation, ulong Cl
 {
     /// <summary>Other nodes of the cluster with their addresses, as the node was told when it joined.</summary>
     public IReadOnlyList<ClusterMember> Known { get; init; } = [];
+
+    /// <summary>The directory entered a cluster that others had begun. Then it begins no group by itself, whatever its node's name is.</summary>
+    public bool HasEntered { get; init; }
 }
 
 /// <summary>A data directory can't be used. The message is for the operator: what is wrong, and what to do.</summary>

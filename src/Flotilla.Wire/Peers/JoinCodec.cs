@@ -11,12 +11,13 @@ namespace Flotilla.Wire.Peers;
 public sealed record JoinAsk(uint Version, NodeId Node, Incarnation Incarnation);
 
 /// <summary>How the cluster began, and who is in it now: all that a node needs to enter it.</summary>
-/// <param name="ClusterId">The cluster: the hash of the flags that follow.</param>
+/// <param name="ClusterId">The cluster: the hash of the flags and the nonce that follow.</param>
 /// <param name="Members">The first nodes with the addresses that they had, as the cluster id's hash has them.</param>
 /// <param name="Shards">The shards that it began with.</param>
 /// <param name="Replicas">The replica target.</param>
+/// <param name="Nonce">What its first node drew; 0 if it began with several, or before there were nonces.</param>
 /// <param name="Nodes">The nodes that the answering one knows, with their present RPC addresses.</param>
-public sealed record JoinAnswer(ulong ClusterId, IReadOnlyList<ClusterMember> Members, int Shards, int Replicas, IReadOnlyList<ClusterMember> Nodes);
+public sealed record JoinAnswer(ulong ClusterId, IReadOnlyList<ClusterMember> Members, int Shards, int Replicas, ulong Nonce, IReadOnlyList<ClusterMember> Nodes);
 
 /// <summary>A member tells a node that has no cluster of its own.</summary>
 /// <param name="Version">Of the protocol.</param>
@@ -47,7 +48,7 @@ public static class JoinCodec
     public static Pb.JoinReply ToProto(JoinAnswer answer)
     {
         ArgumentNullException.ThrowIfNull(answer);
-        var proto = new Pb.JoinReply { ClusterId = answer.ClusterId, Shards = (uint)answer.Shards, Replicas = (uint)answer.Replicas };
+        var proto = new Pb.JoinReply { ClusterId = answer.ClusterId, Shards = (uint)answer.Shards, Replicas = (uint)answer.Replicas, Nonce = answer.Nonce };
         proto.Members.AddRange(answer.Members.Select(Member));
         proto.Nodes.AddRange(answer.Nodes.Select(Member));
         return proto;
@@ -73,6 +74,7 @@ public static class JoinCodec
             [.. proto.Members.Select(Member)],
             Check.Between(proto.Shards, 1, Genesis.MaxShards, "the number of shards is out of range"),
             Check.Between(proto.Replicas, 1, int.MaxValue, "the number of replicas is out of range"),
+            proto.Nonce,
             [.. proto.Nodes.Select(Member)]);
     }
 

@@ -28,7 +28,7 @@ public sealed class PeerCodecTests
         var ask = new JoinAsk(1, new NodeId("d"), new Incarnation(7));
         Assert.Equal(ask, JoinCodec.FromProto(Pb.JoinRequest.Parser.ParseFrom(JoinCodec.ToProto(ask).ToByteArray())));
         ClusterMember[] members = [new(new NodeId("a"), "h:1"), new(new NodeId("b"), "h:2")];
-        var answer = new JoinAnswer(5, members, 3, 2, [new(new NodeId("c"), "h:3")]);
+        var answer = new JoinAnswer(5, members, 3, 2, 9, [new(new NodeId("c"), "h:3")]);
         var proto = JoinCodec.ToProto(answer);
         Assert.Equal(FrameText.Of(answer), FrameText.Of(JoinCodec.FromProto(Pb.JoinReply.Parser.ParseFrom(proto.ToByteArray()))));
         Assert.Throws<PeerFormatException>(() => JoinCodec.FromProto(new Pb.JoinRequest()));

@@ -93,10 +93,10 @@ public sealed class SimulationTests
             "split", "isolate leader", "one-way cut", "mute or deaf", "bridge", "storm", "detours", "power loss", "kill", "power loss everywhere", "torn batch", "pause",
             "slow disk", "stalled disk", "stalled disk without heirs", "failed sync", "clock drift", "wall clock jump", "transfer", "false hint", "leader churn", "deposed leader", "wipe", "fetch", "reluctance", "damage", "damage refused",
             "snapshot", "torn snapshot", "installed snapshot", "change of mind", "add", "remove", "wiped node is whole again",
-            "gateway restart", "session", "session expired", "write without room for a session", "retry in a session", "retry under a key", "answered after a retry", "answered after retries",
+            "struck changes", "gateway restart", "session", "session expired", "write without room for a session", "retry in a session", "retry under a key", "answered after a retry", "answered after retries",
         ];
         Assert.All(faults, fault => Assert.True(totals.GetValueOrDefault(fault) >= 5, $"{fault} happened {totals.GetValueOrDefault(fault)} times"));
-        string[] lasting = ["one-way cut", "one-way cut towards", "cut link", "mute", "deaf", "bridge", "flapping", "stalled disk", "stopped", "dead", "left behind", "removal", "promotion"];
+        string[] lasting = ["one-way cut", "cut link", "mute", "deaf", "bridge", "flapping", "stalled disk", "stopped", "dead", "left behind", "removal", "promotion", "loss"];
         Assert.All(lasting, trouble => Assert.True(totals.GetValueOrDefault($"lasting {trouble}") >= 1, $"{trouble} lasted {totals.GetValueOrDefault($"lasting {trouble}")} times"));
         Assert.True(totals["asked in lasting trouble"] > 1500, $"{totals["asked in lasting trouble"]} requests in lasting trouble");
         Assert.True(totals["elections"] > 2000, $"{totals["elections"]} elections");

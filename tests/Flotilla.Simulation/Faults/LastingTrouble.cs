@@ -26,6 +26,7 @@ internal sealed class LastingTrouble
     private const long AskEveryUs = 150_000;
     private const long ServeUs = 1_000_000;
     private const long AwayUs = 1_500_000;
+    private const int MaxInstalled = 2;
     private readonly World _world;
     private readonly Workload.Workload _workload;
     private readonly Chance _chance;
@@ -68,7 +69,7 @@ internal sealed class LastingTrouble
     private IReadOnlyList<(string What, Action<SimulatedNode> Begin)> Kinds() =>
     [
         ("one-way cut", victim => Cut((from, to) => from == victim.Number && to == OtherThan(victim))),
-        ("one-way cut towards", victim => Cut((from, to) => from == OtherThan(victim) && to == victim.Number)),
+        ("one-way cut", victim => Cut((from, to) => from == OtherThan(victim) && to == victim.Number)),
         ("cut link", victim => Cut((from, to) => (from, to) == (victim.Number, OtherThan(victim)) || (from, to) == (OtherThan(victim), victim.Number))),
         ("mute", victim => Cut((from, _) => from == victim.Number)),
         ("deaf", victim => Cut((_, to) => to == victim.Number)),
@@ -143,11 +144,17 @@ internal sealed class LastingTrouble
         victim.Stop(power: _chance.Hit(0.5));
         _mend = () => _world.StartIfDown(victim);
         _world.Scheduler.After(AwayUs, _mend);
+        var installed = victim.Replicas.Select(r => r.Installed).ToList();
         _world.Scheduler.After(LengthUs - ServeUs, () =>
         {
             var committed = _world.Genesis.Shards.Select(s => (s.Shard, Index: _world.LeaderOf(s.Shard)?.Replica.Raft.CommitIndex ?? LogIndex.Zero)).ToList();
             _world.Scheduler.After(ServeUs / 2, () =>
             {
+                if (victim.Replicas.Zip(installed).FirstOrDefault(r => r.First.Installed > r.Second + MaxInstalled).First is { } tired)
+                {
+                    throw new SimulationException($"LastingTrouble: {tired.Name} was sent more than {MaxInstalled} snapshots after it came back: the log does not wait for them (hazard 28)");
+                }
+
                 foreach (var (shard, index) in committed)
                 {
                     if (World.ReplicaOn(victim, shard) is { } hosted && hosted.Replica.LastApplied < index)

@@ -12,19 +12,22 @@ namespace Flotilla.Simulation.Faults;
 /// All is well but for one member of one shard, that does not know what it is. First it is removed while it is cut off, and
 /// once it is back it must disturb nobody, and learn what it is (hazard 21). Then it is added again, cut off at the moment
 /// of its promotion, and comes back when the leader that promoted it is dead: its vote is needed, though its own log says
-/// that it has none (hazard 22).
+/// that it has none (hazard 22). At last a member loses its disk, and must be given its seats again, though the leader knows how far
+/// the lost disk was (hazard 23).
 /// </summary>
 internal sealed class MemberTrouble
 {
     /// <summary>Microseconds from the beginning to the end, at most.</summary>
-    public const long LongestUs = (3 * PatienceUs) + FarewellUs + WatchUs + SettleUs + ServeUs;
+    public const long LongestUs = (4 * PatienceUs) + FarewellUs + WatchUs + SettleUs + ServeUs + ReplaceUs;
 
     private const int Voters = 3;
-    private const long PatienceUs = 8_000_000;
+    private const long PatienceUs = 5_000_000;
+    private const long ReplaceUs = 10_000_000;
     private const long FarewellUs = 3_500_000;
     private const long WatchUs = 4_000_000;
     private const long SettleUs = 4_000_000;
     private const long ServeUs = 1_000_000;
+    private const long AwayUs = 200_000;
     private const long LookEveryUs = 10_000;
     private readonly World _world;
     private readonly Workload.Workload _workload;
@@ -33,6 +36,8 @@ internal sealed class MemberTrouble
     private readonly ShardId _shard;
     private readonly List<NodeId> _members;
     private readonly SimulatedNode _victim;
+    private Action<HostedReplica, Configuration>? _strikes;
+    private bool _isPromoting = true;
 
     private MemberTrouble(World world, Workload.Workload workload, Operator @operator, Chance chance, Action over)
     {
@@ -54,7 +59,11 @@ internal sealed class MemberTrouble
         var trouble = new MemberTrouble(world, workload, @operator, chance, over);
         world.AnswersGetLost = false;
         workload.Resting = chance.Hit(0.4);
-        @operator.Want(trouble._shard, trouble._members);
+        foreach (var shard in world.Genesis.Shards)
+        {
+            @operator.Want(shard.Shard, trouble._members);
+        }
+
         trouble.Await(trouble.HasMembers(trouble._members), trouble.Remove);
     }
 
@@ -102,11 +111,12 @@ internal sealed class MemberTrouble
 
     private void Promote()
     {
+        _strikes = _world.Reconfigured;
         _world.Reconfigured = (hosted, configuration) =>
         {
-            if (hosted.Genesis.Shard == _shard && hosted.Replica.Raft.Role == Role.Leader && configuration.Find(_victim.Id) is { Suffrage: Suffrage.Incoming })
+            if (_isPromoting && hosted.Genesis.Shard == _shard && hosted.Replica.Raft.Role == Role.Leader && configuration.Find(_victim.Id) is { Suffrage: Suffrage.Incoming })
             {
-                _world.Reconfigured = null;
+                _isPromoting = false;
                 _world.Count("lasting promotion");
                 _world.Say(OnVictim, "will be promoted without knowing");
                 CutOff(true);
@@ -135,9 +145,38 @@ internal sealed class MemberTrouble
             }
 
             _world.StartIfDown(dead);
-            End();
+            Await(AllHaveMembers, Replace);
         });
     }
+
+    private void Replace()
+    {
+        var lost = _world.NodeOf(_members.First(id => id != _world.LeaderOf(_shard)!.Node.Id));
+        _world.Count("lasting loss");
+        lost.Stop(power: true);
+        lost.Wipe();
+        _world.Scheduler.After(AwayUs, () => _world.StartIfDown(lost));
+        var untilUs = _world.Scheduler.NowUs + ReplaceUs;
+        void Look()
+        {
+            if (!lost.Wiped && AllHaveMembers())
+            {
+                End();
+            }
+            else if (_world.Scheduler.NowUs < untilUs)
+            {
+                _world.Scheduler.After(LookEveryUs, Look);
+            }
+            else
+            {
+                throw new SimulationException($"MemberTrouble: {lost.Id} lost its disk, and was not given its seats again within {ReplaceUs / 1_000_000} s (hazard 23)");
+            }
+        }
+
+        Look();
+    }
+
+    private bool AllHaveMembers() => _world.Nodes.All(n => n.Up) && _world.Genesis.Shards.All(s => HasMembers(s.Shard, _members)());
 
     private void Await(Func<bool> there, Action then)
     {
@@ -165,8 +204,10 @@ internal sealed class MemberTrouble
     }
 
     // These are the members, as voters, and a leader other than the victim knows that to be committed.
-    private Func<bool> HasMembers(List<NodeId> members) => () =>
-        _world.LeaderOf(_shard) is { } leader && leader.Replica.Raft.CommittedConfiguration.Configuration is { IsJoint: false } configuration
+    private Func<bool> HasMembers(List<NodeId> members) => HasMembers(_shard, members);
+
+    private Func<bool> HasMembers(ShardId shard, List<NodeId> members) => () =>
+        _world.LeaderOf(shard) is { } leader && leader.Replica.Raft.CommittedConfiguration.Configuration is { IsJoint: false } configuration
         && leader.Replica.Raft.ConfigurationIndex <= leader.Replica.Raft.CommitIndex && configuration.Voters.SequenceEqual(members) && configuration.Members.Count == members.Count
         && (leader.Node != _victim || members.Count == Voters);
 
@@ -183,7 +224,7 @@ internal sealed class MemberTrouble
 
     private void End()
     {
-        _world.Reconfigured = null;
+        _world.Reconfigured = _strikes ?? _world.Reconfigured;
         _world.AnswersGetLost = true;
         _workload.Resting = false;
         _world.Transcript.Line("the trouble with members is over");

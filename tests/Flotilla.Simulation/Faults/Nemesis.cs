@@ -31,8 +31,11 @@ public sealed class Nemesis
         _links = new LinkFaults(world, _chance.Fork(), Stopped, Quiet);
         _churn = new LeaderChurn(world, _chance.Fork(), Stopped);
         var damage = new DiskDamage(world, _chance.Fork(), Stopped);
+        var strikes = new ChangeStrikes(world, @operator, _chance.Fork(), Stopped);
         Quiet();
-        foreach (var (fault, weight) in _nodes.All().Concat(_links.All()).Append((_churn.Begin, 2)).Append((_churn.Depose, 2)).Append((@operator.ChangeOfMind, world.Options.Members ? 4 : 0)).Append((damage.Begin, 2)).Append((RestartGateway, 2)))
+        var members = world.Options.Members;
+        (Action, int)[] others = [(_churn.Begin, 2), (_churn.Depose, 2), (@operator.ChangeOfMind, members ? 4 : 0), (damage.Begin, 2), (RestartGateway, 2), (strikes.Begin, members ? 3 : 0)];
+        foreach (var (fault, weight) in _nodes.All().Concat(_links.All()).Concat(others))
         {
             // Every third kind sits this run out, so that the others get room.
             for (var i = 0; i < weight && !_chance.Hit(0.33); i++)

@@ -75,16 +75,22 @@ public sealed class Operator
             : $"shard {leader.Genesis.Shard} has the members {configuration}";
     }
 
-    private void Look() => _world.Scheduler.After(_chance.Between(50_000, 500_000), () =>
+    /// <summary>Asks whoever leads for what is wanted.</summary>
+    public void Ask()
     {
         foreach (var shard in _world.Genesis.Shards)
         {
             if (_world.LeaderOf(shard.Shard) is { } leader)
             {
-                leader.Node.Post(leader, (replica, clock) => Change(replica, shard.Shard, clock));
+                var allAtOnce = _chance.Hit(0.3);
+                leader.Node.Post(leader, (replica, clock) => Change(replica, shard.Shard, allAtOnce, clock));
             }
         }
+    }
 
+    private void Look() => _world.Scheduler.After(_chance.Between(50_000, 500_000), () =>
+    {
+        Ask();
         foreach (var node in _world.Nodes.Where(n => n.Wiped))
         {
             if (_world.Genesis.Shards.All(s => _world.LeaderOf(s.Shard) is { } l && l.Replica.Raft.Configuration.Find(node.Id) is { Suffrage: Suffrage.Voter } seat && seat.Incarnation == node.Incarnation))
@@ -97,7 +103,8 @@ public sealed class Operator
         Look();
     });
 
-    private void Change(Replica replica, ShardId shard, ClockReading clock)
+    // Two changes at a time are refused, so it may as well ask for all at once.
+    private void Change(Replica replica, ShardId shard, bool allAtOnce, ClockReading clock)
     {
         var configuration = replica.Raft.Configuration;
         // Who is gone for good goes first: with two changes at once the second might need the vote of the one that is gone.
@@ -106,7 +113,10 @@ public sealed class Operator
             if (!_wanted[shard].Contains(member.Id) || !IsRightDisk(member))
             {
                 Count("remove", replica.RemoveMember(member.Id, clock));
-                return;
+                if (!allAtOnce)
+                {
+                    return;
+                }
             }
         }
 
@@ -116,7 +126,10 @@ public sealed class Operator
             {
                 var node = _world.NodeOf(id);
                 Count("add", replica.AddMember(id, node.Incarnation, $"{id}:1", clock));
-                return;
+                if (!allAtOnce)
+                {
+                    return;
+                }
             }
         }
     }

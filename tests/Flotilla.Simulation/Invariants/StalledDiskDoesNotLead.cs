@@ -14,11 +14,20 @@ public sealed class StalledDiskDoesNotLead(Scheduler scheduler, RaftOptions opti
     // Each heir is tried twice if an operator asked for a transfer just before; and a clock may run ten per cent slow.
     private readonly long _patienceUs = (options.DiskStallMs + (2L * (nodes - 1) * options.ElectionTimeoutMs)) * 1150;
 
+    private readonly Dictionary<HostedReplica, long> _leadsOthersSinceUs = [];
+
     /// <inheritdoc/>
     public override void Stepped(HostedReplica hosted)
     {
-        if (hosted.Replica.Raft is { Role: Role.Leader, Configuration.Voters.Count: > 1 } && hosted.Node.DisturbedAtUs <= scheduler.NowUs
-            && scheduler.NowUs - Math.Max(hosted.OwedSinceUs, hosted.Node.DisturbedAtUs) > _patienceUs)
+        if (hosted.Replica.Raft is not { Role: Role.Leader, Configuration.Voters.Count: > 1 })
+        {
+            _leadsOthersSinceUs.Remove(hosted);
+            return;
+        }
+
+        _leadsOthersSinceUs.TryAdd(hosted, scheduler.NowUs);
+        var since = Math.Max(Math.Max(hosted.OwedSinceUs, hosted.Node.DisturbedAtUs), _leadsOthersSinceUs[hosted]);
+        if (hosted.Node.DisturbedAtUs <= scheduler.NowUs && scheduler.NowUs - since > _patienceUs)
         {
             throw Broken($"{hosted.Name} leads {hosted.Replica.Raft.Term} though its disk has acknowledged nothing for {(scheduler.NowUs - hosted.OwedSinceUs) / 1000} ms");
         }

@@ -44,6 +44,9 @@ public sealed class HostedReplica(SimulatedNode node, ShardGenesis genesis)
     /// <summary>Since when the disk owes an acknowledgement, in virtual time; far ahead if it owes none.</summary>
     public long OwedSinceUs => _underWay.Count == 0 ? long.MaxValue : _underWay.Peek().SinceUs;
 
+    /// <summary>Snapshots that leaders sent and that were installed, over all starts.</summary>
+    public int Installed { get; set; }
+
     /// <summary>When a wake-up is scheduled, in virtual time.</summary>
     public long WakeAtUs { get; set; } = long.MaxValue;
 

@@ -158,6 +158,7 @@ internal sealed class SimulatedSnapshots(World world, SimulatedNode node, Snapsh
             _receivers.Remove(hosted.Genesis.Group);
             var (state, configuration) = Load(store, info);
             world.Count("installed snapshot");
+            hosted.Installed++;
             world.Say(hosted, $"has received snapshot {info.Meta}");
             node.Post(hosted, (replica, clock) => replica.SnapshotInstalled(info.Meta, state!, configuration!, clock));
         }

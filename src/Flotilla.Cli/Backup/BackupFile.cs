@@ -34,18 +34,12 @@ internal sealed class BackupFile : IDisposable
     /// <summary>Records in what was written.</summary>
     public long Records => _counts.Records;
 
-    /// <summary>Begins one.</summary>
-    /// <exception cref="IOException">It can't be written, or another backup to the same name is under way.</exception>
+    /// <summary>Begins one. Where the name is a symbolic link, the file that it leads to is written, and the link stays.</summary>
+    /// <exception cref="IOException">It can't be written, would take the place of what is no file, or another backup to the same name is under way.</exception>
     public static BackupFile Create(string path, BackupHead head)
     {
-        path = Path.GetFullPath(path);
-        if (Directory.Exists(path))
-        {
-            throw new IOException($"{path} is a directory: name the file in it");
-        }
-
-        // Nobody else may have it open: two backups under one name would mix.
-        var backup = new BackupFile(path, new FileStream(path + ".partial", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1 << 20));
+        path = Destination(path);
+        var backup = new BackupFile(path, OpenPartial(path + ".partial"));
         try
         {
             backup._file.SetLength(0);
@@ -109,6 +103,59 @@ internal sealed class BackupFile : IDisposable
         }
 
         _file.Dispose();
+    }
+
+    /// <summary>The name that is replaced at the end: never that of a device or a pipe, which would be gone then.</summary>
+    private static string Destination(string path)
+    {
+        path = Path.GetFullPath(path);
+        if (Directory.Exists(path))
+        {
+            throw new IOException($"{path} is a directory: name the file in it");
+        }
+
+        if (SpecialFile.IsAt(path, followLinks: true))
+        {
+            throw new IOException($"{path} is no regular file, and a backup takes the place of what is there: name a file");
+        }
+
+        if (new FileInfo(path).LinkTarget is not null)
+        {
+            try
+            {
+                path = File.ResolveLinkTarget(path, returnFinalTarget: true)!.FullName;
+            }
+            catch (IOException problem)
+            {
+                throw new IOException($"{path} is a symbolic link that leads nowhere: name the file itself", problem);
+            }
+        }
+
+        var folder = Path.GetDirectoryName(path);
+        return Directory.Exists(folder) ? path : throw new IOException($"there is no folder {folder}: make it first, or name a file elsewhere");
+    }
+
+    private static FileStream OpenPartial(string partial)
+    {
+        const int wouldBlock = 11;
+        if (SpecialFile.IsAt(partial, followLinks: false))
+        {
+            throw new IOException($"{partial} is in the way, where the backup is written until it is complete: remove it");
+        }
+
+        try
+        {
+            // Nobody else may have it open: two backups under one name would mix.
+            return new FileStream(partial, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1 << 20);
+        }
+        catch (UnauthorizedAccessException problem)
+        {
+            throw new IOException($"{partial} can't be written, where the backup is until it is complete: the folder, or that file, is not ours to write", problem);
+        }
+        catch (IOException problem) when (problem.HResult == wouldBlock)
+        {
+            throw new IOException($"{partial} is being written by another backup: wait until that ends, or name another file", problem);
+        }
     }
 
     private void Write(BackupFrameKind kind, ReadOnlySpan<byte> content)

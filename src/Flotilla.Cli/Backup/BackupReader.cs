@@ -1,5 +1,4 @@
 using System.Globalization;
-using Flotilla.Cli.Flags;
 using Flotilla.Shards.Image;
 using Flotilla.Wire.Backups;
 using Flotilla.Wire.Log;
@@ -30,7 +29,7 @@ internal sealed class BackupReader(string name, Stream file) : IDisposable
     private long _offset;
 
     /// <summary>Opens a file.</summary>
-    /// <exception cref="UsageException">There is none that can be read.</exception>
+    /// <exception cref="IOException">There is none that can be read.</exception>
     public static BackupReader Open(string path)
     {
         try
@@ -39,11 +38,11 @@ internal sealed class BackupReader(string name, Stream file) : IDisposable
         }
         catch (Exception problem) when (problem is FileNotFoundException or DirectoryNotFoundException)
         {
-            throw new UsageException($"there is no file {path}");
+            throw new IOException($"there is no file {path}", problem);
         }
-        catch (UnauthorizedAccessException)
+        catch (UnauthorizedAccessException problem)
         {
-            throw new UsageException($"{path} can't be read: it is a directory, or not ours to read");
+            throw new IOException($"{path} can't be read: it is a directory, or not ours to read", problem);
         }
     }
 

@@ -5,7 +5,7 @@ namespace Flotilla.Storage.Disk;
 
 /// <summary>
 /// The calls that the framework does not offer: <c>fdatasync</c> (its own flush is <c>fsync</c>, which writes the file's
-/// times too), the sync of a directory (it refuses to open one), and allocation ahead of use.
+/// times too), the sync of a directory (it refuses to open one), allocation ahead of use, and what kind of file there is.
 /// </summary>
 internal static partial class NativeMethods
 {
@@ -48,6 +48,20 @@ internal static partial class NativeMethods
         }
     }
 
+    /// <summary>What stands under a name: its type and permissions, as <c>stat</c> gives them. False if nothing can be found there.</summary>
+    public static bool TryGetMode(string path, bool followLinks, out int mode)
+    {
+        // statx, whose layout is the same on every architecture: stx_mode is the 16 bits at byte 28 of 256.
+        const int workingDirectory = -100;
+        const int noFollow = 0x100;
+        const uint typeOnly = 1;
+        const int modeAt = 28;
+        Span<byte> found = stackalloc byte[256];
+        var isThere = StatX(workingDirectory, path, followLinks ? 0 : noFollow, typeOnly, ref MemoryMarshal.GetReference(found)) == 0;
+        mode = isThere ? MemoryMarshal.Read<ushort>(found[modeAt..]) : 0;
+        return isThere;
+    }
+
     private static IOException Failure(string call, string path)
     {
         var errno = Marshal.GetLastPInvokeError();
@@ -65,6 +79,10 @@ internal static partial class NativeMethods
     [LibraryImport("libc", EntryPoint = "fallocate", SetLastError = true)]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static partial int FAllocate(SafeFileHandle handle, int mode, long offset, long length);
+
+    [LibraryImport("libc", EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int StatX(int directory, string path, int flags, uint mask, ref byte found);
 
     [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]

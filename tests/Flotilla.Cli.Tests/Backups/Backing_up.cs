@@ -102,7 +102,16 @@ public sealed class Backing_up
             Assert.Contains("it is damaged here", damaged.Err, StringComparison.Ordinal);
         }
 
-        Assert.Equal(2, (await Terminal.RunAsync(["restore", file + ".none"], env)).Exit);
+        foreach (var (name, why) in new[] { (file + ".none", "there is no file"), (Path.GetDirectoryName(file)!, "it is a directory") })
+        {
+            foreach (var command in (string[][])[["restore", name], ["backup", "--verify", name]])
+            {
+                var missing = await Terminal.RunAsync(command, env);
+                Assert.Equal(1, missing.Exit);
+                Assert.Contains(why, missing.Err, StringComparison.Ordinal);
+            }
+        }
+
         Assert.Empty(server.Requests);
     }
 

@@ -1,4 +1,3 @@
-using Flotilla.Contracts;
 using Flotilla.Node.Cluster;
 using Flotilla.Node.Loops;
 using Flotilla.Node.Peers;
@@ -38,6 +37,8 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
             }
         }
 
+        var given = GivenAddress.Compare(change.Node, change.Address, node?.Rpc, cluster.Nodes);
+
         // A voter that has just died, or hangs, looks alive for a moment more. So those that would be left must answer a heartbeat
         // that was sent after the wish came.
         var asked = NodeClock.Now;
@@ -50,7 +51,7 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
         var posted = local.Loop.Inbox.Post(LoopInput.ForAct(local, (replica, clock) => answered.TrySetResult(
             replica.Raft.Role != Role.Leader ? (NotLeader, null) : change.Kind switch
             {
-                ChangeKind.AddMember => Add(replica, change, node, adoption, clock),
+                ChangeKind.AddMember => Add(replica, change, node, given, adoption, clock),
                 ChangeKind.RemoveMember => Remove(replica, change, asked, clock),
                 ChangeKind.Inspect => Inspect(replica, change.Node),
                 ChangeKind.Transfer => Transfer(replica, change.Node, clock),
@@ -87,7 +88,7 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
         return new Adoption(ChangeCode.UnderWay, $"node {node} at {address} belongs to this cluster; it is not connected yet{complaint}");
     }
 
-    private static (ChangeReply Reply, string? Detail) Add(Replica replica, ShardChange change, Hello? node, Adoption? adoption, ClockReading clock)
+    private static (ChangeReply Reply, string? Detail) Add(Replica replica, ShardChange change, Hello? node, GivenAddress address, Adoption? adoption, ClockReading clock)
     {
         var raft = replica.Raft;
         var id = change.Node;
@@ -98,10 +99,9 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
             return (new ChangeReply(ChangeCode.Busy, seat), $"{id} is being removed from it: try again when that is done");
         }
 
-        // Hosts have many names, but a port is a port: whoever gave this address meant another process.
-        if (node?.Rpc is { } there && change.Address is { } given && PortOf(there) != PortOf(given))
+        if (address.Objection is { } objection)
         {
-            return (new ChangeReply(ChangeCode.WrongNode, seat), $"node {id} is at {there}, not at {given}: check the name and the address");
+            return (new ChangeReply(ChangeCode.WrongNode, seat), objection);
         }
 
         var isMeant = node is null || seat == node.Incarnation;
@@ -113,13 +113,13 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
 
         if (isMeant && member is { Suffrage: Suffrage.Voter } && raft.CommittedConfiguration.Configuration.Find(id) is { Suffrage: Suffrage.Voter })
         {
-            return (new ChangeReply(ChangeCode.Done, seat), $"{id} votes");
+            return (new ChangeReply(ChangeCode.Done, seat), $"{id} votes{address.Note}");
         }
 
         if (isMeant && member is not null)
         {
             var lacks = raft.Log.LastIndex.Value - raft.MatchOf(id).Value;
-            return (new ChangeReply(ChangeCode.UnderWay, seat), node is null ? $"{id} is a learner and down" : $"{id} is a learner, {lacks} entries behind");
+            return (new ChangeReply(ChangeCode.UnderWay, seat), node is null ? $"{id} is a learner and down" : $"{id} is a learner, {lacks} entries behind{address.Note}");
         }
 
         if (node is null)
@@ -131,14 +131,12 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
 
         return replica.AddMember(id, node.Incarnation, node.Rpc ?? change.Address ?? "", clock) switch
         {
-            ChangeOutcome.Accepted or ChangeOutcome.AlreadyDone => (new ChangeReply(ChangeCode.UnderWay, node.Incarnation), $"{id} becomes a learner"),
+            ChangeOutcome.Accepted or ChangeOutcome.AlreadyDone => (new ChangeReply(ChangeCode.UnderWay, node.Incarnation), $"{id} becomes a learner{address.Note}"),
             ChangeOutcome.SeatIsTaken => (new ChangeReply(ChangeCode.SeatIsTaken, seat), $"another data directory has the seat of node {id}: take it away first with: flotilla remove-node {id}"),
             ChangeOutcome.TooManyMembers => (new ChangeReply(ChangeCode.TooManyMembers), $"it has {Configuration.MaxMembers} members already: remove one first"),
             var other => Refused(other, raft),
         };
     }
-
-    private static int PortOf(string address) => HostPort.TryParse(address, out var parsed, out _) ? parsed.Port : 0;
 
     private (ChangeReply Reply, string? Detail) Remove(Replica replica, ShardChange change, Instant asked, ClockReading clock)
     {

@@ -24,5 +24,8 @@ internal static class ProblemAnswer
             _ => $"http_{response.Status}",
         },
         problem?.Detail ?? problem?.Title ?? $"the server answered {response.Status}",
-        response.Status);
+        response.Status)
+    {
+        Shards = problem?.Shards ?? [],
+    };
 }

@@ -29,7 +29,11 @@ public enum CallOutcome
 /// <param name="Code">The server's stable code (<c>no_quorum</c> …), or one of the client's own: <c>unreachable</c>, <c>timeout</c>, <c>broken_connection</c>, <c>interrupted</c>, <c>bad_answer</c>.</param>
 /// <param name="Message">For people: what happened.</param>
 /// <param name="Status">The HTTP status, or 0 if there was no answer.</param>
-public sealed record CallError(string Code, string Message, int Status);
+public sealed record CallError(string Code, string Message, int Status)
+{
+    /// <summary>Of a change of the cluster that was refused: how it stands in each shard, as far as the server said. What is done or under way in some stays so.</summary>
+    public IReadOnlyList<ShardChangeDocument> Shards { get; init; } = [];
+}
 
 /// <summary>The end of a write.</summary>
 /// <param name="Outcome">How it ended.</param>

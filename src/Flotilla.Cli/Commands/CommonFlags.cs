@@ -51,6 +51,9 @@ internal static class CommonFlags
             CallOutcome.VersionMismatch => $"version mismatch: {error?.Message}",
             CallOutcome.Unavailable when string.Equals(error?.Code, "unreachable", StringComparison.Ordinal) =>
                 $"unavailable: {said}. Nothing was written. Is the cluster running? `flotilla dev` starts one; --endpoint or FLOTILLA_ENDPOINT names another.",
+
+            // The server's own words often say it already.
+            CallOutcome.Unavailable when said.Contains("Nothing was", StringComparison.Ordinal) => $"unavailable: {said}",
             CallOutcome.Unavailable => $"unavailable: {said}. Nothing was written; try again.",
             CallOutcome.Unknown => $"outcome unknown: {said}. The write may or may not have happened: read before you write again.",
             _ => $"failed: {said}",

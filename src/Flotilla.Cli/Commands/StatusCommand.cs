@@ -28,6 +28,13 @@ internal sealed class StatusCommand : CliCommand
             return CommonFlags.Explain(invocation, result.Outcome, result.Error);
         }
 
+        if (overview.Shards.Count == 0)
+        {
+            // A router, or a node that has just joined, before it has heard of anybody.
+            await shell.Err.WriteLineAsync($"unavailable: {(overview.Router ? "router" : "node")} {overview.Asked} has not learned yet which shards there are; try again in a moment, or ask another with --endpoint");
+            return ExitCode.Unavailable;
+        }
+
         if (json)
         {
             Json.WriteLine(shell.Out, overview);

@@ -20,8 +20,11 @@ public sealed record DeleteResponse(string? Key, string? KeyBase64, bool Deleted
 /// <summary>Answer to <c>GET /kv</c>: an ordered page. <paramref name="Cursor"/> is null on the last one.</summary>
 public sealed record ListResponse(IReadOnlyList<RecordDocument> Items, string? Cursor);
 
-/// <summary>A problem (RFC 9457) with Flotilla's stable <paramref name="Code"/>. With <c>key_expired</c> comes the shard's <paramref name="LogTimeMs"/>, in milliseconds since the Unix epoch.</summary>
-public sealed record Problem(string Type, string Title, int Status, string? Detail, string Code, LeaderHint? Leader = null, string? Version = null, long? LogTimeMs = null);
+/// <summary>
+/// A problem (RFC 9457) with Flotilla's stable <paramref name="Code"/>. With <c>key_expired</c> comes the shard's <paramref name="LogTimeMs"/>, in
+/// milliseconds since the Unix epoch. <paramref name="Shards"/>: of a change that one shard refused, how it stands in each, since the others go on.
+/// </summary>
+public sealed record Problem(string Type, string Title, int Status, string? Detail, string Code, LeaderHint? Leader = null, string? Version = null, long? LogTimeMs = null, IReadOnlyList<ShardChangeDocument>? Shards = null);
 
 /// <summary>Who leads, as far as known.</summary>
 public sealed record LeaderHint(string? Node, string? Http);

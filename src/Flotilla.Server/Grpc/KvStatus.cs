@@ -39,7 +39,8 @@ internal static class KvStatus
             503 => RpcCode.Unavailable,
             _ => RpcCode.Internal,
         };
-        return RpcStatus.WithCode(code, kind.Code, answer.Detail ?? kind.Detail);
+        var others = string.Join("; ", answer.Shards.Where(static p => p.Code is ChangeCode.Done or ChangeCode.UnderWay).Select(static p => $"shard {p.Shard}: {p.Detail ?? (p.Code == ChangeCode.Done ? "done" : "under way")}"));
+        return RpcStatus.WithCode(code, kind.Code, (answer.Detail ?? kind.Detail) + (others.Length > 0 ? $" Elsewhere: {others}." : ""));
     }
 
     /// <summary>The status of a scan's answer.</summary>

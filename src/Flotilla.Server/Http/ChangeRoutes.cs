@@ -48,7 +48,9 @@ internal sealed partial class ChangeRoutes(IClusterChanges? changes, ILogger log
             }
             else
             {
-                await exchange.Fail(Problems.Of(answer.Code), answer.Detail);
+                // One shard refused, and the others may be done, or on their way: whoever asked has to know.
+                var kind = Problems.Of(answer.Code);
+                await exchange.Fail(kind, Problems.Document(kind, answer.Detail) with { Shards = answer.Shards.Count > 0 ? Document(wish, answer).Shards : null });
             }
         }
         catch (Exception e) when (e is not Microsoft.AspNetCore.Http.BadHttpRequestException && exchange.Status == 0)

@@ -49,7 +49,7 @@ public sealed class Changes
     {
         await using var server = await FakeServer.StartAsync();
         server.Script = _ => new Twist.Refuse(status, code);
-        var result = await Terminal.RunAsync("remove-node", "n4", "--endpoint", server.Url, "--timeout", "300ms");
+        var result = await Terminal.RunAsync("remove-node", "n4", "--endpoint", server.Url, "--timeout", "2s");
         Assert.Equal((exit, ""), (result.Exit, result.Out));
         Assert.NotEmpty(result.Err);
     }
@@ -73,4 +73,63 @@ public sealed class Changes
     [InlineData("transfer-leader", "one")]
     [InlineData("snapshot", "x")]
     public async Task What_makes_no_sense_is_a_usage_error(params string[] words) => Assert.Equal(2, (await Terminal.RunAsync(words)).Exit);
+
+    [Fact]
+    public async Task A_refusal_of_one_shard_tells_of_the_others_and_says_nothing_of_writes()
+    {
+        await using var server = await FakeServer.StartAsync();
+        server.Script = _ => new Twist.Refuse(503, "replica_unavailable", Detail: "Shard 2: it would stop. Start what is down.", Shards: [
+            new(1, true, null), new(2, false, "it would stop. Start what is down"), new(3, false, "n4 is being removed"),
+        ]);
+        var result = await Terminal.RunAsync("remove-node", "n4", "--endpoint", server.Url, "--timeout", "2s");
+        Assert.Equal((5, ""), (result.Exit, result.Out));
+        Assert.Equal(
+            "shard 1: done\nshard 3: n4 is being removed\nrefused: Shard 2: it would stop. Start what is down (replica_unavailable). Once that is mended, the same command goes on with what is missing.\n", result.Err);
+
+        server.Script = _ => new Twist.Refuse(409, "seat_taken", Detail: "Shard 2: the seat is taken.", Shards: [new(1, true, "n4 votes"), new(2, false, "the seat is taken")]);
+        result = await Terminal.RunAsync("add-node", "n4", "127.0.0.1:50054", "--endpoint", server.Url);
+        Assert.Equal((1, "shard 1: n4 votes\nfailed: Shard 2: the seat is taken (seat_taken).\n"), (result.Exit, result.Err));
+    }
+
+    [Theory]
+    [InlineData("no_quorum", "It has no leader.", "unavailable: It has no leader (no_quorum). Try again: what was begun goes on by itself, and the same command again tells how it stands.\n")]
+    [InlineData("not_joined", "It belongs to no cluster yet. Nothing was read or written.", "unavailable: It belongs to no cluster yet. Nothing was read or written (not_joined).\n")]
+    public async Task What_ends_before_it_is_done_says_what_becomes_of_it(string code, string detail, string said)
+    {
+        await using var server = await FakeServer.StartAsync();
+        server.Script = _ => new Twist.Refuse(503, code, Detail: detail);
+        var result = await Terminal.RunAsync("remove-node", "n4", "--endpoint", server.Url, "--timeout", "2s");
+        Assert.Equal((5, said), (result.Exit, result.Err));
+    }
+
+    [Fact]
+    public async Task Words_of_the_server_that_nothing_was_written_are_not_said_twice()
+    {
+        await using var server = await FakeServer.StartAsync();
+        server.Script = _ => new Twist.Refuse(503, "not_joined", Detail: "It belongs to no cluster yet. Nothing was read or written.");
+        var result = await Terminal.RunAsync("put", "k", "v", "--endpoint", server.Url, "--timeout", "2s");
+        Assert.Equal((5, "unavailable: It belongs to no cluster yet. Nothing was read or written. (not_joined)\n"), (result.Exit, result.Err));
+    }
+
+    [Theory]
+    [InlineData("add-node", "n4", "127.0.0.1:50054")]
+    [InlineData("remove-node", "n4")]
+    public async Task Whoever_interrupts_a_change_is_told_that_it_goes_on(params string[] words)
+    {
+        await using var server = await FakeServer.StartAsync();
+        using var stop = new CancellationTokenSource();
+        server.Changes.Enqueue(new ChangeDocument("n4", false, [new(1, false, "under way")]));
+        server.Script = _ =>
+        {
+            if (server.Requests.Count == 2)
+            {
+                stop.Cancel();
+            }
+
+            return null;
+        };
+        var result = await Terminal.RunUntilAsync([.. words, "--endpoint", server.Url], null, null, stop.Token);
+        Assert.Equal(130, result.Exit);
+        Assert.Equal("shard 1: under way\ninterrupted: what was begun goes on by itself, and the same command again tells how it stands\n", result.Err);
+    }
 }

@@ -66,4 +66,16 @@ public sealed class Views
         server.Raft = new RaftStatusDocument("n1", [Replica(1, "leader", 7, 120, 100, 10), Replica(2, "follower", 3, 5, 5, 7)], ["the disk of node n1 is nearly full"]);
         return server;
     }
+
+    [Theory]
+    [InlineData("table")]
+    [InlineData("json")]
+    public async Task Status_of_a_router_that_has_heard_of_nobody_yet_is_unavailable(string output)
+    {
+        await using var server = await FakeServer.StartAsync();
+        server.Status = new StatusDocument("router", true, "0", [], [], 0);
+        var result = await Terminal.RunAsync("status", "--endpoint", server.Url, "--output", output);
+        Assert.Equal((5, ""), (result.Exit, result.Out));
+        Assert.Contains("has not learned yet which shards there are", result.Err, StringComparison.Ordinal);
+    }
 }

@@ -19,7 +19,7 @@ public sealed record Seen(string Method, string Key, string Target, byte[] Body,
 public abstract record Twist
 {
     /// <summary>Answers with this problem, and does nothing.</summary>
-    public sealed record Refuse(int Status, string Code, string? Leader = null, string? RetryAfter = null, long? LogTimeMs = null) : Twist;
+    public sealed record Refuse(int Status, string Code, string? Leader = null, string? RetryAfter = null, long? LogTimeMs = null, string? Detail = null, IReadOnlyList<ShardChangeDocument>? Shards = null) : Twist;
 
     /// <summary>Closes the connection; before that carries the request out, or not.</summary>
     public sealed record Break(bool Apply) : Twist;
@@ -143,7 +143,7 @@ public sealed class FakeServer : IAsyncDisposable
                     context.Response.Headers.RetryAfter = seconds;
                 }
 
-                await ProblemAsync(context, refuse.Status, refuse.Code, refuse.Leader, logTimeMs: refuse.LogTimeMs);
+                await ProblemAsync(context, refuse.Status, refuse.Code, refuse.Leader, logTimeMs: refuse.LogTimeMs, detail: refuse.Detail, shards: refuse.Shards);
                 return;
             case Twist.Break broken:
                 if (broken.Apply)
@@ -286,10 +286,10 @@ public sealed class FakeServer : IAsyncDisposable
         return JsonAsync(context, new ListResponse(items, page.Count > limit ? page[^1].Key : null), DocumentsJson.Default.ListResponse);
     }
 
-    private static Task ProblemAsync(HttpContext context, int status, string code, string? leader, string? version = null, long? logTimeMs = null)
+    private static Task ProblemAsync(HttpContext context, int status, string code, string? leader, string? version = null, long? logTimeMs = null, string? detail = null, IReadOnlyList<ShardChangeDocument>? shards = null)
     {
         context.Response.StatusCode = status;
-        return JsonAsync(context, new Problem("about:blank", code, status, $"scripted {code}", code, leader is null ? null : new LeaderHint("n2", leader), version, logTimeMs), DocumentsJson.Default.Problem);
+        return JsonAsync(context, new Problem("about:blank", code, status, detail ?? $"scripted {code}", code, leader is null ? null : new LeaderHint("n2", leader), version, logTimeMs, shards), DocumentsJson.Default.Problem);
     }
 
     private static Task JsonAsync<T>(HttpContext context, T document, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type)

@@ -103,4 +103,18 @@ public sealed class ChangeTests
         door.Gateway.View = Views.Node() with { Local = [], Shards = Views.Router("n1", "n2").Shards };
         Assert.Equal(200, (await door.GetAsync("/readyz")).Status);
     }
+
+    [Fact]
+    public async Task A_refusal_of_one_shard_says_how_it_stands_in_the_others()
+    {
+        await using var door = await DoorFixture.StartAsync();
+        door.Changes.Answer = new(
+            ChangeCode.WouldStop, [new(new ShardId(1), ChangeCode.Done, null), new(new ShardId(2), ChangeCode.WouldStop, "it would stop"), new(new ShardId(3), ChangeCode.UnderWay, "n4 is being removed")], "Shard 2: it would stop.");
+        var reply = await door.SendAsync("POST", "/raft/leave?nodeid=n4");
+        Assert.Equal("Shard 2: it would stop.", reply.IsProblem(503, "replica_unavailable"));
+        var shards = reply.Json.GetProperty("shards");
+        Assert.Equal([(1, true), (2, false), (3, false)], shards.EnumerateArray().Select(s => (s.GetProperty("shard").GetInt32(), s.GetProperty("done").GetBoolean())));
+        Assert.Equal("n4 is being removed", shards[2].GetProperty("detail").GetString());
+        Assert.Equal("Shard 2: it would stop. Elsewhere: shard 1: done; shard 3: n4 is being removed.", Server.Grpc.KvStatus.Of(door.Changes.Answer).Message);
+    }
 }

@@ -134,6 +134,17 @@ public sealed class FlotillaClient : IDisposable
     public ValueTask<DocumentResult<ChangeDocument>> TransferLeadershipAsync(int shard, string? node, TimeSpan wait, CancellationToken cancel = default) =>
         ChangeAsync("transfer", node is null ? ShardOf(shard) : $"nodeid={Uri.EscapeDataString(node)}&{ShardOf(shard)}", wait, cancel);
 
+    /// <summary>Adds a shard, which takes its slots by itself: <c>GET /addshard</c>.</summary>
+    /// <param name="shard">Its number, never used before.</param>
+    /// <param name="address">The HTTP or RPC address of the node where it is born; null for the one with the fewest replicas.</param>
+    /// <param name="cancel">Ends the call.</param>
+    public ValueTask<DocumentResult<ShardLifeDocument>> AddShardAsync(int shard, HostPort? address, CancellationToken cancel = default) => DocumentAsync(
+        address is null ? $"/addshard?shardID={shard}" : $"/addshard?shardID={shard}&shardAddress={Uri.EscapeDataString(address.Value.ToString())}", DocumentsJson.Default.ShardLifeDocument, cancel);
+
+    /// <summary>Removes a shard, which hands its slots over and retires by itself: <c>GET /removeshard</c>.</summary>
+    public ValueTask<DocumentResult<ShardLifeDocument>> RemoveShardAsync(int shard, CancellationToken cancel = default) =>
+        DocumentAsync($"/removeshard?shardID={shard}", DocumentsJson.Default.ShardLifeDocument, cancel);
+
     /// <summary>Has leaders take snapshots: <c>POST /raft/snapshot</c>. Otherwise as <see cref="AddNodeAsync"/>.</summary>
     public ValueTask<DocumentResult<ChangeDocument>> SnapshotAsync(int? shard, TimeSpan wait, CancellationToken cancel = default) =>
         ChangeAsync("snapshot", ShardOf(shard), wait, cancel);

@@ -28,6 +28,14 @@ public interface IClusterChanges
     /// <summary>Has another voter lead a shard: <paramref name="node"/>, or if none is named whoever is most caught up.</summary>
     Task<ChangeAnswer> TransferAsync(ShardId shard, NodeId node, TimeSpan patience);
 
+    /// <summary>Has a shard born: empty, joining, with one replica. It gets its others, turns active and takes its slots by itself.</summary>
+    /// <param name="shard">Its number, never used before.</param>
+    /// <param name="address">The HTTP or RPC address of the node to bear it; null for whichever has the least.</param>
+    Task<ShardAnswer> AddShardAsync(ShardId shard, HostPort? address);
+
+    /// <summary>Has a shard hand its slots to the others and retire then, which goes on by itself.</summary>
+    Task<ShardAnswer> RemoveShardAsync(ShardId shard, TimeSpan patience);
+
     /// <summary>Has the leaders take snapshots of all that they have applied.</summary>
     Task<ChangeAnswer> SnapshotAsync(ShardChoice shards, TimeSpan patience);
 }
@@ -52,6 +60,14 @@ public readonly record struct ShardChoice(ShardId? Only, bool HostedOnly)
 /// <param name="Code">In short.</param>
 /// <param name="Detail">In words, or null.</param>
 public sealed record ShardProgress(ShardId Shard, ChangeCode Code, string? Detail);
+
+/// <summary>How the birth or the end of a shard stands.</summary>
+/// <param name="Code">Done if it has begun; else why not.</param>
+/// <param name="Shard">The shard.</param>
+/// <param name="State">Its state now: joining, leaving or retired; null if nothing was changed.</param>
+/// <param name="Node">Where it is born; none for a removal.</param>
+/// <param name="Detail">In words.</param>
+public sealed record ShardAnswer(ChangeCode Code, ShardId Shard, string? State, NodeId Node, string? Detail);
 
 /// <summary>How a change stands.</summary>
 /// <param name="Code">Done if it is in every shard; else the first refusal, or that it is under way.</param>

@@ -90,6 +90,12 @@ internal static partial class NodeLog
     [LoggerMessage(EventId = 2304, Level = LogLevel.Information, Message = "Shard {Shard}: installed the leader's snapshot of everything up to entry {Index} ({Bytes} bytes).")]
     public static partial void SnapshotReceived(this ILogger log, ShardId shard, ulong index, long bytes);
 
+    [LoggerMessage(EventId = 2406, Level = LogLevel.Information, Message = "Shard {Shard} is born here, empty (group {Group}).")]
+    public static partial void ShardIsBorn(this ILogger log, ShardId shard, ulong group);
+
+    [LoggerMessage(EventId = 2407, Level = LogLevel.Information, Message = "Shard {Shard}: it is {State} from now on.")]
+    public static partial void ShardStateChanged(this ILogger log, ShardId shard, string state);
+
     [LoggerMessage(EventId = 2400, Level = LogLevel.Error, Message = "Two groups go by the number of shard {Shard}: two clusters were mixed, or a shard was born twice. Neither takes part in a move. Stop the one that owns no slots and take its data directories away; flotilla status shows both.")]
     public static partial void ShardIsDoubled(this ILogger log, ShardId shard);
 

@@ -60,6 +60,9 @@ internal static class NodeMetrics
     /// <summary>Bytes of gossip sent.</summary>
     public static readonly Counter<long> GossipBytes = Meter.CreateCounter<long>("flotilla_gossip_sent_bytes_total", "By", "Bytes of gossip sent to other processes.");
 
+    /// <summary>Bytes sent to other shards to move slots.</summary>
+    public static readonly Counter<long> HandoffBytes = Meter.CreateCounter<long>("flotilla_handoff_sent_bytes_total", "By", "Bytes sent to other nodes to move slots from shard to shard.");
+
     /// <summary>Messages of gossip that could not be read.</summary>
     public static readonly Counter<long> GossipRefused = Meter.CreateCounter<long>("flotilla_gossip_refused_total", "{message}", "Messages of gossip that could not be read and were dropped.");
 

@@ -34,7 +34,9 @@ namespace Flotilla.Node;
 /// <param name="Snapshots">The node's snapshots.</param>
 /// <param name="FreeBytes">Bytes free on the log's disk, asked now and then.</param>
 /// <param name="Topology">What gossip told it last.</param>
-public sealed record NodeState(Genesis Genesis, GenesisFlags Flags, IReadOnlyList<ClusterMember> Known, bool HasEntered, Incarnation Incarnation, ulong BootNumber, Wal Wal, SnapshotStore Snapshots, Func<long> FreeBytes, TopologyFile Topology);
+/// <param name="LateShards">The shards that genesis does not know and that it hosts.</param>
+/// <param name="KeepShard">Makes durable that it hosts another one. Called by one thread at a time; may throw, then the node can't go on.</param>
+public sealed record NodeState(Genesis Genesis, GenesisFlags Flags, IReadOnlyList<ClusterMember> Known, bool HasEntered, Incarnation Incarnation, ulong BootNumber, Wal Wal, SnapshotStore Snapshots, Func<long> FreeBytes, TopologyFile Topology, IReadOnlyList<LateShard> LateShards, Action<LateShard> KeepShard);
 
 /// <summary>
 /// A node without its doors: its replicas on their loops, the log writer, the streams to its peers and the gateway. Make
@@ -63,6 +65,8 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     private readonly Handover _handover;
     private readonly LeaderSpreader _spreader;
     private readonly Placer _placer;
+    private readonly ShardSteward _steward;
+    private readonly HandoffCourier _courier;
     private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile bool _leaving;
     private int _ended;
@@ -82,7 +86,8 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _gossip = new Gossip(
             _cluster, new GossipServices(() => _transport.Links, group => _host!.Of(group), IsReluctant, ConnectAll, _saver, _log),
             new GossipOptions(state.Genesis.ClusterId, options.NodeId.Value, state.Incarnation.Value, state.BootNumber), KeptTopology());
-        var changes = new ChangeServer(_cluster, _transport, new Adopter(options.NodeId, Introduction));
+        _courier = new HandoffCourier(_cluster, _transport, group => _host!.Of(group));
+        var changes = new ChangeServer(_cluster, _transport, new Adopter(options.NodeId, Introduction), shard => _host!.Bear(shard));
         Changes = new ClusterChanges(_cluster, _transport, changes);
         var watches = new WatchServer();
         _requests = new RequestServer(_cluster, _transport, changes, watches);
@@ -92,11 +97,12 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _disk = new DiskWatch(options.NodeId, state.FreeBytes, DiskWatch.ReserveFor(options.Wal), Fail, _log);
         _gateway = new Gateway(_cluster, new ClusterTargets(_cluster, _transport), options.RequestTimeout);
         Backups = new BackupServer(_cluster, options.RequestTimeout);
-        var services = new LoopServices(_wal, _snapshots, _transport.Send, OnRoleChanged, OnConfigurationChanged, _gossip.Applied, () => _disk.Objection, IsReluctant, () => _disk.IsFull, Fail);
+        var services = new LoopServices(_wal, _snapshots, _transport.Send, OnRoleChanged, OnConfigurationChanged, _gossip.Applied, _courier.Send, () => _disk.Objection, IsReluctant, () => _disk.IsFull, Fail);
         _host = new ReplicaHost(options, state, _cluster, services, _log);
         _handover = new Handover(_cluster, _transport, _gateway, _host.Loops);
         _spreader = new LeaderSpreader(_cluster, _log, Fail);
         _placer = new Placer(_cluster, _transport, state.Flags.Replicas, _log, Fail);
+        _steward = new ShardSteward(_cluster, new StewardView(() => _host.Replicas, () => _gossip.View, _gossip.RingToldBy, LivingNodes, state.Flags.Replicas), _log, Fail);
         foreach (var member in state.Genesis.Members.Concat(state.Known))
         {
             var told = options.PeerHttp.TryGetValue(member.Node, out var peer) ? peer.ToString() : null;
@@ -147,6 +153,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _gossip.Start(new Addresses(http.ToString(), rpc.ToString(), null, null));
         _spreader.Start();
         _placer.Start();
+        _steward.Start();
     }
 
     /// <summary>Tells a node that has no cluster yet of this one, unless its name is another's.</summary>
@@ -222,6 +229,8 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     void IPeerEvents.OnRequest(PeerSession session, in CallRequest request) => _requests.Serve(session, request);
 
     void IPeerEvents.OnGossip(Hello from, ReadOnlyMemory<byte> message) => _gossip.Receive(from, message);
+
+    void IPeerEvents.OnHandoff(in HandoffEnvelope envelope) => _courier.Receive(envelope);
 
     void IPeerEvents.OnUp(PeerSession session)
     {
@@ -340,6 +349,8 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         }
     }
 
+    private int LivingNodes() => _cluster.Nodes.Keys.Count(node => _cluster.IsAlive(node) && !_cluster.IsReluctant(node));
+
     private bool IsReluctant() => _leaving || _disk.IsLow;
 
     private IReadOnlyList<string> Warnings() => _disk.Objection is { } objection ? [objection] : [];
@@ -374,6 +385,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     private async Task EndStreamsAsync()
     {
         await _disk.DisposeAsync();
+        await _steward.DisposeAsync();
         await _placer.DisposeAsync();
         await _spreader.DisposeAsync();
         await _gossip.DisposeAsync();

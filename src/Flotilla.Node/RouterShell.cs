@@ -106,6 +106,11 @@ public sealed class RouterShell : IPeerEvents, IAsyncDisposable
         }
     }
 
+    void IPeerEvents.OnHandoff(in HandoffEnvelope envelope)
+    {
+        // A router has no replicas.
+    }
+
     void IPeerEvents.OnUp(PeerSession session)
     {
         _cluster.Learn(session.Remote.Node, new NodeAddresses(session.Remote.Http, session.Remote.Rpc, null));

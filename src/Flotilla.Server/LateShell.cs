@@ -58,6 +58,12 @@ internal sealed class LateShell(Func<ClusterView> before) : IGateway, IClusterCh
         await (await Arrived).Changes.SnapshotAsync(shards, patience);
 
     /// <inheritdoc/>
+    public async Task<ShardAnswer> AddShardAsync(ShardId shard, HostPort? address) => await (await Arrived).Changes.AddShardAsync(shard, address);
+
+    /// <inheritdoc/>
+    public async Task<ShardAnswer> RemoveShardAsync(ShardId shard, TimeSpan patience) => await (await Arrived).Changes.RemoveShardAsync(shard, patience);
+
+    /// <inheritdoc/>
     public async ValueTask<BackupAnswer> TakeAsync(ShardId shard) => await (await Arrived).Backups.TakeAsync(shard);
 
     /// <inheritdoc/>

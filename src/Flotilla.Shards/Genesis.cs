@@ -29,6 +29,7 @@ public sealed record Genesis(ulong ClusterId, IReadOnlyList<ClusterMember> Membe
     private const int MaxNodeIdLength = 64;
     private const ulong ClusterSeed = 4; // Raised if the rules below ever change, so that old and new never mix.
     private const ulong GroupSeed = 2;
+    private const ulong LateGroupSeed = 5;
 
     /// <summary>Computes the genesis. Throws <see cref="GenesisException"/> with a message for the operator when the flags make no sense.</summary>
     /// <param name="members">The initial nodes, any order, at least one, ids distinct.</param>
@@ -63,6 +64,19 @@ public sealed record Genesis(ulong ClusterId, IReadOnlyList<ClusterMember> Membe
         var hash = new StableHash(GroupSeed);
         hash.Add(clusterId);
         hash.Add((ulong)shard.Value);
+        return new GroupId(hash.Value == 0 ? 1 : hash.Value);
+    }
+
+    /// <summary>
+    /// The group of a shard that is born after genesis: a function of the data directory where it is born too, so that two births
+    /// under one number at two nodes are two groups, of which people are told, and never one with two beginnings. Never 0.
+    /// </summary>
+    public static GroupId GroupOf(ulong clusterId, ShardId shard, Incarnation birthplace)
+    {
+        var hash = new StableHash(LateGroupSeed);
+        hash.Add(clusterId);
+        hash.Add((ulong)shard.Value);
+        hash.Add(birthplace.Value);
         return new GroupId(hash.Value == 0 ? 1 : hash.Value);
     }
 

@@ -214,6 +214,14 @@ public sealed class DataDirectory : IDisposable
         Change(Identity with { ClusterId = clusterId, Genesis = genesis with { Members = [.. genesis.Members.OrderBy(static m => m.Node)] }, Known = known, HasEntered = hasEntered });
     }
 
+    /// <summary>Keeps durably that a shard which genesis does not know is hosted here from now on. Must have returned before the replica takes part. One thread at a time.</summary>
+    /// <exception cref="IOException">It is not known whether it is durable.</exception>
+    public void Host(LateShard shard)
+    {
+        ArgumentNullException.ThrowIfNull(shard);
+        Change(Identity with { LateShards = [.. Identity.LateShards, shard] });
+    }
+
     /// <summary>Unlocks it.</summary>
     public void Dispose() => _lock.Dispose();
 

@@ -18,6 +18,8 @@ internal static class CommandList
         new MonitorCommand(),
         new AddNodeCommand(),
         new RemoveNodeCommand(),
+        new AddShardCommand(),
+        new RemoveShardCommand(),
         new TransferLeaderCommand(),
         new SnapshotCommand(),
         new BenchCommand(),

@@ -53,6 +53,9 @@ public sealed record ChangeDocument(string? Node, bool Done, IReadOnlyList<Shard
 /// <summary>How a change stands in one shard; <paramref name="Detail"/> says it in words.</summary>
 public sealed record ShardChangeDocument(int Shard, bool Done, string? Detail);
 
+/// <summary>Answer to <c>/addshard</c> and <c>/removeshard</c>: the shard is <paramref name="State"/> now, and goes on by itself. <paramref name="Node"/> is where a new one is born.</summary>
+public sealed record ShardLifeDocument(int Shard, string State, string? Node, string? Detail);
+
 /// <summary>Source-generated JSON for all documents: camelCase, nulls left out.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(PutRequest))]
@@ -65,4 +68,5 @@ public sealed record ShardChangeDocument(int Shard, bool Done, string? Detail);
 [JsonSerializable(typeof(RaftStatusDocument))]
 [JsonSerializable(typeof(StatusDocument))]
 [JsonSerializable(typeof(ChangeDocument))]
+[JsonSerializable(typeof(ShardLifeDocument))]
 public sealed partial class DocumentsJson : JsonSerializerContext;

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Flotilla.Raft;
+using Flotilla.Topology;
 using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Node.Cluster;
@@ -19,6 +20,7 @@ internal sealed class ClusterState
     private readonly Func<IReadOnlyList<string>>? _warnings;
     private ImmutableSortedDictionary<NodeId, NodeAddresses> _nodes = ImmutableSortedDictionary<NodeId, NodeAddresses>.Empty;
     private ImmutableHashSet<NodeId> _reluctant = [];
+    private ImmutableHashSet<ShardId> _retired = [];
     private RoutingTable _table = RoutingTable.Empty;
     private TaskCompletionSource _tableChanged = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -45,6 +47,12 @@ internal sealed class ClusterState
 
     /// <summary>Completes when the table is replaced. Read it before <see cref="Table"/>.</summary>
     public Task TableChanged => Volatile.Read(ref _tableChanged).Task;
+
+    /// <summary>The shard was removed: it is in no table, and its number is not used again.</summary>
+    public bool IsRetired(ShardId shard) => Volatile.Read(ref _retired).Contains(shard);
+
+    /// <summary>These shards are retired.</summary>
+    public void LearnRetired(ImmutableHashSet<ShardId> shards) => Volatile.Write(ref _retired, shards);
 
     /// <summary>The nodes' addresses.</summary>
     public IReadOnlyDictionary<NodeId, NodeAddresses> Nodes => Volatile.Read(ref _nodes);

@@ -69,6 +69,15 @@ internal sealed class Gossip : IAsyncDisposable
         }
     }
 
+    /// <summary>The ring that a shard's leader said it sees; 0 if none has spoken. What is applied here may be newer than that word, but does not say it.</summary>
+    public ulong RingToldBy(ShardKey key)
+    {
+        lock (_gate)
+        {
+            return _gossiper.Table.Find(key)?.Descriptor.RingDigest ?? 0;
+        }
+    }
+
     /// <summary>Before the start: what this node knows of shards by itself, and where they began. Publishes the first routing table.</summary>
     public void Begin(IEnumerable<(ShardDescriptor Shard, IReadOnlyList<NodeId> First)> shards)
     {

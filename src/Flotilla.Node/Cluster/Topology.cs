@@ -71,10 +71,20 @@ internal sealed class Topology(ClusterState cluster, Func<GroupId, HostedReplica
             }
         }
 
+        cluster.LearnRetired([.. View.Shards.Where(static d => d.State == ShardState.Retired).Select(static d => d.Shard)]);
         var next = new RoutingTable(clusterId, shards);
         if (!next.HoldsSameAs(cluster.Table))
         {
             cluster.Publish(next);
+        }
+
+        // A replica may have told who leads before its route could be found.
+        foreach (var route in shards)
+        {
+            if (route.Local is { View: var own })
+            {
+                route.Merge(own.Term, own.Leader, cluster.Self, cluster.Self);
+            }
         }
     }
 

@@ -15,6 +15,7 @@ internal sealed class Course
     private double? _waitMs;
     private Task _news = Task.CompletedTask;
     private string? _why;
+    private bool _isMoving;
     private ShardRoute? _route;
 
     /// <summary>How many attempts there were, those included for which nobody could be asked.</summary>
@@ -29,6 +30,7 @@ internal sealed class Course
         // An answer that names another leader than we knew is worth one attempt at once.
         var told = outcome.Leader;
         Hint = Hint.IsNone && !told.IsNone && told != target.Node ? told : default;
+        _isMoving = outcome.Code == ResultCode.SlotMoving;
         Note(target, outcome.Detail, Hint.IsNone ? target.WaitMs : 0);
     }
 
@@ -65,6 +67,11 @@ internal sealed class Course
     /// <summary>The answer when time is up and certainly nothing was written.</summary>
     public Outcome OutOfTime()
     {
+        if (_isMoving)
+        {
+            return Outcome.Of(ResultCode.SlotMoving, "the key's slot is moving to another shard, and that took too long; nothing was written", _route?.Leader.Leader ?? default);
+        }
+
         var why = NotBegun(_route) ?? _why ?? (_route is null ? NothingKnown : $"shard {_route.Shard} had no leader that a majority of its voters ({string.Join(", ", _route.Voters)}) follows");
         return Outcome.Of(ResultCode.NoQuorum, $"time ran out; nothing was written: {why}", _route?.Leader.Leader ?? default);
     }

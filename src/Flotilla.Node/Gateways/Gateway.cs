@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using Flotilla.Node.Cluster;
 using Flotilla.Raft;
 using Flotilla.Shards;
+using Flotilla.Topology;
 using Flotilla.Wire.Peers;
 
 namespace Flotilla.Node.Gateways;
@@ -14,6 +15,8 @@ internal sealed class Gateway(ClusterState cluster, ITargets targets, TimeSpan d
 {
     private const string NothingKnown = "this process has not learned yet which shards own all slots: the nodes that know have not answered it";
     private const int MaxPageRecords = 10_000;
+    private const double MinScanPauseMs = 4;
+    private const double MaxScanPauseMs = 50;
 
     // A page of each shard must fit into a frame between nodes.
     private const int MaxPageBytes = 4 << 20;
@@ -62,12 +65,31 @@ internal sealed class Gateway(ClusterState cluster, ITargets targets, TimeSpan d
     {
         request = request with { Limit = Math.Clamp(request.Limit, 1, MaxPageRecords), MaxBytes = Math.Clamp(request.MaxBytes, 1, MaxPageBytes) };
         var deadline = DeadlineOf(options);
-        var shards = await ShardsAsync(deadline);
-        if (shards.Count == 0)
+        var pauseMs = MinScanPauseMs;
+        while (true)
         {
-            return new ScanAnswer(ResultCode.NoQuorum, [], null, default, default, null, NothingKnown);
-        }
+            var shards = await ShardsAsync(deadline);
+            if (shards.Count == 0)
+            {
+                return new ScanAnswer(ResultCode.NoQuorum, [], null, default, default, null, NothingKnown);
+            }
 
+            // Pages of shards between which a slot moved meanwhile would show its keys twice, or not at all: then all are read again.
+            var (answer, isWhole) = await ScanOnceAsync(shards, request, options, deadline);
+            if (isWhole || answer.Code != ResultCode.Ok || NodeClock.Now >= deadline)
+            {
+                answer = isWhole || answer.Code != ResultCode.Ok ? answer : new ScanAnswer(ResultCode.SlotMoving, [], null, default, default, null, "slots moved during each attempt to list them");
+                NodeMetrics.Count(CallKind.Scan, answer.Code);
+                return answer;
+            }
+
+            await Course.UntilAsync(Task.Delay(Timeout.Infinite), Math.Min(pauseMs, deadline.MsSince(NodeClock.Now)), _writes.Ended);
+            pauseMs = Math.Min(pauseMs * 2, MaxScanPauseMs);
+        }
+    }
+
+    private async Task<(ScanAnswer Answer, bool IsWhole)> ScanOnceAsync(IReadOnlyList<ShardRoute> shards, ScanRequest request, CallOptions options, Instant deadline)
+    {
         // All shards at once. Each gives a whole page: keys are spread by hash, yet a prefix may live in one shard alone.
         var asks = new Task<Outcome>[shards.Count];
         for (var i = 0; i < asks.Length; i++)
@@ -81,14 +103,19 @@ internal sealed class Gateway(ClusterState cluster, ITargets targets, TimeSpan d
             var outcome = outcomes[i];
             if (outcome.Code != ResultCode.Ok)
             {
-                NodeMetrics.Count(CallKind.Scan, outcome.Code);
-                return new ScanAnswer(outcome.Code, [], null, shards[i].Shard, outcome.Leader, cluster.HttpOf(outcome.Leader), outcome.Detail);
+                return (new ScanAnswer(outcome.Code, [], null, shards[i].Shard, outcome.Leader, cluster.HttpOf(outcome.Leader), outcome.Detail), false);
             }
         }
 
-        NodeMetrics.Count(CallKind.Scan, ResultCode.Ok);
+        var (count, all) = (0, SlotSet.Empty);
+        foreach (var outcome in outcomes)
+        {
+            count += outcome.Page!.Slots.Count;
+            all = all.Union(outcome.Page.Slots);
+        }
+
         var records = PageMerger.Merge([.. outcomes.Select(o => o.Page!)], request.Limit, out var next);
-        return new ScanAnswer(ResultCode.Ok, records, next, default, default, null, null);
+        return (new ScanAnswer(ResultCode.Ok, records, next, default, default, null, null), count == Slot.Count && all.Count == Slot.Count);
     }
 
     /// <summary>Closes what the shards keep for this process's writes, before it stops. At most for <paramref name="patience"/>.</summary>
@@ -125,7 +152,7 @@ internal sealed class Gateway(ClusterState cluster, ITargets targets, TimeSpan d
             if (table.IsComplete || NodeClock.Now >= deadline || _writes.Ended.IsCancellationRequested)
             {
                 // A page without the keys of some slots would pass for a whole one.
-                return table.IsComplete ? table.Shards : [];
+                return table.IsComplete ? [.. table.Shards.Where(static route => route.Ranges.Count > 0)] : [];
             }
 
             await Course.UntilAsync(changed, deadline.MsSince(NodeClock.Now), _writes.Ended);

@@ -5,6 +5,7 @@ using Flotilla.Node.Peers;
 using Flotilla.Node.Watching;
 using Flotilla.Raft;
 using Flotilla.Shards;
+using Flotilla.Topology;
 using Flotilla.Wire.Peers;
 
 namespace Flotilla.Node.Gateways;
@@ -19,6 +20,14 @@ internal sealed class RequestServer(ClusterState cluster, PeerTransport transpor
     /// <summary>Serves one call.</summary>
     public void Serve(PeerSession session, in CallRequest request)
     {
+        if (request.Change is { Kind: ChangeKind.BearShard } birth)
+        {
+            // Its first disk write takes milliseconds, and the stream has others to serve.
+            var (id, shard) = (request.Id, request.Shard);
+            _ = Task.Run(() => Bear(session, id, shard, birth));
+            return;
+        }
+
         if (cluster.Table.Of(request.Shard) is not { } route)
         {
             Refuse(session, request, ResultCode.NotOwner, default, $"node {cluster.Self} knows no shard {request.Shard}");
@@ -82,6 +91,15 @@ internal sealed class RequestServer(ClusterState cluster, PeerTransport transpor
             ? await watches.AnswerAsync(route, local, watch, request.TimeoutMs, CancellationToken.None)
             : WatchReply.Of(PullCode.NotServed);
         session.Reply(new CallReply(request.Id, default, null, route.Leader.Leader, null, null) { Watch = reply });
+    }
+
+    /// <summary>Has a shard born here. Never throws, as above.</summary>
+    private void Bear(PeerSession session, ulong id, ShardId shard, ShardChange birth)
+    {
+        var (reply, detail) = birth.Node == cluster.Self
+            ? changes.Bear(shard)
+            : (new ChangeReply(ChangeCode.WrongNode), $"node {cluster.Self} answers here, not {birth.Node}");
+        session.Reply(new CallReply(id, default, null, default, null, detail) { Change = reply });
     }
 
     private void Refuse(PeerSession session, in CallRequest request, ResultCode code, NodeId leader, string? detail)

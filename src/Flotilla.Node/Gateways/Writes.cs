@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using Flotilla.Raft;
 using Flotilla.Shards;
+using Flotilla.Shards.Handoff;
 using Flotilla.Topology;
 using Flotilla.Wire.Peers;
 
@@ -126,6 +127,7 @@ internal sealed class Writes : IDisposable
                         case Verdict.Lost:
                             return Outcome.Of(ResultCode.Indeterminate, $"{Forgotten}: {doubt}", outcome.Leader);
                         default:
+                            ask = AfterMove(ask, target, outcome, doubt is not null);
                             break;
                     }
 
@@ -235,8 +237,23 @@ internal sealed class Writes : IDisposable
 
     /// <summary>A session's results stay with its shard, so its retries do, too; those of an idempotency key go with the key's slot.</summary>
     private static Ask AsRetry(in Ask ask, in Ticket ticket) => ticket.Session is { } session
-        ? ask with { Shard = session.Shard, Command = ask.Command with { Once = ticket.Once! with { IsRetry = true } } }
+        ? ask with { Shard = ask.Shard == default ? session.Shard : ask.Shard, Command = ask.Command with { Once = ((Once.InSession)ask.Command.Once!) with { IsRetry = true } } }
         : ask;
+
+    /// <summary>
+    /// A write in doubt whose slot has moved meanwhile: if an attempt was executed, its result went along, under the group that opened the
+    /// session. Each shard on the way names the next, which got the slot later, so this ends.
+    /// </summary>
+    private static Ask AfterMove(in Ask ask, in Target target, in Outcome outcome, bool inDoubt)
+    {
+        if (!inDoubt || ask.Command.Once is not Once.InSession once || MovedHint.Of(outcome.Result) is not { } moved)
+        {
+            return ask;
+        }
+
+        var origin = once.Origin == default ? target.Route!.Group : once.Origin;
+        return ask with { Shard = moved.Shard, Command = ask.Command with { Once = once with { Origin = origin } } };
+    }
 
     private static Outcome Unknown(string doubt, NodeId leader) => Outcome.Of(ResultCode.Indeterminate, doubt, leader);
 

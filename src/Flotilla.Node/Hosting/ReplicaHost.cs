@@ -5,7 +5,9 @@ using Flotilla.Node.Snapshots;
 using Flotilla.Raft;
 using Flotilla.Raft.Membership;
 using Flotilla.Shards;
+using Flotilla.Storage.Identity;
 using Flotilla.Storage.Snapshots;
+using Flotilla.Topology;
 using Flotilla.Topology.Descriptors;
 using Flotilla.Wire.Peers;
 using Microsoft.Extensions.Logging;
@@ -25,6 +27,7 @@ internal sealed class ReplicaHost
     private readonly ClusterState _cluster;
     private readonly ILogger _log;
     private readonly ShardLoop[] _loops;
+    private readonly Action<Exception> _fatal;
     private Dictionary<GroupId, HostedReplica> _replicas = [];
 
     public ReplicaHost(NodeOptions options, NodeState state, ClusterState cluster, LoopServices services, ILogger log)
@@ -33,6 +36,7 @@ internal sealed class ReplicaHost
         _state = state;
         _cluster = cluster;
         _log = log;
+        _fatal = services.Fatal;
         var count = Environment.ProcessorCount <= 4 ? 1 : Environment.ProcessorCount / 4;
         _loops = [.. Enumerable.Range(0, count).Select(i => new ShardLoop(i, LoopLimits.Default, services))];
     }
@@ -43,6 +47,9 @@ internal sealed class ReplicaHost
     /// <summary>How many replicas there are.</summary>
     public int Count => Volatile.Read(ref _replicas).Count;
 
+    /// <summary>All replicas; an immutable snapshot.</summary>
+    public IReadOnlyCollection<HostedReplica> Replicas => Volatile.Read(ref _replicas).Values;
+
     /// <summary>The replica of a group, or null.</summary>
     public HostedReplica? Of(GroupId group) => Volatile.Read(ref _replicas).GetValueOrDefault(group);
 
@@ -51,13 +58,14 @@ internal sealed class ReplicaHost
     public IReadOnlyList<(ShardDescriptor Shard, IReadOnlyList<NodeId> First)> Recover()
     {
         var known = _state.Wal.Groups.ToHashSet();
+        var late = _state.LateShards.Select(shard => Begin(shard.Shard, shard.Group, shard.BornHere)).ToArray();
         var hosts = _state.Genesis.Shards.Where(shard => VotersOf(shard).Contains(_options.NodeId) || known.Contains(shard.Group) || _state.Snapshots.Latest(shard.Group) is not null)
-            .Select(static shard => shard.Group).ToHashSet();
+            .Concat(late).Select(static shard => shard.Group).ToHashSet();
 
         var loaded = Load(hosts);
         var clock = NodeClock.Read();
         var shards = new List<(ShardDescriptor Shard, IReadOnlyList<NodeId> First)>();
-        foreach (var shard in _state.Genesis.Shards)
+        foreach (var shard in _state.Genesis.Shards.Concat(late))
         {
             shards.Add((AppliedShard.DescribeFirst(shard, _cluster.Nodes), shard.Voters));
             if (hosts.Contains(shard.Group))
@@ -133,15 +141,73 @@ internal sealed class ReplicaHost
             }
 
             // Nothing of it is on the disk: the start hosts every group of which there is.
-            var shard = _state.Genesis.Shards.First(s => s.Group == group);
-            hosted = Make(shard, RaftRecovery.Empty, NodeClock.Read(), restored: null);
-            LoopOf(shard).Add(hosted);
-            Volatile.Write(ref _replicas, new Dictionary<GroupId, HostedReplica>(_replicas) { [group] = hosted });
+            var shard = _state.Genesis.Shards.FirstOrDefault(s => s.Group == group);
+            if (shard is null)
+            {
+                // Which voters it began with its log says, or the leader's snapshot.
+                if (!Keep(new LateShard(route.Shard, group, BornHere: false)))
+                {
+                    return null;
+                }
+
+                shard = Begin(route.Shard, group, bornHere: false);
+            }
+
+            hosted = Host(shard);
             route.Host(hosted);
             _log.BeginsToHost(shard.Shard, from.Node);
             return hosted;
         }
     }
+
+    /// <summary>A shard is born here: empty, with this node as its only voter. To ask again is harmless. Null if the node can't go on.</summary>
+    /// <remarks>
+    /// Its group is a function of this data directory, so it is born here once; and elsewhere another group would be, which
+    /// gossip tells of. It counts as born once that is durable, and the replica votes only then.
+    /// </remarks>
+    public HostedReplica? Bear(ShardId number)
+    {
+        var group = Genesis.GroupOf(_state.Genesis.ClusterId, number, _state.Incarnation);
+        lock (_gate)
+        {
+            if (_replicas.TryGetValue(group, out var hosted))
+            {
+                return hosted;
+            }
+
+            if (!Keep(new LateShard(number, group, BornHere: true)))
+            {
+                return null;
+            }
+
+            _log.ShardIsBorn(number, group.Value);
+            return Host(Begin(number, group, bornHere: true));
+        }
+    }
+
+    private bool Keep(LateShard shard)
+    {
+        try
+        {
+            _state.KeepShard(shard);
+            return true;
+        }
+        catch (IOException e)
+        {
+            _fatal(new NodeFailedException($"That shard {shard.Shard} is hosted here could not be made durable: {e.Message} The node stops. Check the disk and its free space, and start it again.", e));
+            return false;
+        }
+    }
+
+    private HostedReplica Host(ShardGenesis shard)
+    {
+        var hosted = Make(shard, RaftRecovery.Empty, NodeClock.Read(), restored: null);
+        Volatile.Write(ref _replicas, new Dictionary<GroupId, HostedReplica>(_replicas) { [shard.Group] = hosted });
+        LoopOf(shard).Add(hosted);
+        return hosted;
+    }
+
+    private ShardGenesis Begin(ShardId shard, GroupId group, bool bornHere) => new(shard, group, bornHere ? [_options.NodeId] : [], []);
 
     private HostedReplica Make(ShardGenesis shard, RaftRecovery recovered, ClockReading clock, StateMachine? restored) => new(
         shard, _options.NodeId,
@@ -152,7 +218,7 @@ internal sealed class ReplicaHost
     /// that its node's name says. Where there was no other one, nobody could tell it so: it would elect itself, at once or once it has a
     /// seat and the beginning of the log. It goes by what the log says of members, and until then by nothing.
     /// </summary>
-    private IReadOnlyList<NodeId> VotersOf(ShardGenesis shard) => _state.HasEntered && shard.Voters is [var only] && only == _options.NodeId ? [] : shard.Voters;
+    private IReadOnlyList<NodeId> VotersOf(ShardGenesis shard) => _state.HasEntered && shard.Voters is [var only] && only == _options.NodeId && _state.Genesis.Shards.Any(first => first.Group == shard.Group) ? [] : shard.Voters;
 
     private ShardLoop LoopOf(ShardGenesis shard) => _loops[shard.Shard.Value % _loops.Length];
 }

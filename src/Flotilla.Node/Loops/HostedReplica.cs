@@ -4,6 +4,7 @@ using Flotilla.Node.Watching;
 using Flotilla.Raft;
 using Flotilla.Raft.Membership;
 using Flotilla.Shards;
+using Flotilla.Topology;
 using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Node.Loops;
@@ -21,6 +22,9 @@ internal sealed class HostedReplica
     private volatile StrongBox<(Configuration, bool)> _configuration;
     private LogIndex _toldCommitted;
     private Told? _told;
+    private volatile ShardState _state;
+    private volatile bool _givesSlots;
+    private ulong _home; // The digest of the ring by which all slots are where they should be; 0 for none. One writer.
     private LogIndex? _tellBeyond;
 
     public HostedReplica(ShardGenesis genesis, NodeId self, Replica replica)
@@ -31,6 +35,7 @@ internal sealed class HostedReplica
         Feed = new WatchFeed(replica.Events, replica.LastApplied);
         _view = MakeView();
         _configuration = MakeConfiguration();
+        _state = replica.Ownership.State;
     }
 
     /// <summary>The shard as genesis made it.</summary>
@@ -72,6 +77,18 @@ internal sealed class HostedReplica
     /// <summary>What this replica looked like a moment ago. Any thread.</summary>
     public ReplicaView View => _view;
 
+    /// <summary>Where the shard stands in its life, as applied here a moment ago. Any thread.</summary>
+    public ShardState State => _state;
+
+    /// <summary>This replica leads, and slots are on their way from here. Any thread.</summary>
+    public bool GivesSlots => _givesSlots;
+
+    /// <summary>A look at this ring found nothing to move, and nothing has changed since. Any thread.</summary>
+    public bool IsAtHome(Ring ring) => Volatile.Read(ref _home) == ring.Digest && ring.Members.Count > 0;
+
+    /// <summary>What a look at a ring found; on the loop's thread.</summary>
+    public void NoteHome(Ring ring, bool isHome) => Volatile.Write(ref _home, isHome ? ring.Digest : 0);
+
     /// <summary>Another configuration is in force, and the node was not told yet.</summary>
     public bool Reconfigured { get; set; }
 
@@ -106,6 +123,7 @@ internal sealed class HostedReplica
         var raft = Replica.Raft;
         var ownership = Replica.Ownership;
         var leads = raft.Role == Role.Leader && Replica.LastTerm == raft.Term;
+        _givesSlots = leads && !ownership.Leaving.IsEmpty;
         var told = new Told(leads, leads ? raft.Term : default, _toldCommitted, ownership.State, ownership.Weight, ownership.Slots, MoveStates.SignOf(ownership));
         if (told == _told && !(leads && _tellBeyond is { } index && Replica.LastApplied > index))
         {
@@ -113,6 +131,8 @@ internal sealed class HostedReplica
         }
 
         (_told, _tellBeyond) = (told, null);
+        Volatile.Write(ref _home, 0);
+        _state = ownership.State;
         return Applied();
     }
 
@@ -182,7 +202,7 @@ internal sealed class HostedReplica
     };
 
     /// <summary>What a descriptor is made anew for, if it changes. Slots are the same object until they change.</summary>
-    private sealed record Told(bool Leads, Term Term, LogIndex Configuration, ShardState State, int Weight, Topology.SlotEpochs Slots, ulong Moves)
+    private sealed record Told(bool Leads, Term Term, LogIndex Configuration, ShardState State, int Weight, SlotEpochs Slots, ulong Moves)
     {
         public bool Equals(Told? other) =>
             other is not null && (Leads, Term, Configuration, State, Weight, Moves) == (other.Leads, other.Term, other.Configuration, other.State, other.Weight, other.Moves)

@@ -1,6 +1,8 @@
 using Flotilla.Node.Cluster;
 using Flotilla.Node.Snapshots;
 using Flotilla.Raft;
+using Flotilla.Shards.Handoff;
+using Flotilla.Topology;
 
 namespace Flotilla.Node.Loops;
 
@@ -26,8 +28,9 @@ internal readonly record struct LoopLimits(InboxBound Calls, InboxBound Messages
 /// <param name="RoleChanged">Role, term or known leader of a replica changed.</param>
 /// <param name="ConfigurationChanged">A replica's configuration changed, or the newest one that it knows to be committed.</param>
 /// <param name="ShardChanged">What a replica's applied log says of its shard changed.</param>
+/// <param name="SendHandoffs">Sends messages about moves to the leaders of other groups; may drop. The list is the caller's again afterwards.</param>
 /// <param name="NoWritesBecause">Why no new writes are to be taken, in words for clients; null while they are.</param>
 /// <param name="IsReluctant">The replicas of this node should rather not lead.</param>
 /// <param name="IsFull">The replicas of this node can't keep new entries.</param>
 /// <param name="Fatal">The node can't go on.</param>
-internal sealed record LoopServices(WalWriter Wal, SnapshotWorker Snapshots, Action<List<OutboundMessage>> Send, Action<ReplicaView> RoleChanged, Action<HostedReplica> ConfigurationChanged, Action<AppliedShard> ShardChanged, Func<string?> NoWritesBecause, Func<bool> IsReluctant, Func<bool> IsFull, Action<Exception> Fatal);
+internal sealed record LoopServices(WalWriter Wal, SnapshotWorker Snapshots, Action<List<OutboundMessage>> Send, Action<ReplicaView> RoleChanged, Action<HostedReplica> ConfigurationChanged, Action<AppliedShard> ShardChanged, Action<IReadOnlyList<(ShardId Shard, GroupId Group, HandoffMessage Message)>> SendHandoffs, Func<string?> NoWritesBecause, Func<bool> IsReluctant, Func<bool> IsFull, Action<Exception> Fatal);

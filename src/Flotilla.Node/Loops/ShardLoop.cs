@@ -289,6 +289,11 @@ internal sealed class ShardLoop
                 changed |= Carry(hosted, effect);
             }
 
+            if (output.Handoffs.Count > 0)
+            {
+                _services.SendHandoffs(output.Handoffs);
+            }
+
             if (output.Image is { } image)
             {
                 _services.Snapshots.Write(hosted, image);

@@ -5,6 +5,9 @@ using Flotilla.Raft;
 using Flotilla.Raft.Membership;
 using Flotilla.Raft.Quorum;
 using Flotilla.Shards;
+using Flotilla.Shards.Handoff;
+using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
 using Flotilla.Wire.Peers;
 
 namespace Flotilla.Node.Members;
@@ -13,7 +16,7 @@ namespace Flotilla.Node.Members;
 /// Carries operators' wishes out at a replica that leads, on its loop's thread, and says how they stand. What Raft decides it
 /// asks Raft; here stands what only the shell knows: which data directory speaks as a node, and who is down. Thread-safe.
 /// </summary>
-internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport, Adopter adopter)
+internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport, Adopter adopter, Func<ShardId, HostedReplica?> bear)
 {
     private static readonly TimeSpan AdoptPatience = TimeSpan.FromMilliseconds(500);
 
@@ -54,6 +57,7 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
                 ChangeKind.AddMember => Add(replica, change, node, given, adoption, clock),
                 ChangeKind.RemoveMember => Remove(replica, change, asked, clock),
                 ChangeKind.Inspect => Inspect(replica, change.Node),
+                ChangeKind.RetireShard => Retire(local, replica),
                 ChangeKind.Transfer => Transfer(replica, change.Node, clock),
                 _ => Snapshot(replica, change.Index),
             })));
@@ -65,6 +69,41 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
         }
 
         return answered.Task.IsCompletedSuccessfully ? await answered.Task : (NotLeader, "the node that led is stopping or stalled");
+    }
+
+    /// <summary>A shard is to be born at this node.</summary>
+    public (ChangeReply Reply, string? Detail) Bear(ShardId shard)
+    {
+        // What is known of it here: whoever asked may know less.
+        if (cluster.Table.Of(shard) is { } known && known.Local?.Genesis.Voters.Contains(cluster.Self) != true)
+        {
+            return (new ChangeReply(ChangeCode.Refused), $"Shard {shard} exists already: it is {ClusterState.NameOf(known.Facts.State)}. Give the new one another number.");
+        }
+
+        if (cluster.IsRetired(shard))
+        {
+            return (new ChangeReply(ChangeCode.Refused), $"Shard {shard} was removed, and a number is not used twice. Give the new one another number.");
+        }
+
+        return bear(shard) is null ? (new ChangeReply(ChangeCode.Unreachable), "the node is stopping") : (new ChangeReply(ChangeCode.Done), null);
+    }
+
+    private (ChangeReply Reply, string? Detail) Retire(HostedReplica local, Replica replica)
+    {
+        var ownership = replica.Ownership;
+        switch (ownership.State)
+        {
+            case ShardState.Retired:
+                return (new ChangeReply(ChangeCode.Done), "it is retired");
+            case ShardState.Leaving:
+                return (new ChangeReply(ChangeCode.UnderWay), $"it is leaving, and still owns {ownership.Slots.Count} slots");
+            case ShardState.Active when !cluster.Table.Shards.Any(r => r.Shard != local.Genesis.Shard && r.Facts.State == ShardState.Active):
+                return (new ChangeReply(ChangeCode.Refused), "it is the last active shard, and its slots would have nowhere to go: add another first");
+            default:
+                return replica.Propose(new HandoffStep.SetState(ShardState.Leaving))
+                    ? (new ChangeReply(ChangeCode.UnderWay), $"it is leaving, and still owns {ownership.Slots.Count} slots")
+                    : (new ChangeReply(ChangeCode.NotReady), "its leader is new, or handing over: try again");
+        }
     }
 
     private Hello? Find(NodeId node) =>

@@ -25,6 +25,7 @@ internal sealed class ClusterChanges(ClusterState cluster, PeerTransport transpo
     /// <summary>What may pass by itself is waited for this long before it is a refusal.</summary>
     private const double RefusalPatienceMs = 2_000;
 
+    private readonly ShardBirths _births = new(cluster, transport, here);
     private static readonly TimeSpan AnswerPatience = TimeSpan.FromSeconds(1);
 
     /// <inheritdoc/>
@@ -95,6 +96,25 @@ internal sealed class ClusterChanges(ClusterState cluster, PeerTransport transpo
             ? await FollowAsync(route, new ShardChange(ChangeKind.Snapshot, default, Index: reply.Index), deadline)
             : (reply, detail);
     });
+
+    /// <inheritdoc/>
+    public Task<ShardAnswer> AddShardAsync(ShardId shard, HostPort? address) => _births.AddAsync(shard, address);
+
+    /// <inheritdoc/>
+    public async Task<ShardAnswer> RemoveShardAsync(ShardId shard, TimeSpan patience)
+    {
+        if (cluster.Table.Of(shard) is not { } route)
+        {
+            return cluster.IsRetired(shard)
+                ? new ShardAnswer(ChangeCode.Done, shard, "retired", default, $"shard {shard} is retired")
+                : new ShardAnswer(ChangeCode.Unknown, shard, null, default, $"There is no shard {shard}.");
+        }
+
+        var (asked, detail) = await FollowAsync(route, new ShardChange(ChangeKind.RetireShard, default), NodeClock.Now.PlusMs(patience.TotalMilliseconds), static a => a.Code == ChangeCode.UnderWay);
+        return asked.Code is ChangeCode.UnderWay or ChangeCode.Done
+            ? new ShardAnswer(ChangeCode.Done, shard, asked.Code == ChangeCode.Done ? "retired" : "leaving", default, detail)
+            : new ShardAnswer(asked.Code, shard, null, default, $"Shard {shard}: {detail ?? asked.Code.ToString()}.");
+    }
 
     private async Task<ChangeAnswer> ForEachAsync(ShardChoice choice, TimeSpan patience, Func<ShardRoute, Instant, Task<(Asked Asked, string? Detail)>> what)
     {

@@ -50,6 +50,12 @@ internal sealed class FrameSplitter(ulong clusterId)
             _part.Gossip.Add(gossip);
         }
 
+        foreach (var handoff in frame.Handoffs)
+        {
+            MakeRoom(handoff.Message.Length, stream);
+            _part.Handoffs.Add(handoff);
+        }
+
         WritePart(stream);
     }
 
@@ -74,6 +80,11 @@ internal sealed class FrameSplitter(ulong clusterId)
         foreach (var gossip in frame.Gossip)
         {
             bytes += gossip.Length;
+        }
+
+        foreach (var handoff in frame.Handoffs)
+        {
+            bytes += handoff.Message.Length;
         }
 
         return bytes;

@@ -15,6 +15,10 @@ internal interface IPeerEvents
     /// <summary>A message of gossip has arrived, sealed.</summary>
     void OnGossip(Hello from, ReadOnlyMemory<byte> message);
 
+    /// <summary>A message about a move of slots has arrived.</summary>
+    /// <exception cref="PeerFormatException">It can't be read; the stream is cut.</exception>
+    void OnHandoff(in HandoffEnvelope envelope);
+
     /// <summary>A stream stands; nothing was sent on it yet but the Hello.</summary>
     void OnUp(PeerSession session);
 

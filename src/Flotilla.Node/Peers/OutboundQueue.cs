@@ -13,6 +13,7 @@ namespace Flotilla.Node.Peers;
 internal sealed class OutboundQueue(int maxBytes)
 {
     private const int MaxGossipBytes = 4 << 20;
+    private const int MaxHandoffBytes = 16 << 20;
 
     private readonly List<int> _messageBytes = [];
     private PeerFrame _filling = new();
@@ -20,6 +21,7 @@ internal sealed class OutboundQueue(int maxBytes)
     private int _bytesOfMessages;
     private int _bytesOfCalls;
     private int _bytesOfGossip;
+    private int _bytesOfHandoffs;
     private bool _pulse;
 
     /// <summary>An answer waits to be sent.</summary>
@@ -73,6 +75,16 @@ internal sealed class OutboundQueue(int maxBytes)
         _bytesOfGossip += message.Length;
     }
 
+    /// <summary>Adds a message about a move. Dropped if too many wait: it will be said again.</summary>
+    public void AddHandoff(in HandoffEnvelope handoff)
+    {
+        if (_bytesOfHandoffs <= MaxHandoffBytes)
+        {
+            _filling.Handoffs.Add(handoff);
+            _bytesOfHandoffs += handoff.Message.Length;
+        }
+    }
+
     /// <summary>The next frame goes out though it be empty: it shows that this process is alive.</summary>
     public void Pulse() => _pulse = true;
 
@@ -91,6 +103,7 @@ internal sealed class OutboundQueue(int maxBytes)
         (_filling, _sending) = (_sending, _filling);
         _messageBytes.Clear();
         _bytesOfGossip = 0;
+        _bytesOfHandoffs = 0;
         Count(ref _bytesOfMessages, -_bytesOfMessages);
         Count(ref _bytesOfCalls, -_bytesOfCalls);
         return _sending;

@@ -111,6 +111,22 @@ internal sealed class PeerSession
         _signal.Set();
     }
 
+    /// <summary>Sends a message about a move. It may be dropped.</summary>
+    public void SendHandoff(in HandoffEnvelope handoff)
+    {
+        lock (_gate)
+        {
+            if (_closed)
+            {
+                return;
+            }
+
+            _queue.AddHandoff(handoff);
+        }
+
+        _signal.Set();
+    }
+
     /// <summary>Shows the other side that this process is alive, whatever else there is to say.</summary>
     public void Pulse()
     {
@@ -327,6 +343,11 @@ internal sealed class PeerSession
         foreach (var message in frame.Gossip)
         {
             _events.OnGossip(Remote, message);
+        }
+
+        foreach (var handoff in frame.Handoffs)
+        {
+            _events.OnHandoff(handoff);
         }
     }
 }

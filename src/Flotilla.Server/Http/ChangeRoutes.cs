@@ -33,6 +33,12 @@ internal sealed partial class ChangeRoutes(IClusterChanges? changes, ILogger log
         {
             exchange.ResponseHeaders.CacheControl = "no-store";
             var (fields, problem) = await FormFields.ReadAsync(exchange, query);
+            if (problem is null && exchange.Route is Route.AddShard or Route.RemoveShard)
+            {
+                await AnswerLifeAsync(exchange, fields);
+                return;
+            }
+
             var wish = default(Wish);
             problem ??= Read(exchange.Route, path, fields, out wish);
             if (problem is not null)
@@ -62,6 +68,41 @@ internal sealed partial class ChangeRoutes(IClusterChanges? changes, ILogger log
 
             LogBroken(logger, e, exchange.Route);
             await exchange.Fail(Problems.Internal);
+        }
+    }
+
+    private async Task AnswerLifeAsync(HttpExchange exchange, FormFields fields)
+    {
+        const string Needed = "\"shardID\" is needed: the number of the shard, from 1 to 1048576.";
+        if (!int.TryParse(fields["shardID"] ?? fields["shard"], NumberStyles.None, CultureInfo.InvariantCulture, out var number) || number is < 1 or > 1 << 20)
+        {
+            await exchange.Fail(Problems.BadRequest, Needed);
+            return;
+        }
+
+        HostPort? address = null;
+        if (fields["shardAddress"] is { } text)
+        {
+            if (!HostPort.TryParse(text, out var parsed, out var problem))
+            {
+                await exchange.Fail(Problems.BadRequest, $"\"shardAddress\" must be HOST:PORT, the HTTP or RPC address of a node: {problem}.");
+                return;
+            }
+
+            address = parsed;
+        }
+
+        var shard = new ShardId(number);
+        var answer = exchange.Route == Route.AddShard
+            ? await changes!.AddShardAsync(shard, address)
+            : await changes!.RemoveShardAsync(shard, TimeSpan.FromSeconds(5));
+        if (answer is { Code: ChangeCode.Done, State: { } state })
+        {
+            await exchange.Send(200, new ShardLifeDocument(number, state, answer.Node.Value, answer.Detail), DocumentsJson.Default.ShardLifeDocument);
+        }
+        else
+        {
+            await exchange.Fail(Problems.Of(answer.Code), answer.Detail);
         }
     }
 

@@ -80,10 +80,10 @@ internal enum Route
     /// <summary>Events.</summary>
     Watch,
 
-    /// <summary>Not built yet: add a shard.</summary>
+    /// <summary>Ancestor: add a shard.</summary>
     AddShard,
 
-    /// <summary>Not built yet: remove a shard.</summary>
+    /// <summary>Ancestor: remove a shard.</summary>
     RemoveShard,
 
     /// <summary>Ancestor: make a node a voter.</summary>
@@ -142,8 +142,8 @@ internal static class Routes
         new(Route.OpenApi, "/openapi/v1.json", Read),
         new(Route.Backup, "/backup", Verbs.Get),
         new(Route.Watch, "/watch", Verbs.Get),
-        new(Route.AddShard, "/addshard", Verbs.Get | Verbs.Post, Built: false),
-        new(Route.RemoveShard, "/removeshard", Verbs.Get | Verbs.Post, Built: false),
+        new(Route.AddShard, "/addshard", Verbs.Get | Verbs.Post),
+        new(Route.RemoveShard, "/removeshard", Verbs.Get | Verbs.Post),
         new(Route.RaftJoin, "/raft/join", Verbs.Get | Verbs.Post),
         new(Route.RaftLeave, "/raft/leave", Verbs.Get | Verbs.Post),
         new(Route.AddVoter, "/AddVoter/{address}/{id}", Verbs.Get | Verbs.Post),

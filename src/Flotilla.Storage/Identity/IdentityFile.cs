@@ -5,6 +5,7 @@ using System.Text.Json;
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Storage.Disk;
+using Flotilla.Topology;
 using Flotilla.Wire.Log;
 
 namespace Flotilla.Storage.Identity;
@@ -119,6 +120,21 @@ public static class IdentityFile
                 WriteNodes(json, "knownNodes", identity.Known);
             }
 
+            if (identity.LateShards.Count > 0)
+            {
+                json.WriteStartArray("lateShards");
+                foreach (var late in identity.LateShards)
+                {
+                    json.WriteStartObject();
+                    json.WriteNumber("shard", late.Shard.Value);
+                    json.WriteString("group", Hex(late.Group.Value));
+                    json.WriteBoolean("bornHere", late.BornHere);
+                    json.WriteEndObject();
+                }
+
+                json.WriteEndArray();
+            }
+
             json.WriteEndObject();
         }
 
@@ -164,6 +180,10 @@ public static class IdentityFile
 
             // Whoever entered a cluster was told at least of the node that told it.
             HasEntered = format == FirstFormat ? known.Length > 0 : root.GetProperty("hasEntered").GetBoolean(),
+
+            LateShards = root.TryGetProperty("lateShards", out var late)
+                ? [.. late.EnumerateArray().Select(static e => new LateShard(new ShardId(e.GetProperty("shard").GetInt32()), new GroupId(Number(e, "group")), e.GetProperty("bornHere").GetBoolean()))]
+                : [],
         };
     }
 

@@ -1,5 +1,6 @@
 using Flotilla.Raft;
 using Flotilla.Shards;
+using Flotilla.Topology;
 
 namespace Flotilla.Storage.Identity;
 
@@ -61,7 +62,16 @@ public sealed record NodeIdentity(NodeId Node, Incarnation Incarnation, ulong Cl
 
     /// <summary>The directory entered a cluster that others had begun. Then it begins no group by itself, whatever its node's name is.</summary>
     public bool HasEntered { get; init; }
+
+    /// <summary>Shards that genesis does not know and that this directory hosts, or hosted once. None is ever taken away.</summary>
+    public IReadOnlyList<LateShard> LateShards { get; init; } = [];
 }
+
+/// <summary>A shard that was born after genesis.</summary>
+/// <param name="Shard">Its number.</param>
+/// <param name="Group">Its Raft group.</param>
+/// <param name="BornHere">This directory's node was its first voter, alone; else a leader gave it a seat.</param>
+public sealed record LateShard(ShardId Shard, GroupId Group, bool BornHere);
 
 /// <summary>A data directory can't be used. The message is for the operator: what is wrong, and what to do.</summary>
 public sealed class DataDirectoryException : IOException

@@ -83,7 +83,7 @@ internal static class CallCodec
                 return new(proto.Id, shard, hops, timeoutMs, false, CallKind.Watch, default, default, default) { Watch = WatchCodec.FromProto(proto.Watch) };
             case Pb.CallRequest.CallOneofCase.Change:
                 var change = proto.Change;
-                Check.That(change.Kind is >= (uint)ChangeKind.AddMember and <= (uint)ChangeKind.Snapshot, "a change is of no kind that is known here");
+                Check.That(change.Kind is >= (uint)ChangeKind.AddMember and <= (uint)ChangeKind.RetireShard, "a change is of no kind that is known here");
                 return new(proto.Id, shard, hops, timeoutMs, false, CallKind.Change, default, default, default)
                 {
                     Change = new ShardChange((ChangeKind)change.Kind, Check.NodeOrNone(change.NodeId), Check.Optional(change.Address), new Incarnation(change.Incarnation), new LogIndex(change.Index)),
@@ -143,7 +143,7 @@ internal static class CallCodec
 
     private static Pb.Page ToProto(ScanPage page)
     {
-        var proto = new Pb.Page { Code = (uint)page.Code, More = page.More };
+        var proto = new Pb.Page { Code = (uint)page.Code, More = page.More, Slots = SlotBits.Of(page.Slots) };
         foreach (var record in page.Records)
         {
             proto.Records.Add(new Pb.Record { Key = Check.Wrap(record.Key), Value = Check.Wrap(record.Value), Version = VersionProto.Of(record.Version), ExpiresAtMs = (ulong)record.ExpiresAtMs });
@@ -165,7 +165,7 @@ internal static class CallCodec
             records[i] = new Record(Check.Key(record.Key), record.Value.Memory, VersionProto.Read(record.Version), Check.NonNegative(record.ExpiresAtMs));
         }
 
-        return new ScanPage(Code(proto.Code), records, proto.More);
+        return new ScanPage(Code(proto.Code), records, proto.More) { Slots = SlotBits.Read(proto.Slots) };
     }
 
     private static ResultCode Code(uint code)

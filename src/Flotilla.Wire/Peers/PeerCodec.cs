@@ -1,4 +1,5 @@
 using System.Buffers;
+using Flotilla.Raft;
 using Google.Protobuf;
 using Pb = Flotilla.Wire.Protos;
 
@@ -47,6 +48,11 @@ public static class PeerCodec
             proto.Gossip.Add(UnsafeByteOperations.UnsafeWrap(gossip));
         }
 
+        foreach (var handoff in frame.Handoffs)
+        {
+            proto.Handoffs.Add(new Pb.Handoff { Group = handoff.Group.Value, Message = UnsafeByteOperations.UnsafeWrap(handoff.Message) });
+        }
+
         return proto;
     }
 
@@ -90,6 +96,12 @@ public static class PeerCodec
             // Sealed, and checked by whoever opens it; only its length is the frame's matter.
             Check.That(gossip.Length is > 0 and <= PeerFrame.MaxGossipBytes, "a message of gossip is empty or too long");
             into.Gossip.Add(gossip.Memory);
+        }
+
+        foreach (var handoff in proto.Handoffs)
+        {
+            Check.That(handoff.Group != 0 && handoff.Message.Length > 0, "a message about a move is for no group, or empty");
+            into.Handoffs.Add(new HandoffEnvelope(new GroupId(handoff.Group), handoff.Message.Memory));
         }
     }
 }

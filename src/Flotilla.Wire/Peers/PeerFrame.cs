@@ -15,9 +15,10 @@ public sealed class PeerFrame
     /// <summary>
     /// The version of the protocol spoken here. A peer with another one is refused. 2: commands carry how they take effect
     /// once; a peer that passed over that would execute retries twice. 3: descriptors are gossiped. 4: idempotency
-    /// keys may come with an end, which a peer must not pass over for the same reason as 2.
+    /// keys may come with an end, which a peer must not pass over for the same reason as 2. 5: slots
+    /// move between shards.
     /// </summary>
-    public const uint ProtocolVersion = 4;
+    public const uint ProtocolVersion = 5;
 
     /// <summary>The longest message of gossip, in bytes.</summary>
     public const int MaxGossipBytes = 1 << 20;
@@ -40,8 +41,11 @@ public sealed class PeerFrame
     /// <summary>Messages of gossip, sealed; at most <see cref="MaxGossipBytes"/> each.</summary>
     public List<ReadOnlyMemory<byte>> Gossip { get; } = [];
 
+    /// <summary>About moves of slots, between shards' leaders.</summary>
+    public List<HandoffEnvelope> Handoffs { get; } = [];
+
     /// <summary>Nothing to send.</summary>
-    public bool IsEmpty => Hello is null && Messages.Count == 0 && Requests.Count == 0 && Replies.Count == 0 && Gossip.Count == 0;
+    public bool IsEmpty => Hello is null && Messages.Count == 0 && Requests.Count == 0 && Replies.Count == 0 && Gossip.Count == 0 && Handoffs.Count == 0;
 
     /// <summary>Takes everything out, to fill the frame anew; <see cref="ClusterId"/> stays.</summary>
     public void Clear()
@@ -51,6 +55,7 @@ public sealed class PeerFrame
         Requests.Clear();
         Replies.Clear();
         Gossip.Clear();
+        Handoffs.Clear();
     }
 
     /// <summary>About how many bytes a message takes in a frame, to keep a batch below the limit.</summary>
@@ -120,6 +125,9 @@ public sealed record Hello(uint Version, NodeId Node, Incarnation Incarnation, u
 
 /// <summary>A message and its group.</summary>
 public readonly record struct PeerEnvelope(GroupId Group, Message Message);
+
+/// <summary>A message about a move, encoded, and the group that it is for.</summary>
+public readonly record struct HandoffEnvelope(GroupId Group, ReadOnlyMemory<byte> Message);
 
 /// <summary>What a forwarded call asks for.</summary>
 public enum CallKind : byte

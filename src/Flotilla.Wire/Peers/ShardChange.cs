@@ -19,6 +19,12 @@ public enum ChangeKind : byte
 
     /// <summary>The leader is to take a snapshot.</summary>
     Snapshot = 5,
+
+    /// <summary>A node that is asked, and no leader, is to bear the shard, of which it is the first voter.</summary>
+    BearShard = 6,
+
+    /// <summary>The shard is to hand its slots over and to retire.</summary>
+    RetireShard = 7,
 }
 
 /// <summary>How a change stands. Explicit and append-only.</summary>

@@ -22,6 +22,20 @@ internal sealed class FakeChanges : IClusterChanges
 
     public Task<ChangeAnswer> SnapshotAsync(ShardChoice shards, TimeSpan patience) => Note($"snapshot {Show(shards)} {patience.TotalSeconds:0.#}");
 
+    public ShardAnswer Life { get; set; } = new(ChangeCode.Done, new ShardId(4), "joining", new NodeId("n2"), "shard 4 is born at n2");
+
+    public Task<ShardAnswer> AddShardAsync(ShardId shard, HostPort? address)
+    {
+        Asked.Enqueue($"add shard {shard} at {address?.ToString() ?? "?"}");
+        return Task.FromResult(Life);
+    }
+
+    public Task<ShardAnswer> RemoveShardAsync(ShardId shard, TimeSpan patience)
+    {
+        Asked.Enqueue($"remove shard {shard}");
+        return Task.FromResult(Life);
+    }
+
     private static string Show(ShardChoice shards) => shards.Only is { } one ? $"shard {one}" : shards.HostedOnly ? "hosted" : "all";
 
     private Task<ChangeAnswer> Note(string what)

@@ -29,6 +29,25 @@ public sealed class ChangeTests
     }
 
     [Theory]
+    [InlineData("GET", "/addshard?shardID=4&shardAddress=localhost:8041", "", "add shard 4 at localhost:8041")]
+    [InlineData("POST", "/addshard", "shardID=4", "add shard 4 at ?")]
+    [InlineData("GET", "/removeshard?shardID=4", "", "remove shard 4")]
+    public async Task A_shard_is_added_and_removed_with_an_answer_at_once(string method, string target, string form, string asked)
+    {
+        await using var door = await DoorFixture.StartAsync();
+        var reply = await door.SendAsync(method, target, bytes: form.Length > 0 ? Encoding.UTF8.GetBytes(form) : null, headers: form.Length > 0 ? [("Content-Type", "application/x-www-form-urlencoded")] : []);
+        Assert.Equal(200, reply.Status);
+        Assert.Equal(asked, Assert.Single(door.Changes.Asked));
+        Assert.Equal("joining", reply.Json.GetProperty("state").GetString());
+        door.Changes.Life = new(ChangeCode.Refused, new ShardId(4), null, default, "Shard 4 exists already.");
+        Assert.Contains("exists already", (await door.SendAsync("GET", "/addshard?shardID=4")).IsProblem(400, "bad_request"), StringComparison.Ordinal);
+        door.Changes.Life = new(ChangeCode.Unknown, new ShardId(4), null, default, "There is no shard 4.");
+        Assert.Contains("no shard 4", (await door.SendAsync("GET", "/removeshard?shardID=4")).IsProblem(404, "not_found"), StringComparison.Ordinal);
+        (await door.SendAsync("GET", "/addshard?shardID=x")).IsProblem(400, "bad_request");
+        (await door.SendAsync("GET", "/addshard?shardID=4&shardAddress=nowhere")).IsProblem(400, "bad_request");
+    }
+
+    [Theory]
     [InlineData("POST", "/raft/join?addr=127.0.0.1:1", "nodeid")]
     [InlineData("POST", "/raft/join?nodeid=a%2Fb&addr=127.0.0.1:1", "can't name a node")]
     [InlineData("POST", "/raft/join?nodeid=n4&addr=nowhere", "HOST:PORT")]

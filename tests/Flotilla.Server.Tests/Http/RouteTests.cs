@@ -41,8 +41,6 @@ public sealed class RouteTests
     }
 
     [Theory]
-    [InlineData("GET", "/addshard?shardID=4&shardAddress=127.0.0.1:8004")]
-    [InlineData("GET", "/removeshard?shardID=4")]
     [InlineData("PUT", "/config/mode")]
     public async Task A_route_of_a_later_build_says_so(string method, string target)
     {

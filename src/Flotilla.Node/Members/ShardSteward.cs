@@ -1,0 +1,205 @@
+using Flotilla.Node.Cluster;
+using Flotilla.Node.Loops;
+using Flotilla.Raft;
+using Flotilla.Raft.Membership;
+using Flotilla.Shards;
+using Flotilla.Shards.Handoff;
+using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
+using Flotilla.Topology.Ownership;
+using Microsoft.Extensions.Logging;
+
+namespace Flotilla.Node.Members;
+
+/// <summary>What the steward looks at.</summary>
+/// <param name="Replicas">The replicas here.</param>
+/// <param name="View">Who owns and who should own what, by all that is known here.</param>
+/// <param name="RingToldBy">The digest of the ring that a shard's leader last said it sees.</param>
+/// <param name="LivingNodes">Nodes that could host a replica, this one among them.</param>
+/// <param name="Replication">How many replicas a shard is meant to have.</param>
+internal sealed record StewardView(Func<IReadOnlyCollection<HostedReplica>> Replicas, Func<OwnershipView> View, Func<ShardKey, ulong> RingToldBy, Func<int> LivingNodes, int Replication);
+
+/// <summary>
+/// Leads the shards that this node leads through their lives: one that is joining becomes active once it has its replicas, slots walk
+/// to where the ring wants them, and one that leaves retires when it owns nothing. It only proposes: what is applied decides, so
+/// to ask twice or from an old view does no harm.
+/// </summary>
+internal sealed class ShardSteward(ClusterState cluster, StewardView around, ILogger log, Action<Exception> fatal) : IAsyncDisposable
+{
+    private const int PeriodMs = 100;
+    private const int PaceMs = 10;
+
+    /// <summary>A shard that has too few replicas for so long becomes active all the same: their number is a target, no condition.</summary>
+    private const double JoiningPatienceMs = 10_000;
+
+    /// <summary>As for snapshots: 32 MiB a second in all.</summary>
+    private const long BytesPerPace = (32L << 20) / 1000 * PaceMs;
+
+    private static readonly HandoffLimits Limits = new();
+
+    private readonly CancellationTokenSource _stop = new();
+    private readonly Dictionary<ShardKey, Instant> _joiningSince = [];
+    private Ring? _ring;
+    private int _replicas;
+    private Task _looking = Task.CompletedTask;
+
+    /// <summary>Starts to look.</summary>
+    public void Start() => _looking = Task.Run(LookAsync);
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        await _looking;
+        _stop.Dispose();
+    }
+
+    private async Task LookAsync()
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(PaceMs));
+        var next = NodeClock.Now;
+        try
+        {
+            while (await timer.WaitForNextTickAsync(_stop.Token))
+            {
+                Pace();
+                if (NodeClock.Now >= next)
+                {
+                    next = NodeClock.Now.PlusMs(PeriodMs);
+                    Look();
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The node is stopping: another leader goes on.
+        }
+        catch (Exception e)
+        {
+            fatal(new NodeFailedException($"What leads shards through their lives met a state that must not be ({e.GetType().Name}: {e.Message}). The node stops. Start it again, and report this with the log.", e));
+        }
+    }
+
+    /// <summary>What moves from here may go on: so many bytes for all shards of this node together.</summary>
+    private void Pace()
+    {
+        var moving = around.Replicas().Where(static hosted => hosted.GivesSlots).ToArray();
+        foreach (var hosted in moving)
+        {
+            var bytes = BytesPerPace / moving.Length;
+            hosted.Loop.Inbox.Post(LoopInput.ForAct(hosted, (replica, _) => replica.AllowHandoffBytes(bytes)));
+        }
+    }
+
+    private void Look()
+    {
+        var view = around.View();
+        var replicas = around.Replicas();
+        TellRing(view, replicas);
+        var living = around.LivingNodes();
+        foreach (var hosted in replicas)
+        {
+            if (hosted.View.Role == Role.Leader)
+            {
+                Look(hosted, view, living);
+            }
+        }
+    }
+
+    private void Look(HostedReplica hosted, OwnershipView view, int living)
+    {
+        var key = new ShardKey(hosted.Genesis.Shard, hosted.Genesis.Group.Value);
+        var (configuration, isCommitted) = hosted.Configuration;
+        var hasReplicas = isCommitted && HasReplicas(configuration, living);
+        if (hosted.State != ShardState.Joining)
+        {
+            _joiningSince.Remove(key);
+        }
+        else if (!hasReplicas && _joiningSince.TryAdd(key, NodeClock.Now))
+        {
+            return;
+        }
+        else if (!hasReplicas)
+        {
+            hasReplicas = NodeClock.Now.MsSince(_joiningSince[key]) >= JoiningPatienceMs;
+        }
+
+        if (hosted.State == ShardState.Active && hosted.IsAtHome(view.Ring))
+        {
+            return;
+        }
+
+        var gone = hosted.State == ShardState.Retired ? [] : view.Shards.Where(static d => d.State == ShardState.Retired).Select(static d => new GroupId(d.Key.Group)).ToArray();
+        var isLastResort = view.Ring.Members.Count == 0 && view.Shards.Where(static d => d.State is ShardState.Leaving or ShardState.Active).Select(static d => d.Key).Min() == key;
+        hosted.Loop.Inbox.Post(LoopInput.ForAct(hosted, (replica, _) =>
+        {
+            foreach (var step in Steps(replica, hosted, view, hasReplicas, isLastResort))
+            {
+                if (replica.Propose(step) && step is HandoffStep.SetState(var state))
+                {
+                    var name = ClusterState.NameOf(state);
+                    log.ShardStateChanged(key.Shard, name);
+                }
+            }
+
+            foreach (var group in gone)
+            {
+                replica.TargetIsGone(group);
+            }
+        }));
+    }
+
+    private IEnumerable<HandoffStep> Steps(Replica replica, HostedReplica hosted, OwnershipView view, bool hasReplicas, bool isLastResort)
+    {
+        var ownership = replica.Ownership;
+        switch (ownership.State)
+        {
+            case ShardState.Joining when hasReplicas:
+                return [new HandoffStep.SetState(ShardState.Active)];
+            case ShardState.Leaving when isLastResort:
+                // All that were active were asked to leave at one moment: one has to stay.
+                return [new HandoffStep.SetState(ShardState.Active)];
+            case ShardState.Leaving when ownership.Slots.Count == 0 && ownership.IsSettled:
+                return [new HandoffStep.SetState(ShardState.Retired)];
+            case ShardState.Retired:
+                return [];
+            default:
+                var steps = HandoffPlan.Next(ownership, hosted.Genesis.Shard, hosted.Genesis.Group, view.Ring, shard => GroupOf(shard, view), Limits);
+                hosted.NoteHome(view.Ring, steps.Count == 0 && ownership.IsSettled && IsHome(ownership, hosted.Genesis.Shard, view.Ring));
+                return steps;
+        }
+    }
+
+    /// <summary>Where slots may go: a shard that is known once, sees the same ring, and has a leader that lives.</summary>
+    private GroupId? GroupOf(ShardId shard, OwnershipView view)
+    {
+        if (view.Doubled.Contains(shard) || cluster.Table.Of(shard) is not { } route || !cluster.IsAlive(route.Leader.Leader) || route.Leader.Leader.IsNone)
+        {
+            return null;
+        }
+
+        return around.RingToldBy(new ShardKey(shard, route.Group.Value)) == view.Ring.Digest ? route.Group : null;
+    }
+
+    private static bool IsHome(Ownership ownership, ShardId shard, Ring ring) => ownership.Slots.Slots.IsSubsetOf(ring.SlotsOf(shard));
+
+    private bool HasReplicas(Configuration configuration, int living) =>
+        !configuration.IsJoint && configuration.Learners.Count == 0 && configuration.Voters.Count >= Math.Min(around.Replication, living);
+
+    /// <summary>Every replica hears which slots the ring means for its shard: any of them may lead next.</summary>
+    private void TellRing(OwnershipView view, IReadOnlyCollection<HostedReplica> replicas)
+    {
+        if (ReferenceEquals(_ring, view.Ring) && _replicas == replicas.Count)
+        {
+            return;
+        }
+
+        (_ring, _replicas) = (view.Ring, replicas.Count);
+        var onRing = view.Ring.Members.Select(static m => m.Shard).ToHashSet();
+        foreach (var hosted in replicas)
+        {
+            var meant = onRing.Contains(hosted.Genesis.Shard) ? view.Ring.SlotsOf(hosted.Genesis.Shard) : SlotSet.Empty;
+            hosted.Loop.Inbox.Post(LoopInput.ForAct(hosted, (replica, _) => replica.MeantSlots = meant));
+        }
+    }
+}

@@ -15,6 +15,9 @@ namespace Flotilla.Node.Tests.Parts;
 /// <summary>Slots go from shard to shard while somebody watches: the events of each owner come before those of the next.</summary>
 public sealed class WatchOrderTests
 {
+    /// <summary>What a pull that finds nothing takes.</summary>
+    private static readonly TimeSpan EmptyPull = TimeSpan.FromMilliseconds(1);
+
     private static readonly ShardId One = new(1);
     private static readonly ShardId Two = new(2);
 
@@ -206,7 +209,7 @@ public sealed class WatchOrderTests
                 }
             }
 
-            await Task.Delay(1, cancellation);
+            await Task.Delay(EmptyPull, cancellation);
             return new WatchReply(PullCode.Ok, pull.From, []);
         }
     }

@@ -11,6 +11,7 @@ internal static class CommandList
         new DelCommand(),
         new IncrCommand(),
         new ScanCommand(),
+        new WatchCommand(),
         new LoadCommand(),
         new BackupCommand(),
         new RestoreCommand(),

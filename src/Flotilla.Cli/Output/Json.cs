@@ -4,6 +4,7 @@ using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Flotilla.Cli.Backup;
 using Flotilla.Cli.Bench;
+using Flotilla.Cli.Commands;
 using Flotilla.Cli.Load;
 using Flotilla.Cli.Status;
 using Flotilla.Contracts.Http;
@@ -39,4 +40,5 @@ internal sealed record IncrementDocument(string Key, long Value);
 [JsonSerializable(typeof(BackupSummary))]
 [JsonSerializable(typeof(RestoreReport))]
 [JsonSerializable(typeof(BenchReport))]
+[JsonSerializable(typeof(WatchLine))]
 internal sealed partial class CliJson : JsonSerializerContext;

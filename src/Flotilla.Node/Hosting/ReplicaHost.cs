@@ -21,6 +21,9 @@ namespace Flotilla.Node.Hosting;
 /// </summary>
 internal sealed class ReplicaHost
 {
+    /// <summary>What the events kept for those who watch may take on a node of many shards.</summary>
+    private const long EventBytesOfAll = 64L << 20;
+
     private readonly Lock _gate = new();
     private readonly NodeOptions _options;
     private readonly NodeState _state;
@@ -209,9 +212,12 @@ internal sealed class ReplicaHost
 
     private ShardGenesis Begin(ShardId shard, GroupId group, bool bornHere) => new(shard, group, bornHere ? [_options.NodeId] : [], []);
 
+    /// <summary>The replicas of all shards share what events may take.</summary>
+    private ReplicaOptions Options => _options.Replica with { EventBytes = Math.Min(_options.Replica.EventBytes, EventBytesOfAll / Math.Max(1, _state.Genesis.Shards.Count)) };
+
     private HostedReplica Make(ShardGenesis shard, RaftRecovery recovered, ClockReading clock, StateMachine? restored) => new(
         shard, _options.NodeId,
-        new Replica(shard with { Voters = VotersOf(shard) }, _options.NodeId, _state.Incarnation, _options.Replica, recovered, (ulong)Random.Shared.NextInt64(), clock, restored: restored));
+        new Replica(shard with { Voters = VotersOf(shard) }, _options.NodeId, _state.Incarnation, Options, recovered, (ulong)Random.Shared.NextInt64(), clock, restored: restored));
 
     /// <summary>
     /// Its first voters, as far as a replica here may go by them. A directory that entered the cluster is not the first voter

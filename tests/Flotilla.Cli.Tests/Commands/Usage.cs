@@ -10,7 +10,6 @@ public sealed class Usage
     [InlineData("puut", "put")]
     [InlineData("stauts", "status")]
     [InlineData("restroe", "restore")]
-    [InlineData("watch", null)]
     [InlineData("worker", null)]
     public async Task An_unknown_command_is_a_usage_error_with_a_suggestion(string word, string? meant)
     {

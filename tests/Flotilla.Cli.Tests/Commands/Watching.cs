@@ -7,6 +7,11 @@ namespace Flotilla.Cli.Tests.Commands;
 /// <summary><c>flotilla watch</c> against real nodes.</summary>
 public sealed class Watching
 {
+    /// <summary>Ctrl-C may come before the watch has begun or after: it ends well either way.</summary>
+    private static readonly TimeSpan AMoment = TimeSpan.FromMilliseconds(200);
+
+    private static readonly TimeSpan BetweenWrites = TimeSpan.FromMilliseconds(10);
+
     [Fact]
     public async Task Changes_are_printed_and_a_cursor_goes_on_at_another_node_when_one_stops()
     {
@@ -68,7 +73,7 @@ public sealed class Watching
         await using var cluster = await RealCluster.StartAsync(1, shards: 1);
         using var stop = new CancellationTokenSource();
         var watching = Terminal.RunUntilAsync(["watch"], cluster.Env, null, stop.Token);
-        await Task.Delay(200, TestContext.Current.CancellationToken);
+        await Task.Delay(AMoment, TestContext.Current.CancellationToken);
         await stop.CancelAsync();
         Assert.Equal(0, (await watching).Exit);
     }
@@ -80,7 +85,7 @@ public sealed class Watching
         {
             Assert.True(i < 2000, "the watch sees nothing");
             await cluster.Nodes[1].Gateway.ExecuteAsync(Command.Put(new[] { (byte)'a', (byte)'/', (byte)('0' + (i % 10)) }, new byte[] { 118 }), Node.CallOptions.Default);
-            await Task.Delay(10, TestContext.Current.CancellationToken);
+            await Task.Delay(BetweenWrites, TestContext.Current.CancellationToken);
         }
     }
 }

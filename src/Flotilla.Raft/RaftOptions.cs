@@ -27,8 +27,8 @@ public sealed record RaftOptions
     /// <summary>Bytes of payload that a replica whose disk is full still keeps until there is room again: what may be under way as disks run full. Default 64 KiB.</summary>
     public long FullDiskBytes { get; init; } = 64 << 10;
 
-    /// <summary>Bytes of applied, durable entries kept in memory for followers; older ones are read back from disk (hazard 62). Default 8 MiB.</summary>
-    public int LogCacheBytes { get; init; } = 8 << 20;
+    /// <summary>Bytes of applied, durable entries kept in memory for followers; older ones are read back from disk (hazard 62). Default 4 MiB.</summary>
+    public int LogCacheBytes { get; init; } = 4 << 20;
 
     /// <summary>
     /// Bytes of log kept behind a snapshot, so that a follower which is only a little behind is served from the log. Default 16 MiB.

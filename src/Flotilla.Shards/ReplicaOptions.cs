@@ -53,9 +53,9 @@ public sealed record ReplicaOptions
 
     /// <summary>
     /// Bytes of events kept for those who watch: how far one may fall behind, or be away, and still go on without a gap. Default
-    /// 8 MiB. Memory is taken as events come.
+    /// 2 MiB. Memory is taken as events come.
     /// </summary>
-    public long EventBytes { get; init; } = 8L << 20;
+    public long EventBytes { get; init; } = 2L << 20;
 
     /// <summary>
     /// A leader that only waits for records to expire adds a time entry at most this often: a bound on its syncs, and on

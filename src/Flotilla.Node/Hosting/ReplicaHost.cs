@@ -22,7 +22,7 @@ namespace Flotilla.Node.Hosting;
 internal sealed class ReplicaHost
 {
     /// <summary>What the events kept for those who watch may take on a node of many shards.</summary>
-    private const long EventBytesOfAll = 64L << 20;
+    private const long EventBytesOfAll = 32L << 20;
 
     private readonly Lock _gate = new();
     private readonly NodeOptions _options;

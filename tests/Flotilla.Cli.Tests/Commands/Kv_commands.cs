@@ -43,8 +43,8 @@ public sealed partial class Kv_commands
     [Fact]
     public async Task Http_and_data_directory_may_be_elsewhere_and_settings_come_from_the_environment_too()
     {
-        var node = (await Terminal.RunAsync(["kvserver", "-id", "a", "-http", "127.0.0.1:8080", "--data-dir", "/tmp/a"], new Env { ["FLOTILLA_ADDRESS"] = "127.0.0.1:900", ["FLOTILLA_BS"] = "true" })).Node!;
-        Assert.Equal(("127.0.0.1:8080", "127.0.0.1:900", "/tmp/a", false), (node.Http.ToString(), node.Rpc.ToString(), node.DataDir, node.Enters));
+        var node = (await Terminal.RunAsync(["kvserver", "-id", "a", "-http", "127.0.0.1:8080", "--data-dir", "data/elsewhere"], new Env { ["FLOTILLA_ADDRESS"] = "127.0.0.1:900", ["FLOTILLA_BS"] = "true" })).Node!;
+        Assert.Equal(("127.0.0.1:8080", "127.0.0.1:900", "data/elsewhere", false), (node.Http.ToString(), node.Rpc.ToString(), node.DataDir, node.Enters));
     }
 
     [Theory]

@@ -120,12 +120,9 @@ public sealed partial class Raft
         SyncFollowers();
     }
 
-    /// <summary>
-    /// True if a member has answered this leader since then, or is the leader itself; false on a node that does not lead.
-    /// Whoever takes a vote away asks first: once the change is in the log, a shard whose other voters are gone can't go back.
-    /// </summary>
-    public bool HasHeardSince(NodeId member, Instant then) =>
-        Role == Role.Leader && (member == _self || FollowerOf(member)?.LastHeard > then);
+    /// <summary>True if a member has answered <paramref name="round"/> of <see cref="BeginRound"/>, or is this leader itself; false on a node that does not lead.</summary>
+    public bool HasAnswered(NodeId member, ulong round) =>
+        Role == Role.Leader && (member == _self || FollowerOf(member)?.Round >= round);
 
     /// <summary>An entry that is being appended names a configuration.</summary>
     private void Adopt(in Entry entry)

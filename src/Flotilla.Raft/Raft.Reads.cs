@@ -58,14 +58,35 @@ public sealed partial class Raft
 
         _roundReads.AddRange(_waitingReads);
         _waitingReads.Clear();
-        _round++;
         _roundIndex = CommitIndex;
+        SendRound();
+        ConfirmReads();
+    }
+
+    /// <summary>
+    /// Sends a heartbeat to every member and returns the number of its round, for <see cref="HasAnswered"/>: unlike the time at
+    /// which an answer is read, it tells a member that lives from one whose last answers still lie in a queue. Whoever takes a vote
+    /// away asks first: once the change is in the log, a shard whose other voters are gone can't go back.
+    /// </summary>
+    public ulong BeginRound(Instant now)
+    {
+        _now = now;
+        if (Role == Role.Leader)
+        {
+            SendRound();
+        }
+
+        return _round;
+    }
+
+    /// <summary>A later round confirms the reads of one under way as well: it began after they came.</summary>
+    private void SendRound()
+    {
+        _round++;
         foreach (var follower in _followers)
         {
             SendHeartbeat(follower);
         }
-
-        ConfirmReads();
     }
 
     /// <summary>Completes the round if a majority has confirmed it.</summary>

@@ -45,7 +45,7 @@ internal static class NodeFlags
 
     private static Flag<long> MaxUncommitted { get; } = new("--max-uncommitted", "SIZE", "Uncommitted log of one shard over which new writes are answered 429", Readers.Size(1 << 10, 4L << 30), "32MiB");
 
-    private static Flag<long> LogCache { get; } = new("--log-cache", "SIZE", "Log of one replica kept in memory for followers", Readers.Size(0, 4L << 30), "8MiB");
+    private static Flag<long> LogCache { get; } = new("--log-cache", "SIZE", "Log of one replica kept in memory for followers", Readers.Size(0, 4L << 30), "4MiB");
 
     /// <summary>Times and limits.</summary>
     public static IReadOnlyList<Flag> Tuning { get; } =

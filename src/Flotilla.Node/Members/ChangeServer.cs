@@ -20,7 +20,7 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
 {
     private static readonly TimeSpan AdoptPatience = TimeSpan.FromMilliseconds(500);
 
-    /// <summary>Two heartbeats and the way back.</summary>
+    /// <summary>A heartbeat there and its answer back, also through busy loops.</summary>
     private static readonly TimeSpan HeartbeatPatience = TimeSpan.FromMilliseconds(120);
 
     private static readonly ChangeReply NotLeader = new(ChangeCode.NotLeader);
@@ -44,31 +44,40 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
 
         // A voter that has just died, or hangs, looks alive for a moment more. So those that would be left must answer a heartbeat
         // that was sent after the wish came.
-        var asked = NodeClock.Now;
+        var round = 0UL;
         if (change.Kind == ChangeKind.RemoveMember)
         {
+            round = await ActAsync(local, static (replica, clock) => replica.Raft.BeginRound(clock.Now), ulong.MaxValue, patience);
             await Task.Delay(HeartbeatPatience);
         }
 
-        var answered = new TaskCompletionSource<(ChangeReply, string?)>(TaskCreationOptions.RunContinuationsAsynchronously);
-        var posted = local.Loop.Inbox.Post(LoopInput.ForAct(local, (replica, clock) => answered.TrySetResult(
-            replica.Raft.Role != Role.Leader ? (NotLeader, null) : change.Kind switch
+        return await ActAsync(
+            local,
+            (replica, clock) => replica.Raft.Role != Role.Leader ? (NotLeader, null) : change.Kind switch
             {
                 ChangeKind.AddMember => Add(replica, change, node, given, adoption, clock),
-                ChangeKind.RemoveMember => Remove(replica, change, asked, clock),
+                ChangeKind.RemoveMember => Remove(replica, change, round, clock),
                 ChangeKind.Inspect => Inspect(replica, change.Node),
                 ChangeKind.RetireShard => Retire(local, replica),
                 ChangeKind.Transfer => Transfer(replica, change.Node, clock),
                 _ => Snapshot(replica, change.Index),
-            })));
-        if (posted)
+            },
+            (NotLeader, "the node that led is stopping or stalled"),
+            patience);
+    }
+
+    /// <summary>What <paramref name="act"/> gives on the replica's loop; <paramref name="otherwise"/> if that ends or takes too long.</summary>
+    private static async Task<T> ActAsync<T>(HostedReplica local, Func<Replica, ClockReading, T> act, T otherwise, TimeSpan patience)
+    {
+        var answered = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        if (local.Loop.Inbox.Post(LoopInput.ForAct(local, (replica, clock) => answered.TrySetResult(act(replica, clock)))))
         {
             // A loop that ends meanwhile answers nothing.
             Task ready = answered.Task;
             await ready.WaitAsync(patience).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
-        return answered.Task.IsCompletedSuccessfully ? await answered.Task : (NotLeader, "the node that led is stopping or stalled");
+        return answered.Task.IsCompletedSuccessfully ? await answered.Task : otherwise;
     }
 
     /// <summary>A shard is to be born at this node.</summary>
@@ -177,7 +186,7 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
         };
     }
 
-    private (ChangeReply Reply, string? Detail) Remove(Replica replica, ShardChange change, Instant asked, ClockReading clock)
+    private (ChangeReply Reply, string? Detail) Remove(Replica replica, ShardChange change, ulong round, ClockReading clock)
     {
         var raft = replica.Raft;
         var id = change.Node;
@@ -198,7 +207,7 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
         }
 
         NodeId[] left = [.. raft.Configuration.Voters.Where(voter => voter != id)];
-        var down = left.Where(voter => !cluster.IsAlive(voter) || !raft.HasHeardSince(voter, asked)).ToArray();
+        var down = left.Where(voter => !cluster.IsAlive(voter) || !raft.HasAnswered(voter, round)).ToArray();
         if (left.Length > 0 && raft.Configuration.IsVoter(id) && left.Length - down.Length < Majority.Of(left.Length))
         {
             return (

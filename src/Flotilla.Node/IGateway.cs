@@ -71,7 +71,8 @@ public sealed record NodeView(NodeId Node, string? Http, string Rpc, string? Res
 /// <param name="InSync">Node ids.</param>
 /// <param name="Ranges">The slots owned, as inclusive ranges, in order.</param>
 /// <param name="Version">The descriptor's version, as text.</param>
-public sealed record ShardView(ShardId Shard, string State, string Mode, NodeId Leader, Term Term, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, IReadOnlyList<NodeId> InSync, IReadOnlyList<(int First, int Last)> Ranges, string Version);
+/// <param name="Moves">Slots on their way from it and to it; null or empty for none. Of this moment at its leader, some seconds old elsewhere.</param>
+public sealed record ShardView(ShardId Shard, string State, string Mode, NodeId Leader, Term Term, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, IReadOnlyList<NodeId> InSync, IReadOnlyList<(int First, int Last)> Ranges, string Version, IReadOnlyList<MoveView>? Moves = null);
 
 /// <summary>What a replica is to its group.</summary>
 public enum Standing
@@ -90,5 +91,6 @@ public enum Standing
 /// A replica hosted here. Not <paramref name="Admitted"/>: it may not vote yet; with <paramref name="SeatIsTaken"/> because another data
 /// directory holds its seat, else because a first contact with the nodes in <paramref name="Awaited"/> (null for none) is still to come.
 /// <paramref name="Voters"/> and <paramref name="Learners"/> are those of the newest configuration that it knows to be committed.
+/// <paramref name="Slots"/> is how many it owns by what is applied here; <paramref name="Moves"/> are the shard's, null unless this replica leads.
 /// </summary>
-public sealed record ReplicaView(ShardId Shard, Role Role, Term Term, NodeId Leader, LogIndex CommitIndex, LogIndex LastApplied, LogIndex LastLogIndex, LogIndex SnapshotIndex, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, bool Admitted, long Keys, long Bytes, bool SeatIsTaken = false, LogIndex LogBase = default, IReadOnlyList<NodeId>? Awaited = null, Standing Standing = Standing.Voter);
+public sealed record ReplicaView(ShardId Shard, Role Role, Term Term, NodeId Leader, LogIndex CommitIndex, LogIndex LastApplied, LogIndex LastLogIndex, LogIndex SnapshotIndex, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, bool Admitted, long Keys, long Bytes, bool SeatIsTaken = false, LogIndex LogBase = default, IReadOnlyList<NodeId>? Awaited = null, Standing Standing = Standing.Voter, int Slots = 0, IReadOnlyList<MoveView>? Moves = null);

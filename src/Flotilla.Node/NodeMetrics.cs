@@ -63,6 +63,20 @@ internal static class NodeMetrics
     /// <summary>Bytes sent to other shards to move slots.</summary>
     public static readonly Counter<long> HandoffBytes = Meter.CreateCounter<long>("flotilla_handoff_sent_bytes_total", "By", "Bytes sent to other nodes to move slots from shard to shard.");
 
+    /// <summary>Records staged at shards that this node leads.</summary>
+    public static readonly Counter<long> MovedRecords = Meter.CreateCounter<long>("flotilla_moved_records_total", "{record}", "Records that moves brought to shards which this node leads.");
+
+    /// <summary>Bytes of records and sessions that shards led here sent to others.</summary>
+    public static readonly Counter<long> MovedBytes = Meter.CreateCounter<long>("flotilla_moved_bytes_total", "By", "Bytes of records and sessions that shards which this node leads sent to other shards, repetitions among them.");
+
+    /// <summary>Moves from shards led here that ended.</summary>
+    public static readonly Counter<long> MovesEnded = Meter.CreateCounter<long>("flotilla_moves_ended_total", "{move}", "Moves from shards which this node leads, by how they ended: done, cancelled before the slots were frozen, or aborted afterwards.");
+
+    /// <summary>For how long the slots of a move were frozen, by its source's leader.</summary>
+    public static readonly Histogram<double> MoveFrozenSeconds = Meter.CreateHistogram<double>(
+        "flotilla_move_frozen_seconds", "s", "For how long nobody served the slots of one move.",
+        advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5] });
+
     /// <summary>Messages of gossip that could not be read.</summary>
     public static readonly Counter<long> GossipRefused = Meter.CreateCounter<long>("flotilla_gossip_refused_total", "{message}", "Messages of gossip that could not be read and were dropped.");
 
@@ -70,6 +84,9 @@ internal static class NodeMetrics
 
     private static readonly KeyValuePair<string, object?>[] OutcomeTags =
         [.. Enum.GetValues<ResultCode>().Select(code => new KeyValuePair<string, object?>("outcome", code.ToString()))];
+
+    /// <summary>Counts one move that ended.</summary>
+    public static void MoveEnded(string outcome) => MovesEnded.Add(1, new KeyValuePair<string, object?>("outcome", outcome));
 
     /// <summary>Counts one call of the gateway.</summary>
     public static void Count(CallKind kind, ResultCode code) => Calls.Add(1, KindTags[(int)kind], OutcomeTags[(int)code]);

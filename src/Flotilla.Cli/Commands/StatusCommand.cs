@@ -2,6 +2,7 @@ using System.Globalization;
 using Flotilla.Cli.Output;
 using Flotilla.Cli.Status;
 using Flotilla.Client;
+using Flotilla.Contracts.Http;
 
 namespace Flotilla.Cli.Commands;
 
@@ -44,6 +45,12 @@ internal sealed class StatusCommand : CliCommand
         Nodes(overview).Write(shell);
         shell.Out.WriteLine();
         Shards(overview).Write(shell);
+        if (overview.Shards.Any(static s => s.Moves.Count > 0))
+        {
+            shell.Out.WriteLine();
+            Moves(overview, DateTimeOffset.UtcNow).Write(shell);
+        }
+
         foreach (var shard in overview.Shards.Where(s => s.Leader is null))
         {
             shell.Err.WriteLine($"shard {shard.Id} has no leader known to {overview.Asked}: it can't take writes");
@@ -89,6 +96,28 @@ internal sealed class StatusCommand : CliCommand
 
         return grid;
     }
+
+    /// <summary>The moves of slots as rows: each once, by its source's word, or by its target's where the source says nothing of it.</summary>
+    internal static Grid Moves(ClusterOverview overview, DateTimeOffset now)
+    {
+        var grid = new Grid("slots on their way", "from", "to", "stage", "slots", "records", "sent", "for");
+        var rows = overview.Shards.SelectMany(static s => s.Moves.Select(move => (From: IsOut(move) ? s.Id : move.Shard, To: IsOut(move) ? move.Shard : s.Id, Move: move))).ToList();
+        var told = rows.Where(static r => IsOut(r.Move)).Select(static r => (r.From, r.To)).ToHashSet();
+        foreach (var (from, to, move) in rows.Where(r => IsOut(r.Move) || !told.Contains((r.From, r.To))).OrderBy(static r => (r.From, r.To)))
+        {
+            grid.Add(
+                Text(from), Text(to), move.Stage, Text(move.Slots), move.RecordsTotal is { } all ? $"{Text(move.Records)} of ~{Text(all)}" : Text(move.Records),
+                move.Bytes is { } bytes ? string.Create(CultureInfo.InvariantCulture, $"{bytes / 1048576.0:0.0} MiB") : "-", Age(move.BeganMs, now));
+        }
+
+        return grid;
+    }
+
+    private static bool IsOut(MoveDocument move) => string.Equals(move.Direction, "out", StringComparison.Ordinal);
+
+    // Clocks differ from machine to machine, so it may come out below nothing.
+    private static string Age(long? beganMs, DateTimeOffset now) =>
+        beganMs is { } began ? string.Create(CultureInfo.InvariantCulture, $"{Math.Max(0, now.ToUnixTimeMilliseconds() - began) / 1000.0:0.0}s") : "-";
 
     private static string Text(long number) => number.ToString(CultureInfo.InvariantCulture);
 }

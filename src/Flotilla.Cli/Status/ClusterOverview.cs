@@ -59,7 +59,7 @@ internal sealed record ClusterOverview(string Asked, bool Router, string Cluster
             Math.Max(shard.Term, leader.Replica?.Term ?? 0), shard.Voters ?? [], shard.Learners ?? [], shard.Slots, commit, best.Replica?.Keys ?? 0, best.Replica?.Bytes ?? 0,
             [.. replicas.Select(r => new ReplicaOverview(
                 r.Node, r.Replica.Role, r.Replica.Term, r.Replica.CommitIndex, r.Replica.LastApplied, r.Replica.LastLogIndex, r.Replica.SnapshotIndex,
-                commit - Math.Min(commit, r.Replica.LastApplied), r.Replica.Admitted))]);
+                commit - Math.Min(commit, r.Replica.LastApplied), r.Replica.Admitted))], shard.Moves ?? []);
     }
 }
 
@@ -76,7 +76,7 @@ internal sealed record NodeOverview(string Id, string? Http, string? Rpc, bool A
 
 /// <summary>A shard; keys and bytes are those of the replica that has applied the most.</summary>
 internal sealed record ShardOverview(
-    int Id, string State, string Mode, string? Leader, ulong Term, IReadOnlyList<string> Voters, IReadOnlyList<string> Learners, int Slots, ulong CommitIndex, long Keys, long Bytes, IReadOnlyList<ReplicaOverview> Replicas)
+    int Id, string State, string Mode, string? Leader, ulong Term, IReadOnlyList<string> Voters, IReadOnlyList<string> Learners, int Slots, ulong CommitIndex, long Keys, long Bytes, IReadOnlyList<ReplicaOverview> Replicas, IReadOnlyList<MoveDocument> Moves)
 {
     /// <summary>The voters, and the learners as <c>n4?</c>.</summary>
     public string MembersText() => string.Join(' ', Voters.Concat(Learners.Select(static l => l + "?")));

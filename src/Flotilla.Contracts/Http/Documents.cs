@@ -35,8 +35,16 @@ public sealed record ConfigDocument(IReadOnlyList<NodeDocument> Nodes, IReadOnly
 /// <summary>A node of the cluster. Addresses are <c>HOST:PORT</c>.</summary>
 public sealed record NodeDocument(string Id, string? Http, string? Rpc, string? Resp, bool Alive);
 
-/// <summary>A shard of the cluster.</summary>
-public sealed record ShardDocument(int Id, string State, string Mode, string? Leader, ulong Term, IReadOnlyList<string> Voters, IReadOnlyList<string> Learners, IReadOnlyList<string> InSync, int Slots, IReadOnlyList<int[]> Ranges, string Version);
+/// <summary>A shard of the cluster. <paramref name="Moves"/> are slots on their way from it and to it, absent for none: of this moment if its leader answers, else some seconds old.</summary>
+public sealed record ShardDocument(int Id, string State, string Mode, string? Leader, ulong Term, IReadOnlyList<string> Voters, IReadOnlyList<string> Learners, IReadOnlyList<string> InSync, int Slots, IReadOnlyList<int[]> Ranges, string Version, IReadOnlyList<MoveDocument>? Moves = null);
+
+/// <summary>
+/// A move of slots, as one of its ends sees it: <paramref name="Direction"/> is <c>out</c> or <c>in</c>, <paramref name="Shard"/> the other end.
+/// <paramref name="Stage"/> is offering, comparing, staging, catching-up, prepared, frozen or ending; <paramref name="Slots"/> is 0 once it is decided.
+/// <paramref name="Records"/> and <paramref name="Bytes"/> are what was sent by the present leader, or staged; <paramref name="RecordsTotal"/> about how many there are, where that is known.
+/// <paramref name="BeganMs"/> is the shard's log time then, in milliseconds since the Unix epoch.
+/// </summary>
+public sealed record MoveDocument(int Shard, string Direction, string Stage, int Slots, long Records, long? RecordsTotal, long? Bytes, long? BeganMs);
 
 /// <summary>Answer to <c>GET /raft/status</c>. <paramref name="Warnings"/> says in words what is amiss at the answering process; absent if nothing is.</summary>
 public sealed record RaftStatusDocument(string Node, IReadOnlyList<ReplicaDocument> Shards, IReadOnlyList<string>? Warnings = null);

@@ -26,6 +26,9 @@ internal sealed record AppliedShard(
     ShardKey Key, DescriptorVersion Version, bool Leads, ShardState State, int Weight, LogIndex ConfigurationIndex, Configuration Configuration, SlotEpochs Slots,
     ImmutableArray<MoveProgress> Outgoing, ImmutableArray<MoveProgress> Incoming)
 {
+    /// <summary>To be told to everybody at once; else exchanges carry it in their own time.</summary>
+    public bool IsUrgent { get; init; } = true;
+
     /// <summary>The descriptor that it makes.</summary>
     /// <param name="self">This node.</param>
     /// <param name="nodes">Where nodes are.</param>

@@ -208,7 +208,7 @@ internal sealed class Gossip : IAsyncDisposable
             _isStale = true;
             if (shard.Leads)
             {
-                led[shard.Key] = shard;
+                led[shard.Key] = led.TryGetValue(shard.Key, out var before) && before.IsUrgent ? shard with { IsUrgent = true } : shard;
             }
             else
             {
@@ -222,7 +222,7 @@ internal sealed class Gossip : IAsyncDisposable
         {
             var descriptor = shard.Describe(_cluster.Self, _cluster.Nodes, _topology.RingDigest);
             _published[key] = descriptor;
-            Carry(_gossiper.Publish(descriptor), toAll: true);
+            Carry(_gossiper.Publish(descriptor, shard.IsUrgent), toAll: true);
         }
     }
 
@@ -244,6 +244,7 @@ internal sealed class Gossip : IAsyncDisposable
 
         Carry(_gossiper.Exchange(Draw(), reachable));
         TellRingsThatChanged();
+        TellMoves();
     }
 
     private void SayWhereThisNodeIs()
@@ -266,7 +267,19 @@ internal sealed class Gossip : IAsyncDisposable
         }
     }
 
-    private void TellBeyond(ShardKey key, DescriptorVersion version)
+    /// <summary>How far moves have come, once a second: no step of theirs may be due for a while.</summary>
+    private void TellMoves()
+    {
+        foreach (var (key, descriptor) in _published)
+        {
+            if (descriptor.Outgoing.Length + descriptor.Incoming.Length > 0)
+            {
+                TellBeyond(key, descriptor.Version, isUrgent: false);
+            }
+        }
+    }
+
+    private void TellBeyond(ShardKey key, DescriptorVersion version, bool isUrgent = true)
     {
         if (_services.ReplicaOf(new GroupId(key.Group)) is { } hosted)
         {
@@ -274,7 +287,7 @@ internal sealed class Gossip : IAsyncDisposable
             {
                 if (replica.Raft.Role == Role.Leader && replica.Raft.Term.Value == version.Term)
                 {
-                    hosted.TellBeyond(new LogIndex(version.Index), clock);
+                    hosted.TellBeyond(new LogIndex(version.Index), isUrgent, clock);
                 }
             }));
         }

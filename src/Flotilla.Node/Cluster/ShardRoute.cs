@@ -24,7 +24,8 @@ internal sealed record LeaderInfo(Term Term, NodeId Leader)
 /// <param name="Mode">How it replicates.</param>
 /// <param name="Version">How new this is.</param>
 /// <param name="Ranges">The slots that it owns, as inclusive ranges, in order.</param>
-internal sealed record ShardFacts(ShardState State, ShardMode Mode, DescriptorVersion Version, IReadOnlyList<(int First, int Last)> Ranges);
+/// <param name="Moves">Its moves, as its leader told last.</param>
+internal sealed record ShardFacts(ShardState State, ShardMode Mode, DescriptorVersion Version, IReadOnlyList<(int First, int Last)> Ranges, IReadOnlyList<MoveView> Moves);
 
 /// <summary>
 /// One shard as the gateway sees it: its slots, who belongs to it, who leads it. Claims from anywhere are merged, leaders
@@ -42,7 +43,7 @@ internal sealed class ShardRoute
     {
         Shard = shard;
         Group = group;
-        _facts = new ShardFacts(ShardState.Active, ShardMode.Raft, default, ranges);
+        _facts = new ShardFacts(ShardState.Active, ShardMode.Raft, default, ranges, []);
         _members = members;
         _local = local;
     }

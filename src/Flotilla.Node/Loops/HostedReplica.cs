@@ -26,6 +26,8 @@ internal sealed class HostedReplica
     private volatile bool _givesSlots;
     private ulong _home; // The digest of the ring by which all slots are where they should be; 0 for none. One writer.
     private LogIndex? _tellBeyond;
+    private readonly MoveBook _moves = new();
+    private bool _tellsUrgently;
 
     public HostedReplica(ShardGenesis genesis, NodeId self, Replica replica)
     {
@@ -118,22 +120,24 @@ internal sealed class HostedReplica
     }
 
     /// <summary>What is applied here says of the shard; null unless something of it changed since the last time, or was asked for anew.</summary>
-    public AppliedShard? TakeNews()
+    public AppliedShard? TakeNews(Instant now)
     {
         var raft = Replica.Raft;
         var ownership = Replica.Ownership;
         var leads = raft.Role == Role.Leader && Replica.LastTerm == raft.Term;
         _givesSlots = leads && !ownership.Leaving.IsEmpty;
-        var told = new Told(leads, leads ? raft.Term : default, _toldCommitted, ownership.State, ownership.Weight, ownership.Slots, MoveStates.SignOf(ownership));
+        _moves.Note(Replica, leads, now);
+        var told = new Told(leads, leads ? raft.Term : default, _toldCommitted, ownership.State, ownership.Weight, ownership.Slots, MoveBook.SignOf(ownership));
         if (told == _told && !(leads && _tellBeyond is { } index && Replica.LastApplied > index))
         {
             return null;
         }
 
-        (_told, _tellBeyond) = (told, null);
+        var isUrgent = told != _told || _tellsUrgently;
+        (_told, _tellBeyond, _tellsUrgently) = (told, null, false);
         Volatile.Write(ref _home, 0);
         _state = ownership.State;
-        return Applied();
+        return Applied() with { IsUrgent = isUrgent };
     }
 
     /// <summary>What is applied here says of the shard.</summary>
@@ -144,13 +148,17 @@ internal sealed class HostedReplica
         var (index, configuration) = raft.CommittedConfiguration;
         return new AppliedShard(
             new ShardKey(Genesis.Shard, Genesis.Group.Value), new DescriptorVersion(Replica.LastTerm.Value, Replica.LastApplied.Value), raft.Role == Role.Leader && Replica.LastTerm == raft.Term,
-            ownership.State, ownership.Weight, index, configuration, ownership.Slots, MoveStates.Outgoing(ownership), MoveStates.Incoming(ownership));
+            ownership.State, ownership.Weight, index, configuration, ownership.Slots, _moves.Outgoing(Replica), _moves.Incoming(Replica));
     }
 
     /// <summary>What was told up to an entry has to be told again under a later one, which is made if there is none: of two descriptors of one version neither is newer.</summary>
-    public void TellBeyond(LogIndex index, ClockReading clock)
+    /// <param name="index">The entry.</param>
+    /// <param name="isUrgent">To be told to everybody at once.</param>
+    /// <param name="clock">The time.</param>
+    public void TellBeyond(LogIndex index, bool isUrgent, ClockReading clock)
     {
         _tellBeyond = index;
+        _tellsUrgently |= isUrgent;
         if (Replica.Raft.Log.LastIndex <= index)
         {
             Replica.ProposeTime(clock);
@@ -187,7 +195,8 @@ internal sealed class HostedReplica
         return new ReplicaView(
             Genesis.Shard, standing == Standing.Learner && raft.Role == Role.Follower ? Role.Learner : raft.Role, raft.Term, raft.Leader, raft.CommitIndex, Replica.LastApplied,
             raft.Log.LastIndex, raft.Snapshot?.Index ?? LogIndex.Zero, configuration.Voters, configuration.Learners, raft.Admitted, Replica.Records.Count, Replica.Records.Bytes,
-            raft.SeatIsTaken, raft.Log.Base.Index, raft.Awaited, standing);
+            raft.SeatIsTaken, raft.Log.Base.Index, raft.Awaited, standing, Replica.Ownership.Slots.Count,
+            raft.Role == Role.Leader ? MoveView.Of(_moves.Outgoing(Replica), _moves.Incoming(Replica)) : null);
     }
 
     private Standing StandingOf(Raft.Raft raft) => raft.Configuration.Find(_self) switch

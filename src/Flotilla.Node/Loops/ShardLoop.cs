@@ -1,5 +1,6 @@
 using Flotilla.Raft;
 using Flotilla.Shards;
+using Flotilla.Shards.Handoff;
 using Flotilla.Wire.Peers;
 
 namespace Flotilla.Node.Loops;
@@ -291,6 +292,7 @@ internal sealed class ShardLoop
 
             if (output.Handoffs.Count > 0)
             {
+                NodeMetrics.MovedBytes.Add(output.Handoffs.Sum(static to => to.Message is HandoffMessage.Data data ? data.Items.Length : 0L));
                 _services.SendHandoffs(output.Handoffs);
             }
 
@@ -311,7 +313,7 @@ internal sealed class ShardLoop
                 _services.ConfigurationChanged(hosted);
             }
 
-            if (hosted.TakeNews() is { } news)
+            if (hosted.TakeNews(clock.Now) is { } news)
             {
                 _services.ShardChanged(news);
             }

@@ -42,7 +42,20 @@ internal static class ClusterDocuments
         Ids(shard.InSync),
         shard.Ranges.Sum(range => range.Last - range.First + 1),
         Map(shard.Ranges, range => new[] { range.First, range.Last }),
-        shard.Version));
+        shard.Version,
+        shard.Moves is { Count: > 0 } moves ? Map(moves, Move) : null));
+
+    private static MoveDocument Move(MoveView move) => new(
+        move.Other.Value,
+        move.IsIncoming ? "in" : "out",
+        move.Stage,
+        move.Slots,
+        move.Records,
+        Known(move.RecordsTotal),
+        move.IsIncoming ? null : move.Bytes,
+        Known(move.BeganMs));
+
+    private static long? Known(long number) => number == 0 ? null : number;
 
     private static ReplicaDocument Replica(ReplicaView replica) => new(
         replica.Shard.Value,

@@ -51,6 +51,8 @@ internal sealed class ClusterMetrics : IDisposable
         Gauge("flotilla_shard_has_leader", null, "1 if the replica knows a leader.", r => r.Leader.IsNone ? 0 : 1);
         Gauge("flotilla_shard_admitted", null, "1 if the replica may vote and acknowledge.", r => r.Admitted ? 1 : 0);
         Gauge("flotilla_shard_keys", null, "Records that the replica holds.", r => r.Keys);
+        Gauge("flotilla_shard_slots", null, "Slots that the shard owns, by what the replica has applied.", r => r.Slots);
+        _meter.CreateObservableGauge("flotilla_shard_moves", MovesOfEach, null, "Moves of slots from (out) and to (in) the shards led here that are not settled, by stage.");
         Gauge("flotilla_shard_bytes", "By", "Bytes of the keys and values that the replica holds.", r => r.Bytes);
     }
 
@@ -65,6 +67,27 @@ internal sealed class ClusterMetrics : IDisposable
             foreach (var role in Roles)
             {
                 yield return new Measurement<int>(role == name ? 1 : 0, Shard(replica), new KeyValuePair<string, object?>("role", role));
+            }
+        }
+    }
+
+    // All stages, so that one that is over is seen to be over. Followers have none.
+    private IEnumerable<Measurement<int>> MovesOfEach()
+    {
+        foreach (var replica in _gateway.View.Local)
+        {
+            if (replica.Moves is not { } moves)
+            {
+                continue;
+            }
+
+            foreach (var isIncoming in (bool[])[false, true])
+            {
+                foreach (var stage in MoveView.Stages)
+                {
+                    var count = moves.Count(m => m.IsIncoming == isIncoming && string.Equals(m.Stage, stage, StringComparison.Ordinal));
+                    yield return new Measurement<int>(count, Shard(replica), new KeyValuePair<string, object?>("direction", isIncoming ? "in" : "out"), new KeyValuePair<string, object?>("stage", stage));
+                }
             }
         }
     }

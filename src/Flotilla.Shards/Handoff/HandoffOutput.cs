@@ -68,5 +68,6 @@ public enum HandoffStage : byte
 /// <param name="Unacknowledged">Chunks on their way.</param>
 /// <param name="FrozenMs">For how long the slots have been frozen, as far as this leader has seen; 0 if they are not.</param>
 /// <param name="TargetSays">The target's last word.</param>
+/// <param name="RecordsSent">Records sent by this leader, those that were sent to be gone among them; one that changed again counts again.</param>
 public readonly record struct HandoffProgress(
-    HandoffId Id, ShardId Target, int Slots, HandoffStage Stage, Attempt Attempt, long Looked, long ToLook, long BytesSent, int Rounds, int Unacknowledged, double FrozenMs, TargetState TargetSays);
+    HandoffId Id, ShardId Target, int Slots, HandoffStage Stage, Attempt Attempt, long Looked, long ToLook, long BytesSent, int Rounds, int Unacknowledged, double FrozenMs, TargetState TargetSays, long RecordsSent);

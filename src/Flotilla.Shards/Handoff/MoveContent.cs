@@ -33,12 +33,15 @@ internal sealed class MoveContent(SlotEpochs slots)
     /// <summary>Records to look at in them.</summary>
     public long ToLook { get; private set; }
 
+    /// <summary>Records that were sent, and those that were sent to be gone; one that changed again counts again.</summary>
+    public long Sent { get; private set; }
+
     /// <summary>Only reckons the digests of a view, to be compared with what is staged.</summary>
     public void Compare(IRecordView view)
     {
         _view = view;
         ToLook += view.Count;
-        _passes.Enqueue(new RecordScan(view, _places, _digests, SlotSet.Empty, n => Looked += n));
+        _passes.Enqueue(new RecordScan(view, _places, _digests, SlotSet.Empty, Scanned));
     }
 
     /// <summary>Sends every slot whole, to a target that has nothing of them.</summary>
@@ -47,7 +50,7 @@ internal sealed class MoveContent(SlotEpochs slots)
         _view = view;
         _keys = keys;
         ToLook += view.Count;
-        _passes.Enqueue(new RecordScan(view, _places, _digests, slots.Slots, n => Looked += n));
+        _passes.Enqueue(new RecordScan(view, _places, _digests, slots.Slots, Scanned));
         _passes.Enqueue(new KeyScan(keys, null, _places));
     }
 
@@ -61,7 +64,7 @@ internal sealed class MoveContent(SlotEpochs slots)
         if (!differ.IsEmpty)
         {
             ToLook += _view!.Count;
-            _passes.Enqueue(new RecordScan(_view, _places, null, differ, n => Looked += n));
+            _passes.Enqueue(new RecordScan(_view, _places, null, differ, Scanned));
         }
 
         _passes.Enqueue(new KeyScan(keys, null, _places));
@@ -70,7 +73,7 @@ internal sealed class MoveContent(SlotEpochs slots)
     /// <summary>Sends what has changed since the last view.</summary>
     public void SendChanges(IRecordView view, KeyImage keys)
     {
-        _passes.Enqueue(new RecordChanges(_view!, view, _places, _digests));
+        _passes.Enqueue(new RecordChanges(_view!, view, _places, _digests, n => Sent += n));
         _passes.Enqueue(new KeyScan(keys, _keys, _places));
         _view = view;
         _keys = keys;
@@ -113,4 +116,10 @@ internal sealed class MoveContent(SlotEpochs slots)
 
     /// <summary>The digest of the whole move, once everything is sent.</summary>
     public UInt128 Digest(long logTimeMs) => ItemDigest.OfMove(slots, _digests, _sessions, logTimeMs);
+
+    private void Scanned(int looked, int sent)
+    {
+        Looked += looked;
+        Sent += sent;
+    }
 }

@@ -21,8 +21,8 @@ internal abstract class SlotPass
 /// <param name="slots">The move's slots.</param>
 /// <param name="digests">Added to by slot's place; null if they are known.</param>
 /// <param name="sent">Slots that are sent; none for a pass that only compares.</param>
-/// <param name="looked">Told how many records were looked at.</param>
-internal sealed class RecordScan(IRecordView view, SlotPlaces slots, UInt128[]? digests, SlotSet sent, Action<int> looked) : SlotPass
+/// <param name="done">Told how many records were looked at, and how many of them were sent.</param>
+internal sealed class RecordScan(IRecordView view, SlotPlaces slots, UInt128[]? digests, SlotSet sent, Action<int, int> done) : SlotPass
 {
     private byte[] _from = [];
 
@@ -30,7 +30,7 @@ internal sealed class RecordScan(IRecordView view, SlotPlaces slots, UInt128[]? 
     {
         var visitor = new Visitor(slots, digests, sent, chunk, chunkBytes, looks);
         view.Visit(_from, ref visitor);
-        looked(looks - visitor.Looks);
+        done(looks - visitor.Looks, visitor.Sent);
         looks = visitor.Looks;
         _from = visitor.Next ?? [];
         return visitor.Next is null;
@@ -39,6 +39,8 @@ internal sealed class RecordScan(IRecordView view, SlotPlaces slots, UInt128[]? 
     private struct Visitor(SlotPlaces slots, UInt128[]? digests, SlotSet sent, EncodedWriter chunk, int chunkBytes, int looks) : IRecordVisitor
     {
         public int Looks { get; private set; } = looks;
+
+        public int Sent { get; private set; }
 
         /// <summary>Where to go on; null at the end.</summary>
         public byte[]? Next { get; private set; }
@@ -64,6 +66,7 @@ internal sealed class RecordScan(IRecordView view, SlotPlaces slots, UInt128[]? 
                 if (sent.Contains(slot))
                 {
                     Chunk.Record(chunk, key, value, version, expiresAtMs);
+                    Sent++;
                 }
             }
 
@@ -72,8 +75,8 @@ internal sealed class RecordScan(IRecordView view, SlotPlaces slots, UInt128[]? 
     }
 }
 
-/// <summary>What differs between two views: sends it, and keeps the slots' digests up with it.</summary>
-internal sealed class RecordChanges(IRecordView older, IRecordView newer, SlotPlaces slots, UInt128[] digests) : SlotPass
+/// <summary>What differs between two views: sends it, tells how much that was, and keeps the slots' digests up with it.</summary>
+internal sealed class RecordChanges(IRecordView older, IRecordView newer, SlotPlaces slots, UInt128[] digests, Action<int> done) : SlotPass
 {
     private byte[] _from = [];
 
@@ -81,6 +84,7 @@ internal sealed class RecordChanges(IRecordView older, IRecordView newer, SlotPl
     {
         var visitor = new Visitor(slots, digests, chunk, chunkBytes, looks);
         newer.VisitChanges(older, _from, ref visitor);
+        done(visitor.Sent);
         looks = visitor.Looks;
         _from = visitor.Next ?? [];
         return visitor.Next is null;
@@ -89,6 +93,8 @@ internal sealed class RecordChanges(IRecordView older, IRecordView newer, SlotPl
     private struct Visitor(SlotPlaces slots, UInt128[] digests, EncodedWriter chunk, int chunkBytes, int looks) : IChangeVisitor
     {
         public int Looks { get; private set; } = looks;
+
+        public int Sent { get; private set; }
 
         public byte[]? Next { get; private set; }
 
@@ -108,6 +114,7 @@ internal sealed class RecordChanges(IRecordView older, IRecordView newer, SlotPl
                 return true;
             }
 
+            Sent++;
             if (older is { } old)
             {
                 digests[place] -= ItemDigest.OfRecord(key.Span, old.Value.Span, old.Version, old.ExpiresAtMs);

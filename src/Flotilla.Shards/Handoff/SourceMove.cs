@@ -28,6 +28,7 @@ internal sealed class SourceMove
     private IReadOnlyList<UInt128>? _staged; // by the answer to this attempt's offer
     private uint _sent;
     private long _bytesSent;
+    private long _recordsSent; // by earlier attempts
     private long _roundBytes;
     private int _rounds;
     private int _decisions;
@@ -161,7 +162,7 @@ internal sealed class SourceMove
     /// <summary>How far it is, in numbers.</summary>
     public HandoffProgress Progress(OutgoingMove move, Instant now) => new(
         Id, move.TargetShard, move.Slots.Count, Stage, _attempt, _content?.Looked ?? 0, _content?.ToLook ?? 0, _bytesSent, _rounds, _unacknowledged.Count,
-        move.Phase == OutgoingPhase.Frozen && _frozenSince is { } since ? now.MsSince(since) : 0, _answer?.State ?? TargetState.Unknown);
+        move.Phase == OutgoingPhase.Frozen && _frozenSince is { } since ? now.MsSince(since) : 0, _answer?.State ?? TargetState.Unknown, _recordsSent + (_content?.Sent ?? 0));
 
     /// <summary>False for a step that was proposed only a moment ago.</summary>
     public bool MayPropose(HandoffStep step, Instant now)
@@ -179,13 +180,19 @@ internal sealed class SourceMove
     {
         _attempt = new Attempt(_term, _attempt.Number + 1);
         Stage = HandoffStage.Offering;
-        _content = null;
+        DropContent();
         _staged = null;
         _sent = 0;
         _roundBytes = 0;
         _decisions = 0;
         _unacknowledged.Clear();
         _lastSaid = default;
+    }
+
+    private void DropContent()
+    {
+        _recordsSent += _content?.Sent ?? 0;
+        _content = null;
     }
 
     // Whatever is the reason: no answer, a target that is not willing, an attempt that gets nowhere.
@@ -359,7 +366,7 @@ internal sealed class SourceMove
     {
         _lastSaid = Stage == HandoffStage.Ending ? _lastSaid : default;
         Stage = HandoffStage.Ending;
-        _content = null;
+        DropContent();
         _unacknowledged.Clear();
         if (_answer?.State == TargetState.Over)
         {

@@ -34,6 +34,8 @@ public static class DescriptorCodec
 
     private const int OutgoingTag = 1;
     private const int IncomingTag = 2;
+    private const int OutgoingAmountsTag = 3;
+    private const int IncomingAmountsTag = 4;
 
     /// <summary>Seals a descriptor.</summary>
     /// <exception cref="ArgumentException">It breaks a rule that a descriptor has to keep, as the message says.</exception>
@@ -69,6 +71,8 @@ public static class DescriptorCodec
         SlotEpochsCodec.Write(to, descriptor.Slots);
         WriteMoves(to, OutgoingTag, descriptor.Outgoing);
         WriteMoves(to, IncomingTag, descriptor.Incoming);
+        WriteAmounts(to, OutgoingAmountsTag, descriptor.Outgoing);
+        WriteAmounts(to, IncomingAmountsTag, descriptor.Incoming);
         return Seal.Close(Kind, to.Written);
     }
 
@@ -152,6 +156,12 @@ public static class DescriptorCodec
                     break;
                 case IncomingTag:
                     incoming = ReadMoves(ref field);
+                    break;
+                case OutgoingAmountsTag:
+                    outgoing = ReadAmounts(ref field, outgoing);
+                    break;
+                case IncomingAmountsTag:
+                    incoming = ReadAmounts(ref field, incoming);
                     break;
                 default:
                     break; // Of a later release: kept with the bytes, and of no meaning here.
@@ -282,5 +292,35 @@ public static class DescriptorCodec
         }
 
         return ImmutableArray.Create(moves);
+    }
+
+    // A field of its own, since releases before it read the moves without: bytes and beginning of each, in the same order.
+    private static void WriteAmounts(SealWriter to, int tag, ImmutableArray<MoveProgress> moves)
+    {
+        if (moves.All(static m => m is { Bytes: 0, BeganMs: 0 }))
+        {
+            return;
+        }
+
+        var field = new SealWriter();
+        foreach (var move in moves)
+        {
+            field.Varint(move.Bytes);
+            field.Varint(move.BeganMs);
+        }
+
+        to.Varint((uint)tag);
+        to.Bytes(field.Written);
+    }
+
+    private static ImmutableArray<MoveProgress> ReadAmounts(ref SealReader from, ImmutableArray<MoveProgress> moves)
+    {
+        var known = new MoveProgress[moves.Length];
+        for (var i = 0; i < known.Length; i++)
+        {
+            known[i] = moves[i] with { Bytes = from.Varint(ulong.MaxValue), BeganMs = from.Varint(ulong.MaxValue) };
+        }
+
+        return ImmutableArray.Create(known);
     }
 }

@@ -59,6 +59,18 @@ public enum MovePhase : byte
 
     /// <summary>The source has let go and removes the data.</summary>
     Purging = 5,
+
+    /// <summary>The source asks the target whether it will.</summary>
+    Offering = 6,
+
+    /// <summary>The source looks for what the target has already, from before its leader changed.</summary>
+    Comparing = 7,
+
+    /// <summary>What was there is staged; the source sends what has changed meanwhile.</summary>
+    CatchingUp = 8,
+
+    /// <summary>It is decided; what is left is that both ends know that the other one knows.</summary>
+    Ending = 9,
 }
 
 /// <summary>A move of slots as one of its two ends sees it. For people, and for nothing that is decided.</summary>
@@ -66,8 +78,10 @@ public enum MovePhase : byte
 /// <param name="Phase">How far it is.</param>
 /// <param name="Slots">How many slots move, 0 to 16384.</param>
 /// <param name="RecordsDone">Records sent or staged so far.</param>
-/// <param name="RecordsTotal">Records to move, as far as known.</param>
-public readonly record struct MoveProgress(ShardKey Other, MovePhase Phase, int Slots, ulong RecordsDone, ulong RecordsTotal);
+/// <param name="RecordsTotal">Records to move, about; 0 if not known.</param>
+/// <param name="Bytes">Bytes sent so far, as far as the shard's present leader knows; 0 at the target.</param>
+/// <param name="BeganMs">The shard's log time when it began, in milliseconds since the Unix epoch; 0 if not known.</param>
+public readonly record struct MoveProgress(ShardKey Other, MovePhase Phase, int Slots, ulong RecordsDone, ulong RecordsTotal, ulong Bytes = 0, ulong BeganMs = 0);
 
 /// <summary>
 /// What a shard says of itself. Written by its leader only, spread by gossip, never the authority: the shard's log is.

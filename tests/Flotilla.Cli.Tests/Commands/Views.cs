@@ -26,6 +26,29 @@ public sealed class Views
     }
 
     [Fact]
+    public async Task Status_shows_each_move_once_by_its_sources_word_where_there_is_one()
+    {
+        await using var server = await ClusterAsync();
+        var shards = server.Status!.Shards;
+        var began = DateTimeOffset.UtcNow.AddSeconds(-90).ToUnixTimeMilliseconds();
+        server.Status = server.Status with
+        {
+            Shards =
+            [
+                shards[0] with { Moves = [new MoveDocument(2, "out", "staging", 64, 10, 40, 3 << 20, began), new MoveDocument(3, "in", "prepared", 5, 7, null, null, null)] },
+                shards[1] with { Moves = [new MoveDocument(1, "in", "staging", 64, 9, null, null, began)] },
+            ],
+        };
+        var lines = (await Terminal.RunAsync("status", "--endpoint", server.Url)).Out.TrimEnd().Split('\n');
+        Assert.Equal("#from\tto\tstage\tslots\trecords\tsent\tfor", lines[8]);
+        Assert.StartsWith("1\t2\tstaging\t64\t10 of ~40\t3.0 MiB\t", lines[9], StringComparison.Ordinal);
+        Assert.Equal("3\t1\tprepared\t5\t7\t-\t-", lines[10]);
+        Assert.Equal(11, lines.Length);
+        var root = JsonDocument.Parse((await Terminal.RunAsync("status", "--endpoint", server.Url, "--output", "json")).Out).RootElement;
+        Assert.Equal("out", root.GetProperty("shards")[0].GetProperty("moves")[0].GetProperty("direction").GetString());
+    }
+
+    [Fact]
     public async Task Status_as_json_has_every_replica()
     {
         await using var server = await ClusterAsync();

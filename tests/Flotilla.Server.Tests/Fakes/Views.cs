@@ -9,14 +9,20 @@ internal static class Views
 {
     private static readonly NodeId[] All = [new("n1"), new("n2"), new("n3")];
 
+    private static readonly MoveView[] Moves =
+    [
+        new(new ShardId(2), IsIncoming: false, "staging", 64, 1300, 4100, 163_840, 1_763_756_000_123),
+        new(new ShardId(3), IsIncoming: true, "ending", 0, 0, 0, 0, 0),
+    ];
+
     public static ClusterView Node(bool leader = true, bool admitted = true) => new(
         new NodeId("n1"),
         IsRouter: false,
         0xABCDEF,
         [.. All.Select((n, i) => new NodeView(n, $"127.0.0.1:{8001 + i}", $"127.0.0.1:{50051 + i}", null, i != 2))],
-        [Shard(1, "n1", (0, 5460)), Shard(2, null, (5461, 10922)), Shard(3, "n3", (10923, 16000), (16002, 16383))],
+        [Shard(1, "n1", (0, 5460)) with { Moves = Moves }, Shard(2, null, (5461, 10922)), Shard(3, "n3", (10923, 16000), (16002, 16383))],
         [
-            new ReplicaView(new ShardId(1), Role.Leader, new Term(7), new NodeId("n1"), new LogIndex(41), new LogIndex(40), new LogIndex(42), new LogIndex(10), All, [], Admitted: true, Keys: 5, Bytes: 500),
+            new ReplicaView(new ShardId(1), Role.Leader, new Term(7), new NodeId("n1"), new LogIndex(41), new LogIndex(40), new LogIndex(42), new LogIndex(10), All, [], Admitted: true, Keys: 5, Bytes: 500, Slots: 5461, Moves: Moves),
             new ReplicaView(new ShardId(2), leader ? Role.Follower : Role.PreCandidate, new Term(3), leader ? new NodeId("n2") : default, new LogIndex(1), new LogIndex(1), new LogIndex(1), default, All, [], admitted, 0, 0),
         ],
         AgeMs: 1500);

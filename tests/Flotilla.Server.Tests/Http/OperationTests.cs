@@ -117,6 +117,19 @@ public sealed class OperationTests
         Assert.StartsWith("default-src 'none'", page.Message.Headers.GetValues("Content-Security-Policy").Single(), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("/config")]
+    [InlineData("/status")]
+    public async Task Slots_on_their_way_are_shown_with_their_shards(string route)
+    {
+        await using var door = await DoorFixture.StartAsync();
+        var shards = (await door.GetAsync(route)).Json.GetProperty("shards");
+        Assert.Equal(
+            """[{"shard":2,"direction":"out","stage":"staging","slots":64,"records":1300,"recordsTotal":4100,"bytes":163840,"beganMs":1763756000123},{"shard":3,"direction":"in","stage":"ending","slots":0,"records":0}]""",
+            shards[0].GetProperty("moves").GetRawText());
+        Assert.False(shards[1].TryGetProperty("moves", out _));
+    }
+
     [Fact]
     public async Task Metrics_count_requests_and_show_the_process_and_its_shards()
     {
@@ -145,6 +158,10 @@ public sealed class OperationTests
             "flotilla_shard_applied_index{shard=\"1\"} 40",
             "flotilla_shard_keys{shard=\"1\"} 5",
             "flotilla_shard_bytes{shard=\"1\"} 500",
+            "flotilla_shard_slots{shard=\"1\"} 5461",
+            "flotilla_shard_moves{shard=\"1\",direction=\"out\",stage=\"staging\"} 1",
+            "flotilla_shard_moves{shard=\"1\",direction=\"out\",stage=\"frozen\"} 0",
+            "flotilla_shard_moves{shard=\"1\",direction=\"in\",stage=\"ending\"} 1",
             "flotilla_node_alive{node=\"n3\"} 0",
             "flotilla_topology_age_seconds 1.5",
         })

@@ -76,5 +76,6 @@ internal static class Samples
 
     private static ImmutableArray<MoveProgress> Moves(Random random) =>
         [.. Enumerable.Range(0, random.Next(3)).Select(_ => new MoveProgress(
-            new ShardKey(new ShardId(random.Next(1, 100)), (ulong)random.NextInt64()), (MovePhase)random.Next(0, 9), random.Next(0, Slot.Count + 1), (ulong)random.Next(), (ulong)random.NextInt64()))];
+            new ShardKey(new ShardId(random.Next(1, 100)), (ulong)random.NextInt64()), (MovePhase)random.Next(0, 9), random.Next(0, Slot.Count + 1), (ulong)random.Next(), (ulong)random.NextInt64(),
+            random.Next(2) == 0 ? 0 : (ulong)random.NextInt64(), random.Next(2) == 0 ? 0 : (ulong)random.NextInt64()))];
 }

@@ -33,7 +33,7 @@ public sealed class CleanStopTests
         // The first of the other voters is alive and answers, but its disk takes nothing. Only from here on: until all are
         // admitted they need one another's disks.
         await cluster.LeadersAsync();
-        await Eventually.IsTrueAsync(() => cluster.Running.All(i => cluster[i].Gateway.View.Local.All(r => r.Admitted)), "every voter may vote");
+        await cluster.VotersAsync();
         var leader = cluster.LeaderOf(new ShardId(1));
         var hanging = leader == 0 ? 1 : 0;
         disks[hanging].HoldSyncs();

@@ -233,7 +233,7 @@ public sealed class FailureTests
 
         await cluster.StartNodeAsync(2);
         await cluster[0].Gateway.PutSurelyAsync("k", "v");
-        await Eventually.IsTrueAsync(() => cluster.Running.All(i => cluster[i].Gateway.View.Local.All(r => r is { Admitted: true, Awaited: null or [] })), "every voter may vote");
+        await cluster.VotersAsync();
         await cluster.KillAsync(2);
         await cluster[0].Gateway.PutSurelyAsync("k", "a majority is enough from now on");
     }

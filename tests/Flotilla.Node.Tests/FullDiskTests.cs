@@ -62,7 +62,7 @@ public sealed class FullDiskTests
         var leader = cluster.LeaderOf(Shard);
         var full = cluster.Running.First(i => i != leader);
         var other = cluster.Running.Single(i => i != leader && i != full);
-        await Eventually.IsTrueAsync(() => cluster.Running.All(i => cluster[i].Gateway.View.Local.All(r => r.Admitted)), "every voter may vote");
+        await cluster.VotersAsync();
         disks[full].FreeBytesLeft = DiskWatch.ReserveFor(cluster.OptionsOf(full).Wal) * 3 / 4;
         await Eventually.IsTrueAsync(() => cluster[full].Gateway.View.Warnings is [_], "the low disk is seen");
         var elections = Elections(cluster);

@@ -69,6 +69,7 @@ internal sealed class TestCluster : IAsyncDisposable
         }
 
         await cluster.LeadersAsync();
+        await cluster.VotersAsync();
         return cluster;
     }
 
@@ -135,6 +136,13 @@ internal sealed class TestCluster : IAsyncDisposable
     /// <summary>Waits until every running node knows a living leader of every shard.</summary>
     public Task LeadersAsync() => Eventually.IsTrueAsync(
         () => Running.All(i => this[i].Gateway.View.Shards.All(s => !s.Leader.IsNone && Running.Any(r => Id(r) == s.Leader))), "every shard has a leader that all know");
+
+    /// <summary>
+    /// Waits until every replica of every running node takes part. Who begins empty does only once enough of the others have said
+    /// that they are empty too, and can't if one of those is killed before.
+    /// </summary>
+    public Task VotersAsync() => Eventually.IsTrueAsync(
+        () => Running.All(i => this[i].Gateway.View.Local.All(r => r is { Admitted: true, Awaited: null or [] })), "every voter may vote");
 
     public async ValueTask DisposeAsync()
     {

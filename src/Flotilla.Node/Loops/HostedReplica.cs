@@ -58,6 +58,9 @@ internal sealed class HostedReplica
     /// <summary>Got an input in this pass.</summary>
     public bool Touched { get; set; }
 
+    /// <summary>The replica's <see cref="Replica.NextDeadline"/> after its last flush: only inputs change it, and after each comes a flush.</summary>
+    public Instant Deadline { get; set; } = Instant.Never;
+
     /// <summary>What the last flush led to; valid until the next one.</summary>
     public ReplicaOutput Output { get; set; } = new();
 

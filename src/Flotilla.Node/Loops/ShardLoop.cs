@@ -25,6 +25,7 @@ internal sealed class ShardLoop
     private readonly List<HostedReplica> _touched = [];
     private readonly List<OutboundMessage> _sendNow = [];
     private WalJob _job = WalJob.Rent();
+    private (bool IsReluctant, bool IsFull, int Replicas) _told;
     private volatile bool _stopping;
 
     public ShardLoop(int number, LoopLimits limits, LoopServices services)
@@ -120,7 +121,7 @@ internal sealed class ShardLoop
         var earliest = Instant.Never;
         foreach (var hosted in _replicas)
         {
-            earliest = Instant.Min(earliest, hosted.Replica.NextDeadline);
+            earliest = Instant.Min(earliest, hosted.Deadline);
         }
 
         if (earliest == Instant.Never)
@@ -134,8 +135,14 @@ internal sealed class ShardLoop
 
     private void SetReluctance()
     {
-        var isReluctant = _services.IsReluctant();
-        var isFull = _services.IsFull();
+        var told = (_services.IsReluctant(), _services.IsFull(), _replicas.Count);
+        if (told == _told)
+        {
+            return;
+        }
+
+        _told = told;
+        var (isReluctant, isFull, _) = told;
         foreach (var hosted in _replicas)
         {
             hosted.Replica.Reluctant = isReluctant;
@@ -259,7 +266,7 @@ internal sealed class ShardLoop
     {
         foreach (var hosted in _replicas)
         {
-            if (hosted.Replica.NextDeadline <= clock.Now)
+            if (hosted.Deadline <= clock.Now)
             {
                 Touch(hosted);
                 hosted.Replica.Tick(clock);
@@ -334,6 +341,7 @@ internal sealed class ShardLoop
         foreach (var hosted in _touched)
         {
             Answer(hosted);
+            hosted.Deadline = hosted.Replica.NextDeadline;
         }
 
         _touched.Clear();

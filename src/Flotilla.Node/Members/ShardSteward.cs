@@ -29,6 +29,9 @@ internal sealed class ShardSteward(ClusterState cluster, StewardView around, ILo
     private const int PeriodMs = 100;
     private const int PaceMs = 10;
 
+    /// <summary>How often it looks while every shard here is where it should be: a node that nobody uses should cost next to nothing.</summary>
+    private const int RestMs = 250;
+
     /// <summary>A shard that has too few replicas for so long becomes active all the same: their number is a target, no condition.</summary>
     private const double JoiningPatienceMs = 10_000;
 
@@ -56,17 +59,18 @@ internal sealed class ShardSteward(ClusterState cluster, StewardView around, ILo
 
     private async Task LookAsync()
     {
-        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(PaceMs));
         var next = NodeClock.Now;
         try
         {
-            while (await timer.WaitForNextTickAsync(_stop.Token))
+            var rests = false;
+            while (true)
             {
-                Pace();
+                await Task.Delay(rests ? RestMs : PaceMs, _stop.Token);
+                var moves = Pace();
                 if (NodeClock.Now >= next)
                 {
                     next = NodeClock.Now.PlusMs(PeriodMs);
-                    Look();
+                    rests = Look() && !moves;
                 }
             }
         }
@@ -80,8 +84,8 @@ internal sealed class ShardSteward(ClusterState cluster, StewardView around, ILo
         }
     }
 
-    /// <summary>What moves from here may go on: so many bytes for all shards of this node together.</summary>
-    private void Pace()
+    /// <summary>What moves from here may go on: so many bytes for all shards of this node together. True if something moves.</summary>
+    private bool Pace()
     {
         var moving = around.Replicas().Where(static hosted => hosted.GivesSlots).ToArray();
         foreach (var hosted in moving)
@@ -89,24 +93,30 @@ internal sealed class ShardSteward(ClusterState cluster, StewardView around, ILo
             var bytes = BytesPerPace / moving.Length;
             hosted.Loop.Inbox.Post(LoopInput.ForAct(hosted, (replica, _) => replica.AllowHandoffBytes(bytes)));
         }
+
+        return moving.Length > 0;
     }
 
-    private void Look()
+    /// <summary>True if every shard that is led here is where it should be.</summary>
+    private bool Look()
     {
         var view = around.View();
         var replicas = around.Replicas();
         TellRing(view, replicas);
         var living = around.LivingNodes();
+        var isSettled = true;
         foreach (var hosted in replicas)
         {
             if (hosted.View.Role == Role.Leader)
             {
-                Look(hosted, view, living);
+                isSettled &= Look(hosted, view, living);
             }
         }
+
+        return isSettled;
     }
 
-    private void Look(HostedReplica hosted, OwnershipView view, int living)
+    private bool Look(HostedReplica hosted, OwnershipView view, int living)
     {
         var key = new ShardKey(hosted.Genesis.Shard, hosted.Genesis.Group.Value);
         var (configuration, isCommitted) = hosted.Configuration;
@@ -117,19 +127,19 @@ internal sealed class ShardSteward(ClusterState cluster, StewardView around, ILo
         }
         else if (!hasReplicas && _joiningSince.TryAdd(key, NodeClock.Now))
         {
-            return;
+            return false;
         }
         else if (!hasReplicas)
         {
             hasReplicas = NodeClock.Now.MsSince(_joiningSince[key]) >= JoiningPatienceMs;
         }
 
-        if (hosted.State == ShardState.Active && hosted.IsAtHome(view.Ring))
+        if (hosted.State == ShardState.Retired || (hosted.State == ShardState.Active && hosted.IsAtHome(view.Ring)))
         {
-            return;
+            return true;
         }
 
-        var gone = hosted.State == ShardState.Retired ? [] : view.Shards.Where(static d => d.State == ShardState.Retired).Select(static d => new GroupId(d.Key.Group)).ToArray();
+        var gone = view.Shards.Where(static d => d.State == ShardState.Retired).Select(static d => new GroupId(d.Key.Group)).ToArray();
         var isLastResort = view.Ring.Members.Count == 0 && view.Shards.Where(static d => d.State is ShardState.Leaving or ShardState.Active).Select(static d => d.Key).Min() == key;
         hosted.Loop.Inbox.Post(LoopInput.ForAct(hosted, (replica, _) =>
         {
@@ -147,6 +157,7 @@ internal sealed class ShardSteward(ClusterState cluster, StewardView around, ILo
                 replica.TargetIsGone(group);
             }
         }));
+        return false;
     }
 
     private IEnumerable<HandoffStep> Steps(Replica replica, HostedReplica hosted, OwnershipView view, bool hasReplicas, bool isLastResort)

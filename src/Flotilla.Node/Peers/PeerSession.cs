@@ -15,6 +15,7 @@ internal sealed class PeerSession
     private readonly RpcDuplex _stream;
     private readonly IPeerEvents _events;
     private readonly ulong _clusterId;
+    private readonly Action _onForward;
     private readonly OutboundQueue _queue;
     private readonly AsyncSignal _signal = new();
     private readonly Dictionary<ulong, ForwardCall> _forwards = [];
@@ -25,8 +26,10 @@ internal sealed class PeerSession
     private volatile bool _dirty;
     private long _lastHeardUs;
 
-    public PeerSession(RpcDuplex stream, Hello remote, ulong clusterId, int maxQueueBytes, IPeerEvents events)
+    /// <summary>A session that begins. <paramref name="onForward"/> is called when a call begins to wait for the other side's answer; it must not block.</summary>
+    public PeerSession(RpcDuplex stream, Hello remote, ulong clusterId, int maxQueueBytes, IPeerEvents events, Action onForward)
     {
+        _onForward = onForward;
         _stream = stream;
         _events = events;
         _clusterId = clusterId;
@@ -43,6 +46,18 @@ internal sealed class PeerSession
 
     /// <summary>When the other side was heard last.</summary>
     public Instant LastHeard => new(Volatile.Read(ref _lastHeardUs));
+
+    /// <summary>Calls wait for the other side's answer.</summary>
+    public bool HasForwards
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _forwards.Count > 0;
+            }
+        }
+    }
 
     /// <summary>An answer to the other side is not sent yet.</summary>
     public bool OwesAnswers
@@ -156,6 +171,7 @@ internal sealed class PeerSession
         {
             NodeMetrics.Forwarded.Add(1);
             _signal.Set();
+            _onForward();
         }
         else
         {

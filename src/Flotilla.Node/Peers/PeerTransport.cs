@@ -14,6 +14,10 @@ namespace Flotilla.Node.Peers;
 /// </summary>
 internal sealed class PeerTransport : IAsyncDisposable
 {
+    /// <summary>How often streams are looked at while calls wait for answers, which may have to be given up; and while none does.</summary>
+    private const int WatchMs = 50;
+    private const int RestMs = 500;
+
     private readonly Lock _gate = new();
     private readonly TransportOptions _options;
     private readonly IPeerEvents _events;
@@ -24,6 +28,7 @@ internal sealed class PeerTransport : IAsyncDisposable
     private readonly Func<PeerSession, ForwardCall, bool> _giveUp;
     private readonly TaskCompletionSource<Hello> _started = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Dictionary<NodeId, PeerLink> _links = [];
+    private volatile bool _rests;
 
     public PeerTransport(TransportOptions options, IPeerEvents events, ILogger log)
     {
@@ -41,7 +46,7 @@ internal sealed class PeerTransport : IAsyncDisposable
     public void Start(Hello self)
     {
         _started.TrySetResult(self);
-        _timer.Change(50, 50);
+        _timer.Change(WatchMs, WatchMs);
     }
 
     /// <summary>After <see cref="Start"/>: makes a link to a peer and sees to it that a stream stands, until the transport stops. A new address replaces the one before.</summary>
@@ -110,7 +115,7 @@ internal sealed class PeerTransport : IAsyncDisposable
         link.Address = remote.Rpc ?? link.Address;
         try
         {
-            await RunAsync(link, new PeerSession(stream, remote, self.ClusterId, _options.MaxQueueBytes, _events));
+            await RunAsync(link, new PeerSession(stream, remote, self.ClusterId, _options.MaxQueueBytes, _events, OnForward));
         }
         catch (HandshakeException e)
         {
@@ -135,7 +140,13 @@ internal sealed class PeerTransport : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync();
-        await _timer.DisposeAsync();
+        ValueTask timerEnds;
+        lock (_gate)
+        {
+            timerEnds = _timer.DisposeAsync();
+        }
+
+        await timerEnds;
         foreach (var link in Links)
         {
             link.Session?.Close();
@@ -254,7 +265,7 @@ internal sealed class PeerTransport : IAsyncDisposable
             using var limit = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
             limit.CancelAfter(_options.OpenTimeout);
             var remote = await Handshake.DialAsync(stream, self, link.Peer, limit.Token);
-            return new PeerSession(stream, remote, self.ClusterId, _options.MaxQueueBytes, _events);
+            return new PeerSession(stream, remote, self.ClusterId, _options.MaxQueueBytes, _events, OnForward);
         }
         catch
         {
@@ -329,6 +340,7 @@ internal sealed class PeerTransport : IAsyncDisposable
     private void Watch()
     {
         var now = NodeClock.Now;
+        var waits = false;
         foreach (var link in Links)
         {
             if (link.Session is not { } session)
@@ -336,6 +348,7 @@ internal sealed class PeerTransport : IAsyncDisposable
                 continue;
             }
 
+            waits |= session.HasForwards;
             if (now.MsSince(session.LastHeard) > _options.SilenceMs)
             {
                 if (session.Close())
@@ -346,6 +359,38 @@ internal sealed class PeerTransport : IAsyncDisposable
             else
             {
                 session.Sweep(_giveUp);
+            }
+        }
+
+        if (waits == _rests)
+        {
+            SetPace(rests: !waits);
+            if (!waits && Links.Any(static link => link.Session is { HasForwards: true }))
+            {
+                // One began since, and may have seen the pace as it was.
+                SetPace(rests: false);
+            }
+        }
+    }
+
+    /// <summary>A call begins to wait for an answer.</summary>
+    private void OnForward()
+    {
+        if (_rests)
+        {
+            SetPace(rests: false);
+        }
+    }
+
+    private void SetPace(bool rests)
+    {
+        lock (_gate)
+        {
+            _rests = rests;
+            if (!_stop.IsCancellationRequested)
+            {
+                var ms = rests ? RestMs : WatchMs;
+                _timer.Change(ms, ms);
             }
         }
     }

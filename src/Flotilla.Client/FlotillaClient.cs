@@ -42,7 +42,7 @@ public sealed class FlotillaClient : IDisposable
         {
             // Only the JSON form of the body has a place for it.
             var document = TryText(value.Span, out var text) ? new PutRequest(text, null, life.TotalSeconds) : new PutRequest(null, Convert.ToBase64String(value.Span), life.TotalSeconds);
-            request = request with { Body = JsonSerializer.SerializeToUtf8Bytes(document, DocumentsJson.Default.PutRequest), JsonBody = true };
+            request = request with { Body = JsonSerializer.SerializeToUtf8Bytes(document, DocumentsJson.Default.PutRequest), ContentType = KvRequest.Json };
         }
 
         return _sender.SendAsync(
@@ -51,6 +51,16 @@ public sealed class FlotillaClient : IDisposable
             static (outcome, error, version) => new WriteResult(outcome, version, error),
             cancel);
     }
+
+    /// <summary>Adds what another cluster knew of writes with idempotency keys, so that they are not executed again here: for a restore of a backup.</summary>
+    /// <param name="key">Any key of the slot that all of them belong to; its record is left alone.</param>
+    /// <param name="keys">The keys, as a backup has them.</param>
+    /// <param name="cancel">Ends the call.</param>
+    public ValueTask<WriteResult> PutIdempotencyKeysAsync(ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> keys, CancellationToken cancel = default) => _sender.SendAsync(
+        new KvRequest { Method = "PUT", Key = key, Body = keys, ContentType = "application/vnd.flotilla.idempotency-keys", IsRepeatable = true },
+        static response => new WriteResult(CallOutcome.Ok, response.ETag, null),
+        static (outcome, error, version) => new WriteResult(outcome, version, error),
+        cancel);
 
     /// <summary>Reads a value: linearizable, or with <paramref name="stale"/> whatever the node asked has applied.</summary>
     public ValueTask<GetResult> GetAsync(ReadOnlyMemory<byte> key, bool stale = false, CancellationToken cancel = default) => _sender.SendAsync(
@@ -97,7 +107,7 @@ public sealed class FlotillaClient : IDisposable
 
     /// <summary>Adds to a decimal number; a record that is not there counts as 0. Never adds twice, whatever is lost on the way.</summary>
     public ValueTask<IncrementResult> IncrementAsync(ReadOnlyMemory<byte> key, long delta = 1, CancellationToken cancel = default) => _sender.SendAsync(
-        new KvRequest { Method = "POST", Key = key, Body = Encoding.ASCII.GetBytes($"{{\"increment\":{delta}}}"), JsonBody = true },
+        new KvRequest { Method = "POST", Key = key, Body = Encoding.ASCII.GetBytes($"{{\"increment\":{delta}}}"), ContentType = KvRequest.Json },
         static response => long.TryParse(JsonSerializer.Deserialize(response.Body.Span, DocumentsJson.Default.RecordDocument)?.Value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var value)
             ? new IncrementResult(CallOutcome.Ok, value, null)
             : new IncrementResult(CallOutcome.Unknown, 0, new CallError("bad_answer", "the answer has no number", response.Status)),

@@ -33,8 +33,14 @@ internal sealed record KvRequest
     /// <summary>The body, or empty.</summary>
     public ReadOnlyMemory<byte> Body { get; init; }
 
-    /// <summary>The body is JSON; raw bytes otherwise.</summary>
-    public bool JsonBody { get; init; }
+    /// <summary>What the body is.</summary>
+    public string ContentType { get; init; } = Bytes;
+
+    /// <summary>A body that is a value.</summary>
+    public const string Bytes = "application/octet-stream";
+
+    /// <summary>A body that is a document.</summary>
+    public const string Json = "application/json";
 
     /// <summary>Only if this is the record's version.</summary>
     public string? IfMatch { get; init; }
@@ -119,7 +125,9 @@ internal sealed record KvRequest
 
         if (Method is "PUT" or "POST")
         {
-            Ascii(to, JsonBody ? "\r\nContent-Type: application/json\r\nContent-Length: " : "\r\nContent-Type: application/octet-stream\r\nContent-Length: ");
+            Ascii(to, "\r\nContent-Type: ");
+            Ascii(to, ContentType);
+            Ascii(to, "\r\nContent-Length: ");
             _ = Utf8Formatter.TryFormat(Body.Length, to.GetSpan(11), out var digits);
             to.Advance(digits);
         }

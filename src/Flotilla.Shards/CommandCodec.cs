@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using Flotilla.Raft;
+using Flotilla.Shards.ExactlyOnce;
 
 namespace Flotilla.Shards;
 
@@ -9,7 +10,7 @@ namespace Flotilla.Shards;
 /// </summary>
 /// <remarks>
 /// <code>
-/// payload  = format:u8 (1 to 4)  stamp:i64 little-endian, milliseconds since the Unix epoch, not negative
+/// payload  = format:u8 (1 to 5)  stamp:i64 little-endian, milliseconds since the Unix epoch, not negative
 ///            count:varint   count × command
 /// command  = kind:u8 (CommandKind)   [once]   [key:bytes (not empty)]   then by kind
 ///   Put, PutIfAbsent     ttl:varint (ms, below 2^63; 0 = never)   value:bytes
@@ -32,6 +33,9 @@ namespace Flotilla.Shards;
 /// Format 3 adds: 0x80 and 0x40 set together: in a session of another group; once then begins with that group:varint (1 or more)
 ///
 /// Format 4 adds: 0x40 and 0x20 set together: by key, with until:varint (ms, 1 to 2^63 - 1) at the end of once
+///
+/// Format 5 adds:
+///   LearnKeys            keys:bytes (items of a handoff's chunk, each an idempotency key of the key's slot)
 /// </code>
 /// Nothing follows the last command. A count of 0 is a time entry: it only moves the log time. Plain commands look the
 /// same in both formats. One batch has exactly one encoding in each. The decoder accepts nothing else: what doesn't fit was
@@ -40,7 +44,7 @@ namespace Flotilla.Shards;
 public static class CommandCodec
 {
     /// <summary>The format that <see cref="Encode"/> writes. <see cref="Decode"/> reads all from 1 on, since logs on disk hold them.</summary>
-    public const byte Format = 4;
+    public const byte Format = 5;
 
     /// <summary>No header is longer than this, in bytes: format, stamp and the largest count.</summary>
     public const int MaxHeaderBytes = 1 + sizeof(long) + 5;
@@ -92,6 +96,7 @@ public static class CommandCodec
             CommandKind.CompareAndSwap => checked(size + Encoded.VersionSize(command.Expected) + Encoded.VarintSize((ulong)command.TtlMs) + Encoded.BytesSize(command.Value.Length)),
             CommandKind.Increment => size + Encoded.VarintSize(Encoded.ZigZag(command.Delta)),
             CommandKind.CompareAndDelete => size + Encoded.VersionSize(command.Expected),
+            CommandKind.LearnKeys => checked(size + Encoded.BytesSize(command.Value.Length)),
             _ => size,
         };
     }
@@ -165,6 +170,8 @@ public static class CommandCodec
                 return Encoded.WriteVarint(to, at, Encoded.ZigZag(command.Delta));
             case CommandKind.CompareAndDelete:
                 return Encoded.WriteVersion(to, at, command.Expected);
+            case CommandKind.LearnKeys:
+                return Encoded.WriteBytes(to, at, command.Value.Span);
             default:
                 return at;
         }
@@ -214,7 +221,7 @@ public static class CommandCodec
         var at = reader.At;
         var head = reader.Byte();
         var kind = (CommandKind)(format == 1 ? head : head & KindBits);
-        var last = format == 1 ? CommandKind.CompareAndDelete : CommandKind.CloseSession;
+        var last = format == 1 ? CommandKind.CompareAndDelete : format < 5 ? CommandKind.CloseSession : CommandKind.LearnKeys;
         if (kind < CommandKind.Put || kind > last)
         {
             throw new MalformedPayloadException($"there is no command kind {head} in format {format}", at);
@@ -243,6 +250,10 @@ public static class CommandCodec
                 return new Command(kind, key, default, default, 0, Encoded.UnZigZag(reader.Varint(ulong.MaxValue)), once);
             case CommandKind.CompareAndDelete:
                 return new Command(kind, key, default, reader.Version(), 0, 0, once);
+            case CommandKind.LearnKeys:
+                var learning = new Command(kind, key, reader.Bytes(), default, 0, 0, once);
+                reader.Require(RestoredKeys.Fault(in learning) is null, "what should be idempotency keys is not");
+                return learning;
             case CommandKind.CompareAndSwap:
                 expected = reader.Version();
                 break;

@@ -1,3 +1,5 @@
+using Flotilla.Shards.ExactlyOnce;
+
 namespace Flotilla.Shards;
 
 /// <summary>Which commands make sense at all, whatever the state; what breaks these rules is never put into a log.</summary>
@@ -8,8 +10,9 @@ internal static class CommandRules
     {
         CommandKind.OpenSession => command.Once is Once.Opening { Terms.IsValid: true } ? null : "A session must be opened under valid terms.",
         CommandKind.CloseSession => command.Once is Once.Closing ? null : "The session to close must be named.",
-        >= CommandKind.Put and <= CommandKind.CompareAndDelete => command.Key.IsEmpty ? "A key must not be empty."
+        (>= CommandKind.Put and <= CommandKind.CompareAndDelete) or CommandKind.LearnKeys => command.Key.IsEmpty ? "A key must not be empty."
             : command.TtlMs < 0 ? "A time to live must not be negative."
+            : command.Kind == CommandKind.LearnKeys && RestoredKeys.Fault(in command) is { } fault ? fault
             : command.Once is null ? null : Fault(command.Once),
         _ => $"There is no command kind {(byte)command.Kind}.",
     };

@@ -29,6 +29,9 @@ public enum CommandKind : byte
 
     /// <summary>Forgets a session and its results (<see cref="Once.Closing"/>). Names no key.</summary>
     CloseSession = 8,
+
+    /// <summary>Adds recorded idempotency keys to those of the key's slot, and leaves the record alone: a restore brings them (<see cref="ExactlyOnce.RestoredKeys"/>).</summary>
+    LearnKeys = 9,
 }
 
 /// <summary>One write to one key, or the opening or closing of a session. Hot, so one tagged struct; fields that the kind does not name are default.</summary>
@@ -58,6 +61,11 @@ public readonly record struct Command(CommandKind Kind, ReadOnlyMemory<byte> Key
 
     /// <summary>Removes exactly one version.</summary>
     public static Command CompareAndDelete(ReadOnlyMemory<byte> key, Data.Version expected) => new(CommandKind.CompareAndDelete, key, default, expected, 0, 0);
+
+    /// <summary>Adds recorded idempotency keys.</summary>
+    /// <param name="key">Any key of their slot.</param>
+    /// <param name="keys">1 to <see cref="ExactlyOnce.RestoredKeys.MaxPerCommand"/> of them, as <see cref="ExactlyOnce.RestoredKey.Encoded"/>.</param>
+    public static Command LearnKeys(ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> keys) => new(CommandKind.LearnKeys, key, keys, default, 0, 0);
 
     /// <summary>Opens a session, under the terms of the replica that proposes it.</summary>
     public static Command OpenSession() => new(CommandKind.OpenSession, default, default, default, 0, 0, new Once.Opening());

@@ -299,6 +299,9 @@ public sealed class StateMachine
                     : new CommandResult(ResultCode.VersionMismatch, removed.Version, default);
             case CommandKind.Increment:
                 return Increment(in command, version, wanted);
+            case CommandKind.LearnKeys:
+                RestoredKeys.Learn(_keys, in command, LogTimeMs);
+                return new CommandResult(ResultCode.Ok, version, default);
             default:
                 throw new InvalidOperationException($"The codec let command kind {command.Kind} through.");
         }

@@ -30,7 +30,7 @@ public sealed class CommandCodecTests
     [Fact]
     public void The_format_on_disk_never_changes() =>
         Assert.Equal(
-            "04 15CD5B0700000000 06"
+            "05 15CD5B0700000000 06"
             + " 01 036B6579 AC02 0576616C7565"
             + " 02 036B6579"
             + " 03 036B6579 01 02 AC02 04 05 0176"
@@ -42,7 +42,7 @@ public sealed class CommandCodecTests
     [Fact]
     public void What_makes_a_command_happen_once_never_changes_on_disk_either() =>
         Assert.Equal(
-            "040000000000000000" + "07"
+            "050000000000000000" + "07"
             + "07" + "80DDDB01" + "8020" + "904E" + "C0843D"
             + "08" + "AC0202"
             + "82" + "AC0202" + "E607" + "02" + "016B"
@@ -166,7 +166,7 @@ public sealed class CommandCodecTests
     }
 
     [Theory]
-    [InlineData("05 0000000000000000 00", "an unknown format")]
+    [InlineData("06 0000000000000000 00", "an unknown format")]
     [InlineData("00 0000000000000000 00", "no format")]
     [InlineData("01 0000000000000000 01 82 0100 00 00 016B", "a session in format 1")]
     [InlineData("02 0000000000000000 01 07 016B 01 01 01", "a session opened under an unlikely idle time")]

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Flotilla.Shards.ExactlyOnce;
 using Flotilla.Shards.Image;
 using Flotilla.Wire.Backups;
 using Flotilla.Wire.Log;
@@ -57,10 +58,11 @@ internal sealed class BackupReader(string name, Stream file) : IDisposable
 
     /// <summary>Reads it all.</summary>
     /// <param name="record">Is shown every record; null to check alone.</param>
-    /// <param name="afterBlock">Called after each block, when its records have been shown.</param>
+    /// <param name="key">Is shown every idempotency key, those of a shard before its records; null for nobody.</param>
+    /// <param name="afterBlock">Called after each block, when what is in it has been shown.</param>
     /// <param name="cancel">Ends it.</param>
     /// <exception cref="BackupDamagedException">It is no whole backup. Records may have been shown.</exception>
-    public async Task<BackupSummary> ReadAsync(ImageRecordHandler? record, Func<ValueTask>? afterBlock, CancellationToken cancel)
+    public async Task<BackupSummary> ReadAsync(ImageRecordHandler? record, Action<RestoredKey>? key, Func<ValueTask>? afterBlock, CancellationToken cancel)
     {
         var magic = new byte[BackupFormat.Magic.Length];
         var got = await file.ReadAtLeastAsync(magic, magic.Length, throwOnEndOfStream: false, cancel);
@@ -84,12 +86,14 @@ internal sealed class BackupReader(string name, Stream file) : IDisposable
             var shard = BackupShard.Decode(frame);
             frame.Require(shard.ClusterId == _head.ClusterId, "a shard is of another cluster");
             frame.Require(_shards.Add(shard.Shard), "a shard is there twice");
-            var blocks = new ShardBlocks((key, value, version, expiresAtMs) =>
-            {
-                _digest.Add(key, value);
-                Volatile.Write(ref _records, _records + 1);
-                record?.Invoke(key, value, version, expiresAtMs);
-            });
+            var blocks = new ShardBlocks(
+                (name, value, version, expiresAtMs) =>
+                {
+                    _digest.Add(name, value);
+                    Volatile.Write(ref _records, _records + 1);
+                    record?.Invoke(name, value, version, expiresAtMs);
+                },
+                key);
             while (!blocks.Take(frame = await NextAsync(frames, cancel)))
             {
                 _blocks++;
@@ -129,9 +133,9 @@ internal sealed class BackupReader(string name, Stream file) : IDisposable
 }
 
 /// <summary>The blocks of one shard as they come, in a file or from a node.</summary>
-internal sealed class ShardBlocks(ImageRecordHandler? record)
+internal sealed class ShardBlocks(ImageRecordHandler? record, Action<RestoredKey>? key = null)
 {
-    private readonly ImageReader _image = ImageReader.Passing(record);
+    private readonly ImageReader _image = ImageReader.Passing(record, key);
 
     /// <summary>How many came.</summary>
     public long Blocks { get; private set; }

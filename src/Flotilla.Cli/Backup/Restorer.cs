@@ -10,15 +10,18 @@ namespace Flotilla.Cli.Backup;
 /// <param name="Records">Records stored.</param>
 /// <param name="Expired">Records left out because their time was over.</param>
 /// <param name="Repeated">Puts sent again because their outcome was unknown.</param>
+/// <param name="IdempotencyKeys">Idempotency keys stored; those whose life is over are left out.</param>
 /// <param name="Seconds">How long it took.</param>
 /// <param name="PerSecond">Records stored per second.</param>
 /// <param name="Complete">The whole backup is stored.</param>
 /// <param name="Content">The digest of the backup's keys and values, as <c>backup</c> shows it.</param>
-internal sealed record RestoreReport(long Records, long Expired, long Repeated, double Seconds, double PerSecond, bool Complete, string Content);
+internal sealed record RestoreReport(long Records, long Expired, long Repeated, long IdempotencyKeys, double Seconds, double PerSecond, bool Complete, string Content);
 
 /// <summary>
 /// Puts the records of a backup into a cluster, many at a time and as any client would, so that the cluster's own shards
 /// decide where each goes. A put whose outcome is unknown is sent again: the same value twice is the same as once.
+/// Idempotency keys are put likewise, many of a slot at a time, and before the records of the shard that knew them: a write that is
+/// sent again to the new cluster then finds its key wherever it would find what it wrote.
 /// </summary>
 internal sealed class Restorer(FlotillaClient client, int workers, TimeSpan patience, Action<string> warn)
 {
@@ -30,6 +33,7 @@ internal sealed class Restorer(FlotillaClient client, int workers, TimeSpan pati
     private readonly Lock _gate = new();
     private long _restored;
     private long _expired;
+    private long _keys;
     private long _repeated;
     private long _lastSuccess = Environment.TickCount64;
     private long _saidAt = long.MinValue / 2;
@@ -40,6 +44,9 @@ internal sealed class Restorer(FlotillaClient client, int workers, TimeSpan pati
 
     /// <summary>Records left out because their time was over.</summary>
     public long Expired => Interlocked.Read(ref _expired);
+
+    /// <summary>Idempotency keys stored.</summary>
+    public long IdempotencyKeys => Interlocked.Read(ref _keys);
 
     /// <summary>Puts sent again.</summary>
     public long Repeated => Interlocked.Read(ref _repeated);
@@ -54,12 +61,20 @@ internal sealed class Restorer(FlotillaClient client, int workers, TimeSpan pati
         var queue = Channel.CreateBounded<Item>(new BoundedChannelOptions(workers * QueuedPerWorker) { SingleWriter = true });
         var running = Enumerable.Range(0, workers).Select(_ => WorkAsync(queue.Reader, halt)).ToArray();
         var block = new List<Item>();
+        var keys = new KeyBatches();
         try
         {
             await backup.ReadAsync(
                 (key, value, _, expiresAtMs) => block.Add(new Item(key.ToArray(), value.ToArray(), expiresAtMs)),
+                key => keys.Add(key),
                 async () =>
                 {
+                    // A block that holds records is behind all keys of its shard.
+                    foreach (var (key, body, count) in keys.Take(all: block.Count > 0))
+                    {
+                        await queue.Writer.WriteAsync(new Item(key, body, 0, count), halt.Token);
+                    }
+
                     foreach (var item in block)
                     {
                         await queue.Writer.WriteAsync(item, halt.Token);
@@ -68,6 +83,10 @@ internal sealed class Restorer(FlotillaClient client, int workers, TimeSpan pati
                     block.Clear();
                 },
                 halt.Token);
+            foreach (var (key, body, count) in keys.Take(all: true))
+            {
+                await queue.Writer.WriteAsync(new Item(key, body, 0, count), halt.Token);
+            }
         }
         catch (OperationCanceledException) when (halt.IsCancellationRequested)
         {
@@ -112,12 +131,15 @@ internal sealed class Restorer(FlotillaClient client, int workers, TimeSpan pati
             options = new PutOptions { TimeToLive = TimeSpan.FromSeconds(Math.Min(leftMs / 1000.0, MaxTtlSeconds)) };
         }
 
-        var result = await client.PutAsync(item.Key, item.Value, options, CancellationToken.None);
+        var result = item.Keys > 0
+            ? await client.PutIdempotencyKeysAsync(item.Key, item.Value, CancellationToken.None)
+            : await client.PutAsync(item.Key, item.Value, options, CancellationToken.None);
         switch (result.Outcome)
         {
             case CallOutcome.Ok:
                 Volatile.Write(ref _lastSuccess, Environment.TickCount64);
-                Interlocked.Increment(ref _restored);
+                Interlocked.Add(ref _keys, item.Keys);
+                Interlocked.Add(ref _restored, item.Keys > 0 ? 0 : 1);
                 return true;
             case CallOutcome.Unknown or CallOutcome.Unavailable:
                 if (result.Outcome == CallOutcome.Unknown)
@@ -133,7 +155,7 @@ internal sealed class Restorer(FlotillaClient client, int workers, TimeSpan pati
 
                 return false;
             default:
-                Fail(new LoadFailure($"the cluster refused the record {Printable.Field(item.Key, terminal: true)}: {result.Error!.Message} ({result.Error.Code})", ExitCode.Failed));
+                Fail(new LoadFailure($"the cluster refused {(item.Keys > 0 ? "idempotency keys" : $"the record {Printable.Field(item.Key, terminal: true)}")}: {result.Error!.Message} ({result.Error.Code})", ExitCode.Failed));
                 return false;
         }
     }
@@ -158,5 +180,6 @@ internal sealed class Restorer(FlotillaClient client, int workers, TimeSpan pati
         }
     }
 
-    private readonly record struct Item(byte[] Key, byte[] Value, long ExpiresAtMs);
+    /// <summary>A record; or, if there are <paramref name="Keys"/>, so many idempotency keys of the slot of <paramref name="Key"/>.</summary>
+    private readonly record struct Item(byte[] Key, byte[] Value, long ExpiresAtMs, int Keys = 0);
 }

@@ -98,7 +98,7 @@ internal sealed class BackupCommand : CliCommand
         try
         {
             // Off this thread: reading a file that is in memory never waits, and progress is to be shown meanwhile.
-            var checking = Task.Run(() => reader.ReadAsync(null, null, shell.Stop), shell.Stop);
+            var checking = Task.Run(() => reader.ReadAsync(null, null, null, shell.Stop), shell.Stop);
             while (!checking.IsCompleted)
             {
                 await Task.WhenAny(checking, Task.Delay(ProgressLine.Interval, CancellationToken.None));

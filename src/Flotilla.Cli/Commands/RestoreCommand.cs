@@ -22,7 +22,7 @@ internal sealed class RestoreCommand : CliCommand
     public RestoreCommand()
         : base(
             "restore",
-            "Puts the records of a backup into a new cluster with any number of shards and nodes, each with the rest of its time to live. The whole file is checked first: a damaged one is refused and nothing is written. Versions are new; sessions and idempotency keys do not come back.",
+            "Puts the records of a backup into a new cluster with any number of shards and nodes, each with the rest of its time to live. The whole file is checked first: a damaged one is refused and nothing is written. Idempotency keys come back too, so that a write that is sent again is still executed once. Versions are new; sessions do not come back.",
             "flotilla restore monday.flotilla", "into an empty cluster, with progress on a terminal",
             "flotilla restore monday.flotilla --force", "into one that holds records; also after Ctrl-C")
     {
@@ -95,10 +95,10 @@ internal sealed class RestoreCommand : CliCommand
         if (CommonFlags.Json(invocation))
         {
             Json.WriteLine(shell.Out, new RestoreReport(
-                restorer.Restored, restorer.Expired, restorer.Repeated, Math.Round(seconds, 3), Math.Round(restorer.Restored / Math.Max(seconds, 0.001), 1), complete, found.Content));
+                restorer.Restored, restorer.Expired, restorer.Repeated, restorer.IdempotencyKeys, Math.Round(seconds, 3), Math.Round(restorer.Restored / Math.Max(seconds, 0.001), 1), complete, found.Content));
         }
 
-        var extras = (restorer.Expired > 0 ? $", {restorer.Expired} left out that have expired" : "") + (restorer.Repeated > 0 ? $", {restorer.Repeated} puts repeated after an unknown outcome" : "");
+        var extras = (restorer.IdempotencyKeys > 0 ? $", and {restorer.IdempotencyKeys:N0} idempotency keys" : "") + (restorer.Expired > 0 ? $", {restorer.Expired} left out that have expired" : "") + (restorer.Repeated > 0 ? $", {restorer.Repeated} puts repeated after an unknown outcome" : "");
         await shell.Err.WriteLineAsync(string.Create(
             CultureInfo.InvariantCulture,
             $"{(complete ? "restored" : "stopped after")} {restorer.Restored:N0} of {found.Records:N0} records in {seconds:0.0} s ({restorer.Restored / Math.Max(seconds, 0.001):N0}/s){extras}, content {found.Content}"));

@@ -17,6 +17,9 @@ internal enum BodyKind
 
     /// <summary><c>{"increment": N}</c>.</summary>
     Increment,
+
+    /// <summary>Recorded idempotency keys of the key's slot.</summary>
+    IdempotencyKeys,
 }
 
 /// <summary>A write whose body is not read yet.</summary>
@@ -111,6 +114,9 @@ internal sealed partial class RecordRoutes
             case BodyKind.Bytes:
                 command = PutCommand(write.Key, body.ToArray(), write.Condition, write.TtlMs);
                 break;
+            case BodyKind.IdempotencyKeys:
+                command = Command.LearnKeys(write.Key, body.ToArray());
+                break;
             case BodyKind.Json:
                 problem = JsonBody.TryParsePut(body, options.MaxValueBytes, out var put, out detail);
                 if (problem is null && put.TtlMs != 0 && write.TtlMs != 0)
@@ -133,7 +139,7 @@ internal sealed partial class RecordRoutes
 
     private long MaxBody(BodyKind body) => body switch
     {
-        BodyKind.Bytes => options.MaxValueBytes,
+        BodyKind.Bytes or BodyKind.IdempotencyKeys => options.MaxValueBytes,
         BodyKind.Json => options.MaxJsonBytes,
         _ => 4096,
     };

@@ -9,6 +9,9 @@ internal sealed partial class RecordRoutes(IGateway gateway, HttpDoorOptions opt
 {
     private const string Bytes = "application/octet-stream";
 
+    /// <summary>A body that <c>restore</c> sends: not a record but what is known of writes to its slot (docs/backup.md).</summary>
+    private const string IdempotencyKeys = "application/vnd.flotilla.idempotency-keys";
+
     /// <summary><c>/kv/{key}</c>: the key is the rest of the path.</summary>
     public Task Record(HttpExchange exchange, RequestTarget target)
     {
@@ -143,7 +146,12 @@ internal sealed partial class RecordRoutes(IGateway gateway, HttpDoorOptions opt
             return exchange.Fail(Problems.BadRequest, BadTtl);
         }
 
-        var body = verb == Verbs.Post ? BodyKind.Increment : IsBytes(exchange) ? BodyKind.Bytes : BodyKind.Json;
+        var body = verb == Verbs.Post ? BodyKind.Increment : IsOfType(exchange, Bytes) ? BodyKind.Bytes : IsOfType(exchange, IdempotencyKeys) ? BodyKind.IdempotencyKeys : BodyKind.Json;
+        if (body == BodyKind.IdempotencyKeys && (condition.Kind != ConditionKind.None || once is not null || query.Has(Parameters.TtlSeconds)))
+        {
+            return exchange.Fail(Problems.BadRequest, "Idempotency keys are put without a condition, a time to live or a key of their own.");
+        }
+
         return ReadBody(exchange, new PendingWrite(key, condition, once, ttlMs, call, body));
     }
 
@@ -215,10 +223,10 @@ internal sealed partial class RecordRoutes(IGateway gateway, HttpDoorOptions opt
 
     private static string? Header(HttpExchange exchange, string name) => exchange.Headers.TryGetValue(name, out var values) ? values.ToString() : null;
 
-    private static bool IsBytes(HttpExchange exchange)
+    private static bool IsOfType(HttpExchange exchange, string wanted)
     {
         var type = exchange.Headers.ContentType;
-        return type.Count == 1 && type[0].AsSpan().StartsWith(Bytes, StringComparison.OrdinalIgnoreCase);
+        return type.Count == 1 && type[0].AsSpan().StartsWith(wanted, StringComparison.OrdinalIgnoreCase);
     }
 
     private static Command PutCommand(byte[] key, ReadOnlyMemory<byte> value, Condition condition, long ttlMs) => condition.Kind switch

@@ -32,6 +32,7 @@ public sealed class ImageReader
     private bool _isBroken;
     private bool _isComplete;
     private StateMachine? _machine;
+    private readonly Action<RestoredKey>? _keyHandler;
 
     /// <summary>A reader at the first block.</summary>
     /// <param name="store">An empty engine for the records, used by nobody else; null for the copy-on-write tree, which is then built with full leaves.</param>
@@ -40,9 +41,10 @@ public sealed class ImageReader
         _records = new RecordLoader(store);
     }
 
-    private ImageReader(ImageRecordHandler? handler)
+    private ImageReader(ImageRecordHandler? handler, Action<RestoredKey>? keyHandler)
     {
         _passes = true;
+        _keyHandler = keyHandler;
         _records = new RecordLoader(null, passes: true, handler is null ? null : (key, value, version, expiresAtMs) =>
         {
             if (_slotEpochs[Slot.Of(key).Value] != 0)
@@ -55,9 +57,10 @@ public sealed class ImageReader
     /// <summary>
     /// A reader that keeps neither records nor idempotency keys, however large the image, and has no <see cref="Machine"/> in
     /// the end: it checks all that the other kind checks, and shows each record of a slot that
-    /// the shard owned to <paramref name="handler"/> while <see cref="Read(ReadOnlyMemory{byte})"/> runs. A record shown is in the image only if the image comes to be complete.
+    /// the shard owned to <paramref name="handler"/>, and each idempotency key of one to <paramref name="keyHandler"/>, while
+    /// <see cref="Read(ReadOnlyMemory{byte})"/> runs. What was shown is in the image only if the image comes to be complete.
     /// </summary>
-    public static ImageReader Passing(ImageRecordHandler? handler) => new(handler);
+    public static ImageReader Passing(ImageRecordHandler? handler, Action<RestoredKey>? keyHandler = null) => new(handler, keyHandler);
 
     /// <summary>True when the last block was read.</summary>
     public bool IsComplete => _isComplete;
@@ -110,7 +113,7 @@ public sealed class ImageReader
             case BlockKind.Header:
                 _header = Header.Read(ref reader);
                 _sessionBlocks = new SessionBlocksReader(_sessions, _header.Format, _header.LastApplied, _header.LogTimeMs);
-                _keyBlocks = new KeyBlocksReader(_passes ? null : _keys, _header.Format, _header.LogTimeMs);
+                _keyBlocks = new KeyBlocksReader(_passes ? Show : _keys.Add, _header.Format, _header.LogTimeMs);
                 break;
             case BlockKind.Slots:
                 ReadSlots(ref reader);
@@ -155,6 +158,14 @@ public sealed class ImageReader
         BlockKind.Keys => kind is BlockKind.Keys or BlockKind.Records or BlockKind.LargeRecord or BlockKind.End,
         _ => kind is BlockKind.Records or BlockKind.LargeRecord or BlockKind.End,
     };
+
+    private void Show(int lane, in KeyRecord key)
+    {
+        if (_keyHandler is not null && _slotEpochs[key.Slot.Value] != 0)
+        {
+            _keyHandler(RestoredKeys.Of(in key));
+        }
+    }
 
     private void ReadSlots(ref EncodedReader<MalformedImageException> reader)
     {

@@ -57,8 +57,11 @@ internal sealed class KeyBlocks(KeyImage image)
     }
 }
 
-/// <summary>Reads idempotency keys into a table, from images of every format; without a table it only checks them.</summary>
-internal sealed class KeyBlocksReader(IdempotencyTable? table, byte format, long logTimeMs)
+/// <summary>Takes a key that was read, with its lane.</summary>
+internal delegate void KeyHandler(int lane, in KeyRecord key);
+
+/// <summary>Reads idempotency keys, from images of every format.</summary>
+internal sealed class KeyBlocksReader(KeyHandler handler, byte format, long logTimeMs)
 {
     private const int DigestBytesOfFormat1 = 16;
 
@@ -76,7 +79,7 @@ internal sealed class KeyBlocksReader(IdempotencyTable? table, byte format, long
         {
             var key = format == 1 ? ReadOfFormat1(ref reader, out var lane) : ReadKey(ref reader, out lane);
             reader.Require(key.IsValid, "an idempotency key cannot have been recorded");
-            table?.Add(lane, in key);
+            handler(lane, in key);
             Count++;
         }
     }

@@ -16,7 +16,7 @@ internal static class CommandProto
         {
             CommandKind.OpenSession => command is { Key.IsEmpty: true, Once: Once.Opening },
             CommandKind.CloseSession => command is { Key.IsEmpty: true, Once: Once.Closing { Session.Index.Value: > 0 } },
-            >= CommandKind.Put and <= CommandKind.CompareAndDelete => !command.Key.IsEmpty && command.TtlMs >= 0 && IsSound(command.Once),
+            (>= CommandKind.Put and <= CommandKind.CompareAndDelete) or CommandKind.LearnKeys => !command.Key.IsEmpty && command.TtlMs >= 0 && IsSound(command.Once),
             _ => false,
         };
         return sound ? null : "carries no valid command";
@@ -63,7 +63,7 @@ internal static class CommandProto
                 Check.That(IsBare(proto) && proto.OnceCase == Pb.Command.OnceOneofCase.Closing, "the closing of a session does not say which, or says more");
                 return Command.CloseSession(Read(proto.Closing));
             default:
-                Check.That(proto.Kind is >= (uint)CommandKind.Put and <= (uint)CommandKind.CompareAndDelete, "a command is of no kind that is known here");
+                Check.That(proto.Kind is (>= (uint)CommandKind.Put and <= (uint)CommandKind.CompareAndDelete) or (uint)CommandKind.LearnKeys, "a command is of no kind that is known here");
                 return new Command((CommandKind)proto.Kind, Check.Key(proto.Key), proto.Value.Memory, VersionProto.Read(proto.Expected), Check.NonNegative(proto.TtlMs), proto.Delta, OnceOf(proto));
         }
     }

@@ -27,6 +27,7 @@ public sealed class Backing_up
         {
             using var client = ClientOf(cluster);
             Assert.Equal(CallOutcome.Ok, (await client.PutAsync(Samples.Bytes("mortal"), Samples.Bytes("v"), new PutOptions { TimeToLive = TimeSpan.FromHours(1) }, TestContext.Current.CancellationToken)).Outcome);
+            Assert.Equal("1", await PayAsync(cluster, 1));
             Assert.Equal(CallOutcome.Ok, (await client.PutAsync(Samples.Bytes("large"), new byte[900_000], null, TestContext.Current.CancellationToken)).Outcome);
             using var stop = new CancellationTokenSource();
             var writers = Enumerable.Range(0, 4).Select(i => WriteAsync(client, i, acknowledged, stop.Token)).ToArray();
@@ -50,6 +51,13 @@ public sealed class Backing_up
             Assert.Equal((ResultCode.Ok, value), (found.Result.Code, Encoding.UTF8.GetString(found.Result.Value.Span)));
         }
 
+        // A write whose answer was lost, sent again to the new cluster: it was executed, and its key is known there.
+        Assert.Contains(" idempotency keys", restore.Err, StringComparison.Ordinal);
+        Assert.Equal("1", await PayAsync(restored, 1));
+        Assert.Equal("bad_request", await PayAsync(restored, 2));
+        var paid = await restored.Nodes[0].Gateway.GetAsync(Samples.Bytes("paid"), CallOptions.Default);
+        Assert.Equal("1", Encoding.UTF8.GetString(paid.Result.Value.Span));
+
         // What is there now is what was there then, by the digest that does not depend on shards.
         var again = Path.Combine(Terminal.TempDir(), "c");
         Assert.Equal(0, (await Terminal.RunAsync(["backup", again], restored.Env)).Exit);
@@ -62,6 +70,17 @@ public sealed class Backing_up
         Assert.Equal(1, refused.Exit);
         Assert.Contains("--force", refused.Err, StringComparison.Ordinal);
         Assert.Equal(0, (await Terminal.RunAsync(["restore", file, "--force"], restored.Env)).Exit);
+    }
+
+    /// <summary>Adds to a counter under one idempotency key: what it came to, or the error's code.</summary>
+    private static async Task<string?> PayAsync(RealCluster cluster, int amount)
+    {
+        using var http = new HttpClient();
+        using var request = new HttpRequestMessage(HttpMethod.Post, $"http://{cluster.Nodes[0].Http}/kv/paid") { Content = new StringContent($"{{\"increment\":{amount}}}", Encoding.UTF8, "application/json") };
+        request.Headers.Add("Idempotency-Key", "payment-7");
+        using var response = await http.SendAsync(request, TestContext.Current.CancellationToken);
+        using var document = System.Text.Json.JsonDocument.Parse(await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken));
+        return document.RootElement.GetProperty(response.IsSuccessStatusCode ? "value" : "code").GetString();
     }
 
     [Fact]

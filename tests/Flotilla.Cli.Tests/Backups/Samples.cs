@@ -69,7 +69,7 @@ internal static class Samples
         var records = new SortedDictionary<string, (string, long)>(StringComparer.Ordinal);
         using var reader = new BackupReader("b", stream);
         var summary = await reader.ReadAsync(
-            (key, value, _, expiresAtMs) => records.Add(Encoding.UTF8.GetString(key), (Encoding.UTF8.GetString(value), expiresAtMs)), null, TestContext.Current.CancellationToken);
+            (key, value, _, expiresAtMs) => records.Add(Encoding.UTF8.GetString(key), (Encoding.UTF8.GetString(value), expiresAtMs)), null, null, TestContext.Current.CancellationToken);
         return (summary, records);
     }
 

@@ -181,7 +181,7 @@ public sealed class PeerCodecTests
         ["a get of nothing"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Get = new() } } },
         ["a stale write"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Stale = true, Command = new() { Kind = 1, Key = ByteString.CopyFromUtf8("k") } } } },
         ["a command of no kind"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Command = new() { Key = ByteString.CopyFromUtf8("k") } } } },
-        ["a command of an unknown kind"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Command = new() { Kind = 9, Key = ByteString.CopyFromUtf8("k") } } } },
+        ["a command of an unknown kind"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Command = new() { Kind = 10, Key = ByteString.CopyFromUtf8("k") } } } },
         ["a command with a time to live beyond all time"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Command = new() { Kind = 1, Key = ByteString.CopyFromUtf8("k"), TtlMs = ulong.MaxValue } } } },
         ["an opening with a key"] = Write(new() { Kind = 7, Key = ByteString.CopyFromUtf8("k") }),
         ["an opening within a session"] = Write(new() { Kind = 7, InSession = new() { Session = new() { Index = 1 } } }),

@@ -30,8 +30,8 @@ internal static partial class NodeLog
     [LoggerMessage(EventId = 2006, Level = LogLevel.Information, Message = "There is room again where the log lies ({Free} bytes free): this node takes writes.")]
     public static partial void DiskRecovered(this ILogger log, long free);
 
-    [LoggerMessage(EventId = 2007, Level = LogLevel.Warning, Message = "Node {Node} waits to join the cluster of {Contact} and serves nothing yet: {Reason}. It asks again until it is answered; start that node, or give the RPC address of another one with --join, or add it at any member.")]
-    public static partial void CannotJoin(this ILogger log, NodeId node, HostPort contact, string reason);
+    [LoggerMessage(EventId = 2007, Level = LogLevel.Warning, Message = "Node {Node} waits to join the cluster of {Contact} and serves nothing yet: {Reason}. It asks again until it is answered; start that node, or give the address of another one with {Flag}, or add it at any member.")]
+    public static partial void CannotJoin(this ILogger log, NodeId node, string contact, string reason, string flag);
 
     [LoggerMessage(EventId = 2008, Level = LogLevel.Error, Message = "Only {Free} bytes are free where the log lies, less than {Floor}: replicas here keep no new entries and take no snapshots, and fall behind. They vote, and answer reads from what they have. Free space or give the node a larger disk; it catches up by itself.")]
     public static partial void DiskFull(this ILogger log, long free, long floor);
@@ -95,6 +95,9 @@ internal static partial class NodeLog
 
     [LoggerMessage(EventId = 2407, Level = LogLevel.Information, Message = "Shard {Shard}: it is {State} from now on.")]
     public static partial void ShardStateChanged(this ILogger log, ShardId shard, string state);
+
+    [LoggerMessage(EventId = 2408, Level = LogLevel.Warning, Message = "Shard {Shard}: node {Node} has no replica of it yet: {Reason}.")]
+    public static partial void OwnShardWaits(this ILogger log, ShardId shard, NodeId node, string reason);
 
     [LoggerMessage(EventId = 2400, Level = LogLevel.Error, Message = "Two groups go by the number of shard {Shard}: two clusters were mixed, or a shard was born twice. Neither takes part in a move. Stop the one that owns no slots and take its data directories away; flotilla status shows both.")]
     public static partial void ShardIsDoubled(this ILogger log, ShardId shard);

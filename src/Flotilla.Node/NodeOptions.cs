@@ -54,6 +54,9 @@ public sealed record NodeOptions
     /// <summary>It begins no cluster, but enters one: it asks <see cref="Join"/>, or waits until it is added.</summary>
     public bool Enters => Join is not null || InitialCluster.Count == 0;
 
+    /// <summary>The process is for one shard alone (<c>flotilla shard</c>); null for a node that hosts whatever it is given.</summary>
+    public SingleShard? Single { get; init; }
+
     /// <summary>False: a request for a shard that this node does not lead is answered 409 <c>not_leader</c> unless it says <c>?forward=true</c>. Default true.</summary>
     public bool Forward { get; init; } = true;
 

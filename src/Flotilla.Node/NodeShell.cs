@@ -64,7 +64,8 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     private readonly DiskWatch _disk;
     private readonly Handover _handover;
     private readonly LeaderSpreader _spreader;
-    private readonly Placer _placer;
+    private readonly Placer? _placer;
+    private readonly OwnShard? _ownShard;
     private readonly ShardSteward _steward;
     private readonly HandoffCourier _courier;
     private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -87,7 +88,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
             _cluster, new GossipServices(() => _transport.Links, group => _host!.Of(group), IsReluctant, ConnectAll, _saver, _log),
             new GossipOptions(state.Genesis.ClusterId, options.NodeId.Value, state.Incarnation.Value, state.BootNumber), KeptTopology());
         _courier = new HandoffCourier(_cluster, _transport, group => _host!.Of(group));
-        var changes = new ChangeServer(_cluster, _transport, new Adopter(options.NodeId, Introduction), shard => _host!.Bear(shard));
+        var changes = new ChangeServer(_cluster, _transport, new Adopter(options.NodeId, Introduction), shard => _host!.Bear(shard), options.Single?.Shard);
         Changes = new ClusterChanges(_cluster, _transport, changes);
         var watches = new WatchServer();
         _requests = new RequestServer(_cluster, _transport, changes, watches);
@@ -101,8 +102,9 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _host = new ReplicaHost(options, state, _cluster, services, _log);
         _handover = new Handover(_cluster, _transport, _gateway, _host.Loops);
         _spreader = new LeaderSpreader(_cluster, _log, Fail);
-        _placer = new Placer(_cluster, _transport, state.Flags.Replicas, _log, Fail);
-        _steward = new ShardSteward(_cluster, new StewardView(() => _host.Replicas, () => _gossip.View, _gossip.RingToldBy, LivingNodes, state.Flags.Replicas), _log, Fail);
+        _placer = options.Single is null ? new Placer(_cluster, _transport, state.Flags.Replicas, _log, Fail) : null;
+        _ownShard = options.Single is { } single ? new OwnShard(single, options.Rpc, options.Join is not null, _cluster, new OwnShardView(() => _host.Replicas.Any(r => r.Genesis.Shard == single.Shard), () => _gossip.IsCompared, changes.Bear, Changes), _log) : null;
+        _steward = new ShardSteward(_cluster, new StewardView(() => _host.Replicas, () => _gossip.View, _gossip.RingToldBy, LivingNodes, state.Flags.Replicas, options.Single is not null), _log, Fail);
         foreach (var member in state.Genesis.Members.Concat(state.Known))
         {
             var told = options.PeerHttp.TryGetValue(member.Node, out var peer) ? peer.ToString() : null;
@@ -147,13 +149,14 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         }
 
         _transport.Start(new Hello(
-            PeerFrame.ProtocolVersion, _options.NodeId, _state.Incarnation, _state.BootNumber, _state.Genesis.ClusterId, http.ToString(), rpc.ToString(), IsRouter: false));
+            PeerFrame.ProtocolVersion, _options.NodeId, _state.Incarnation, _state.BootNumber, _state.Genesis.ClusterId, http.ToString(), rpc.ToString(), IsRouter: false) { OnlyShard = _options.Single?.Shard });
         ConnectAll();
         _saver.Start();
         _gossip.Start(new Addresses(http.ToString(), rpc.ToString(), null, null));
         _spreader.Start();
-        _placer.Start();
+        _placer?.Start();
         _steward.Start();
+        _ownShard?.Start();
     }
 
     /// <summary>Tells a node that has no cluster yet of this one, unless its name is another's.</summary>
@@ -349,7 +352,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         }
     }
 
-    private int LivingNodes() => _cluster.Nodes.Keys.Count(node => _cluster.IsAlive(node) && !_cluster.IsReluctant(node));
+    private int LivingNodes() => _cluster.Nodes.Keys.Count(node => _cluster.IsAlive(node) && !_cluster.IsReluctant(node) && _transport.LinkOf(node)?.Session?.Remote.OnlyShard is null);
 
     private bool IsReluctant() => _leaving || _disk.IsLow;
 
@@ -386,7 +389,16 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     {
         await _disk.DisposeAsync();
         await _steward.DisposeAsync();
-        await _placer.DisposeAsync();
+        if (_placer is not null)
+        {
+            await _placer.DisposeAsync();
+        }
+
+        if (_ownShard is not null)
+        {
+            await _ownShard.DisposeAsync();
+        }
+
         await _spreader.DisposeAsync();
         await _gossip.DisposeAsync();
         await _saver.DisposeAsync();

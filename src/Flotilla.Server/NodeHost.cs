@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Flotilla.Contracts;
+using Flotilla.Contracts.Http;
 using Flotilla.Node;
 using Flotilla.Node.Hosting;
 using Flotilla.Raft;
@@ -35,7 +36,7 @@ public sealed class NodeHost : IAsyncDisposable
     private NodeShell? _shell;
     private RpcListener? _rpc;
     private HttpDoor? _http;
-    private volatile string _complaint = "";
+    private volatile string _complaint = "no answer yet";
     private int _ended;
 
     private NodeHost(NodeOptions options, ILoggerFactory loggers)
@@ -146,6 +147,11 @@ public sealed class NodeHost : IAsyncDisposable
             log.FlagIgnored(ignored);
         }
 
+        if (_directory.ClusterId == 0 && !_options.Enters)
+        {
+            await BeginOrEnterAsync(_directory, log, cancellation);
+        }
+
         var late = _directory.ClusterId == 0 ? await EnterAsync(_directory, log, cancellation) : null;
 
         // The flags of the first start count; where nodes are reached now is a matter of this start.
@@ -189,7 +195,9 @@ public sealed class NodeHost : IAsyncDisposable
             throw new NodeFailedException($"A node that joins tells the others where to find it, and nobody finds {_options.Rpc}: give --rpc the address of this machine that the others reach.");
         }
 
-        var clusterId = _options.Enters ? 0 : Genesis.Compute(flags.Members, flags.Shards, flags.Replicas, flags.Nonce).ClusterId;
+        // The first node of the first shard asks its peers before it begins a cluster.
+        var asksFirst = !_options.Enters && Contacts.Of(_options) is not null;
+        var clusterId = _options.Enters || asksFirst ? 0 : Genesis.Compute(flags.Members, flags.Shards, flags.Replicas, flags.Nonce).ClusterId;
         var directory = DataDirectory.Open(new DataDirectoryOptions
         {
             Path = _options.DataDir,
@@ -205,7 +213,7 @@ public sealed class NodeHost : IAsyncDisposable
                 throw new NodeFailedException($"{directory.Path} holds a cluster of its own, which node {_options.NodeId} began by itself, so it can't enter that of {contact}. Start it without --join, or give it an empty data directory.");
             }
 
-            if (identity.ClusterId == 0 && !_options.Enters)
+            if (identity.ClusterId == 0 && !_options.Enters && !asksFirst)
             {
                 // It waited for a cluster before, and nobody has added it: it has promised nothing to anybody, so it may begin one.
                 directory.BeginCluster(clusterId, flags);
@@ -220,13 +228,35 @@ public sealed class NodeHost : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// Begins a cluster, unless a peer has one: then this directory was begun anew, and what it would begin would be another cluster under
+    /// the names of the first. Nothing listens meanwhile: the peers that are started with it wait for this node.
+    /// </summary>
+    private async Task BeginOrEnterAsync(DataDirectory directory, ILogger log, CancellationToken cancellation)
+    {
+        var contacts = Contacts.Of(_options)!;
+        if (await Joiner.AskOnceAsync(contacts, _options.NodeId, directory.Incarnation, cancellation) is { } cluster)
+        {
+            Keep(directory, cluster);
+            var names = contacts.Names;
+            log.Joined(_options.NodeId, cluster.ClusterId, names, cluster.Nodes.Count);
+            return;
+        }
+
+        var flags = new GenesisFlags(_options.InitialCluster, _options.Shards, _options.Replicas).Begin();
+        directory.BeginCluster(Genesis.Compute(flags.Members, flags.Shards, flags.Replicas, flags.Nonce).ClusterId, flags);
+    }
+
+    private void Keep(DataDirectory directory, JoinAnswer answer) => directory.JoinCluster(
+        answer.ClusterId, new GenesisFlags(answer.Members, answer.Shards, answer.Replicas) { Nonce = answer.Nonce }, [.. answer.Nodes.Where(n => n.Node != _options.NodeId)]);
+
     /// <summary>Serves probes and says <c>not_joined</c> to all else, until the node has entered a cluster: because <c>--join</c> was answered, or because it was added at a member.</summary>
     private async Task<LateShell> EnterAsync(DataDirectory directory, ILogger log, CancellationToken cancellation)
     {
         JoinAnswer? cluster = null;
         var entrance = new Entrance(_options.NodeId, directory.Incarnation, answer =>
         {
-            directory.JoinCluster(answer.ClusterId, new GenesisFlags(answer.Members, answer.Shards, answer.Replicas) { Nonce = answer.Nonce }, [.. answer.Nodes.Where(n => n.Node != _options.NodeId)]);
+            Keep(directory, answer);
             cluster = answer;
         });
         var late = new LateShell(() => new ClusterView(_options.NodeId, IsRouter: false, 0, [new NodeView(_options.NodeId, Http.ToString(), Rpc.ToString(), null, Alive: true)], [], [], 0));
@@ -234,7 +264,8 @@ public sealed class NodeHost : IAsyncDisposable
         using var asked = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var next = NotJoined(entrance) ?? "";
         log.WaitsToBeAdded(Http, Rpc, next);
-        var asking = _options.Join is { } contact ? AskAsync(contact, entrance, log, asked.Token) : Task.CompletedTask;
+        var contacts = Contacts.Of(_options);
+        var asking = contacts is not null ? AskAsync(contacts, entrance, log, asked.Token) : Task.CompletedTask;
         var caller = default(NodeId);
         try
         {
@@ -248,7 +279,8 @@ public sealed class NodeHost : IAsyncDisposable
 
         if (caller.IsNone)
         {
-            log.Joined(_options.NodeId, cluster!.ClusterId, _options.Join!.Value, cluster.Nodes.Count);
+            var names = contacts!.Names;
+            log.Joined(_options.NodeId, cluster!.ClusterId, names, cluster.Nodes.Count);
         }
         else
         {
@@ -258,10 +290,9 @@ public sealed class NodeHost : IAsyncDisposable
         return late;
     }
 
-    private async Task AskAsync(HostPort contact, Entrance entrance, ILogger log, CancellationToken cancellation)
+    private async Task AskAsync(Contacts contacts, Entrance entrance, ILogger log, CancellationToken cancellation)
     {
-        _complaint = "no answer yet";
-        entrance.Enter(await Joiner.AskAsync(contact, _options.NodeId, _directory!.Incarnation, reason => _complaint = reason, log, cancellation), caller: default);
+        entrance.Enter(await Joiner.AskAsync(contacts, _options.NodeId, _directory!.Incarnation, reason => _complaint = reason, log, cancellation), caller: default);
     }
 
     /// <summary>Why this node serves nothing, and what to do; null once it belongs to a cluster.</summary>
@@ -272,7 +303,7 @@ public sealed class NodeHost : IAsyncDisposable
             return null;
         }
 
-        var asks = _options.Join is { } contact ? $" It asks {contact} for its cluster again and again ({_complaint})." : "";
+        var asks = Contacts.Of(_options) is { } contacts ? $" It asks {contacts.Names} for its cluster again and again ({_complaint})." : "";
         return $"Node {_options.NodeId} belongs to no cluster yet.{asks} {HowToAdd}";
     }
 
@@ -282,8 +313,12 @@ public sealed class NodeHost : IAsyncDisposable
     /// </summary>
     private string NotJoinedToPeers() => $"Node {_options.NodeId} belongs to no cluster yet. {HowToAdd}";
 
-    private string HowToAdd => $"Add it at any node of the cluster: ./flotilla add-node {_options.NodeId} {Rpc} --endpoint http://HOST:PORT, or curl http://HOST:PORT/AddVoter/{Rpc}/{_options.NodeId}"
+    private string HowToAdd => _options.Single is { } single ? HowToAddTo(single) : $"Add it at any node of the cluster: ./flotilla add-node {_options.NodeId} {Rpc} --endpoint http://HOST:PORT, or curl http://HOST:PORT/AddVoter/{Rpc}/{_options.NodeId}"
         + (_options.Join is null ? ", or start it as ./flotilla node with --join HOST:RPC." : ".");
+
+    private string HowToAddTo(SingleShard single) => single.IsFirst
+        ? $"Start the first node of a shard that has a cluster and is among its --peer-shards, or add it at any node of a cluster: curl 'http://HOST:PORT/addshard?shardID={single.Shard}&shardAddress={_options.Http}'."
+        : $"Add it at a node of shard {single.Shard}: curl -d 'nodeid={single.Number}&addr={_options.Rpc}' http://HOST:PORT/raft/join.";
 
     private static bool IsAnyAddress(HostPort listen) =>
         IPAddress.TryParse(listen.Host, out var address) && (address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any));
@@ -354,6 +389,8 @@ public sealed class NodeHost : IAsyncDisposable
                 MaxKeyBytes = _options.Replica.MaxKeyBytes,
                 MaxValueBytes = _options.Replica.MaxValueBytes,
                 NotJoined = () => NotJoined(entrance),
+                Waiting = () => new WaitingDocument(_options.NodeId.Value, Reachable(Rpc).ToString(), _options.Single?.Shard.Value),
+                Single = _options.Single?.Shard,
             },
             gateway, _loggers, backups, changes, watches);
         await _http.StartAsync(cancellation);

@@ -11,7 +11,7 @@ internal static partial class ServerLog
     public static partial void FlagIgnored(this ILogger log, string difference);
 
     [LoggerMessage(EventId = 3001, Level = LogLevel.Information, Message = "Node {Node} has joined cluster {ClusterId:x16}, of which {Contact} told it ({Nodes} nodes). It hosts no replica until a shard wants one.")]
-    public static partial void Joined(this ILogger log, NodeId node, ulong clusterId, HostPort contact, int nodes);
+    public static partial void Joined(this ILogger log, NodeId node, ulong clusterId, string contact, int nodes);
 
     [LoggerMessage(EventId = 3002, Level = LogLevel.Information, Message = "HTTP on {Http} and RPC on {Rpc} answer not_joined so far. {Next}")]
     public static partial void WaitsToBeAdded(this ILogger log, HostPort http, HostPort rpc, string next);

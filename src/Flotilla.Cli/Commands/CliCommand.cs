@@ -21,6 +21,23 @@ internal abstract class CliCommand : Command
     /// <summary>Runs it. The result is the exit code.</summary>
     public abstract Task<int> RunAsync(Invocation invocation);
 
+    /// <summary>Gives it flags that may also be written with underscores, as <c>--node_id</c>.</summary>
+    protected void UseUnderscored(params IEnumerable<Flag> flags)
+    {
+        foreach (var flag in flags)
+        {
+            _flags.Add(flag);
+            var option = flag.MakeOption();
+            var name = "--" + flag.FileName.Replace('-', '_');
+            if (!string.Equals(name, flag.Name, StringComparison.Ordinal))
+            {
+                option.Aliases.Add(name);
+            }
+
+            Add(option);
+        }
+    }
+
     /// <summary>Gives it flags.</summary>
     protected void Use(params IEnumerable<Flag> flags)
     {

@@ -26,6 +26,7 @@ internal static class CommandList
         new BenchCommand(),
         new DevCommand(),
         new NodeCommand(),
+        new ShardCommand(),
         new RouterCommand(),
         new KvServerCommand(),
         new KvClientCommand(),

@@ -59,12 +59,12 @@ internal sealed class LoadCommand : CliCommand
         }
         catch (FormatException problem)
         {
-            throw new UsageException(problem.Message);
+            throw new IOException(problem.Message, problem);
         }
 
         if (begin is not null && !await GoToAsync(input, begin, fromInput, shell.Stop))
         {
-            throw new UsageException($"{file} is not what {progressFile} tells of: it has changed since. Remove {progressFile} to begin anew.");
+            throw new IOException($"{file} is not what {progressFile} tells of: it has changed since. Remove {progressFile} to begin anew.");
         }
 
         begin ??= new Checkpoint(0, 0, 0, "");
@@ -191,11 +191,11 @@ internal sealed class LoadCommand : CliCommand
         }
         catch (Exception problem) when (problem is FileNotFoundException or DirectoryNotFoundException)
         {
-            throw new UsageException($"there is no file {file}");
+            throw new IOException($"there is no file {file}", problem);
         }
-        catch (UnauthorizedAccessException)
+        catch (UnauthorizedAccessException problem)
         {
-            throw new UsageException($"{file} can't be read: it is a directory, or not ours to read");
+            throw new IOException($"{file} can't be read: it is a directory, or not ours to read", problem);
         }
     }
 }

@@ -18,8 +18,12 @@ internal sealed class RouterCommand : CliCommand
             "router",
             "Runs a router until Ctrl-C or SIGTERM: a node without data that passes requests on to the leaders.",
             "flotilla router --nodes 127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003", "on 127.0.0.1:3000",
-            "flotilla router --listen 127.0.0.1:3001 --shard-ports 8011,8021,8031", "nodes as ports on this machine") =>
-        Use(Listen, Nodes, ShardPorts, RequestTimeout, NodeFlags.Insecure, NodeCommand.ExitWithInput);
+            "flotilla router --listen 127.0.0.1:3001 --shard-ports 8011,8021,8031", "nodes as ports on this machine")
+    {
+        Use(Listen, Nodes);
+        UseUnderscored(ShardPorts);
+        Use(RequestTimeout, NodeFlags.Insecure, NodeCommand.ExitWithInput);
+    }
 
     /// <inheritdoc/>
     public override async Task<int> RunAsync(Invocation invocation)

@@ -34,6 +34,7 @@ internal sealed record IncrementDocument(string Key, long Value);
 [JsonSerializable(typeof(DeleteResponse))]
 [JsonSerializable(typeof(IncrementDocument))]
 [JsonSerializable(typeof(ChangeDocument))]
+[JsonSerializable(typeof(ShardLifeDocument))]
 [JsonSerializable(typeof(ClusterOverview))]
 [JsonSerializable(typeof(MonitorSample))]
 [JsonSerializable(typeof(LoadReport))]

@@ -22,9 +22,13 @@ public sealed record ListResponse(IReadOnlyList<RecordDocument> Items, string? C
 
 /// <summary>
 /// A problem (RFC 9457) with Flotilla's stable <paramref name="Code"/>. With <c>key_expired</c> comes the shard's <paramref name="LogTimeMs"/>, in
-/// milliseconds since the Unix epoch. <paramref name="Shards"/>: of a change that one shard refused, how it stands in each, since the others go on.
+/// milliseconds since the Unix epoch. <paramref name="Shards"/>: of a change that one shard refused, how it stands in each, since the others go on. With <c>not_joined</c> comes the
+/// <paramref name="Node"/> that says so.
 /// </summary>
-public sealed record Problem(string Type, string Title, int Status, string? Detail, string Code, LeaderHint? Leader = null, string? Version = null, long? LogTimeMs = null, IReadOnlyList<ShardChangeDocument>? Shards = null);
+public sealed record Problem(string Type, string Title, int Status, string? Detail, string Code, LeaderHint? Leader = null, string? Version = null, long? LogTimeMs = null, IReadOnlyList<ShardChangeDocument>? Shards = null, WaitingDocument? Node = null);
+
+/// <summary>A node that belongs to no cluster yet: its name, the RPC address at which it can be added, and the shard that it is for; null if it takes any.</summary>
+public sealed record WaitingDocument(string Id, string Rpc, int? Shard);
 
 /// <summary>Who leads, as far as known.</summary>
 public sealed record LeaderHint(string? Node, string? Http);

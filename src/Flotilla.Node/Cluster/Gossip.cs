@@ -43,6 +43,7 @@ internal sealed class Gossip : IAsyncDisposable
     private long _currentAtUs = NodeClock.Now.Microseconds;
     private volatile bool _tick;
     private bool _isStale;
+    private bool _isCompared;
     private string? _lastRefusal;
 
     /// <summary>Begins with what is known already.</summary>
@@ -56,6 +57,9 @@ internal sealed class Gossip : IAsyncDisposable
 
     /// <summary>Milliseconds since an exchange last showed that this process knows what another one knows.</summary>
     public long AgeMs => (long)NodeClock.Now.MsSince(new Instant(Volatile.Read(ref _currentAtUs)));
+
+    /// <summary>Another process has said since the start that it knows nothing of which this one had not heard; what it had told is in the routing table.</summary>
+    public bool IsCompared => Volatile.Read(ref _isCompared);
 
     /// <summary>Who owns and who should own each slot, by all that is known here.</summary>
     public Flotilla.Topology.Ownership.OwnershipView View
@@ -159,6 +163,10 @@ internal sealed class Gossip : IAsyncDisposable
             if (message is GossipMessage.Difference)
             {
                 Volatile.Write(ref _currentAtUs, NodeClock.Now.Microseconds);
+                if (output.Changed.Count == 0 && !_isStale)
+                {
+                    Volatile.Write(ref _isCompared, true);
+                }
             }
         }
     }

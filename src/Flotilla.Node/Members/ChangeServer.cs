@@ -16,8 +16,10 @@ namespace Flotilla.Node.Members;
 /// Carries operators' wishes out at a replica that leads, on its loop's thread, and says how they stand. What Raft decides it
 /// asks Raft; here stands what only the shell knows: which data directory speaks as a node, and who is down. Thread-safe.
 /// </summary>
-internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport, Adopter adopter, Func<ShardId, HostedReplica?> bear)
+internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport, Adopter adopter, Func<ShardId, HostedReplica?> bear, ShardId? single)
 {
+    private const int PollMs = 20;
+
     private static readonly TimeSpan AdoptPatience = TimeSpan.FromMilliseconds(500);
 
     /// <summary>A heartbeat there and its answer back, also through busy loops.</summary>
@@ -55,7 +57,7 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
             local,
             (replica, clock) => replica.Raft.Role != Role.Leader ? (NotLeader, null) : change.Kind switch
             {
-                ChangeKind.AddMember => Add(replica, change, node, given, adoption, clock),
+                ChangeKind.AddMember => Add(replica, local.Genesis.Shard, change, node, given, adoption, clock),
                 ChangeKind.RemoveMember => Remove(replica, change, round, clock),
                 ChangeKind.Inspect => Inspect(replica, change.Node),
                 ChangeKind.RetireShard => Retire(local, replica),
@@ -80,9 +82,43 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
         return answered.Task.IsCompletedSuccessfully ? await answered.Task : otherwise;
     }
 
+    /// <summary>This process is for one shard alone.</summary>
+    public bool IsSingle => single is not null;
+
+    /// <summary>A node that is not connected is told of this cluster, and dialled. Done once its stream stands.</summary>
+    public async Task<(ChangeCode Code, string? Detail)> AdoptAsync(NodeId node, string address, TimeSpan patience)
+    {
+        var deadline = NodeClock.Now.PlusMs(patience.TotalMilliseconds);
+        while (true)
+        {
+            if (Find(node) is not null)
+            {
+                return (ChangeCode.Done, null);
+            }
+
+            var adoption = await AdoptAsync(node, address);
+            if (adoption.Code != ChangeCode.UnderWay)
+            {
+                return (adoption.Code, adoption.Detail);
+            }
+
+            if (NodeClock.Now >= deadline)
+            {
+                return (ChangeCode.Unreachable, adoption.Detail);
+            }
+
+            await Task.Delay(PollMs);
+        }
+    }
+
     /// <summary>A shard is to be born at this node.</summary>
     public (ChangeReply Reply, string? Detail) Bear(ShardId shard)
     {
+        if (single is { } only && only != shard)
+        {
+            return (new ChangeReply(ChangeCode.OtherShard), $"Node {cluster.Self} is a process of shard {only} alone. Start another one for shard {shard}.");
+        }
+
         // What is known of it here: whoever asked may know less.
         if (cluster.Table.Of(shard) is { } known && known.Local?.Genesis.Voters.Contains(cluster.Self) != true)
         {
@@ -136,7 +172,7 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
         return new Adoption(ChangeCode.UnderWay, $"node {node} at {address} belongs to this cluster; it is not connected yet{complaint}");
     }
 
-    private static (ChangeReply Reply, string? Detail) Add(Replica replica, ShardChange change, Hello? node, GivenAddress address, Adoption? adoption, ClockReading clock)
+    private static (ChangeReply Reply, string? Detail) Add(Replica replica, ShardId shard, ShardChange change, Hello? node, GivenAddress address, Adoption? adoption, ClockReading clock)
     {
         var raft = replica.Raft;
         var id = change.Node;
@@ -150,6 +186,11 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
         if (address.Objection is { } objection)
         {
             return (new ChangeReply(ChangeCode.WrongNode, seat), objection);
+        }
+
+        if (node?.OnlyShard is { } only && only != shard)
+        {
+            return (new ChangeReply(ChangeCode.OtherShard, seat), $"{id} is a process of shard {only} alone, and gets no seat in another");
         }
 
         var isMeant = node is null || seat == node.Incarnation;

@@ -137,6 +137,12 @@ internal sealed class ClusterChanges(ClusterState cluster, PeerTransport transpo
             progress[i] = new ShardProgress(routes[i].Shard, asked.Code, detail);
         });
 
+        if (choice.Only is null && progress.Any(static p => p.Code != ChangeCode.OtherShard))
+        {
+            // Of all shards a process of one is meant for that one.
+            progress = [.. progress.Where(static p => p.Code != ChangeCode.OtherShard)];
+        }
+
         var refused = progress.FirstOrDefault(static p => p.Code is not (ChangeCode.Done or ChangeCode.UnderWay));
         return refused is not null
             ? new ChangeAnswer(refused.Code, progress, $"Shard {refused.Shard}: {refused.Detail ?? refused.Code.ToString()}.")

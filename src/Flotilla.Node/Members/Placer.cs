@@ -68,7 +68,7 @@ internal sealed class Placer(ClusterState cluster, PeerTransport transport, int 
         var living = transport.Links
             .Where(link => !link.IsRouter && transport.IsAlive(link.Peer) && !cluster.IsReluctant(link.Peer))
             .Select(static link => link.Session?.Remote).OfType<Wire.Peers.Hello>()
-            .Where(static hello => hello.Rpc is not null)
+            .Where(static hello => hello.Rpc is not null && hello.OnlyShard is null)
             .Select(static hello => new LivingNode(hello.Node, hello.Incarnation, hello.Rpc!)).ToArray();
         if (EmptySeats.Next(led, seats, living, target) is var (shard, node) && cluster.Table.Of(shard) is { Local: { } replica })
         {

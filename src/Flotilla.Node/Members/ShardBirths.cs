@@ -27,7 +27,12 @@ internal sealed class ShardBirths(ClusterState cluster, PeerTransport transport,
 
         if (table.Of(shard) is { } known)
         {
-            return Refused(shard, ChangeCode.Refused, $"Shard {shard} exists already: it is {ClusterState.NameOf(known.Facts.State)}. Give the new one another number.");
+            // Asked for again where it is, or anywhere while it is new, it is the same wish: perhaps its answer was lost.
+            var host = address is { } there ? FindAt(there) : default;
+            var (isThere, state) = (known.Members.Contains(host) || known.First == host, ClusterState.NameOf(known.Facts.State));
+            return (host.IsNone ? address is null && known.Facts.State == ShardState.Joining : isThere)
+                ? new ShardAnswer(ChangeCode.Done, shard, state, host.IsNone && known.Voters is [var voter, ..] ? voter : host, $"shard {shard} is {state}")
+                : Refused(shard, ChangeCode.Refused, $"Shard {shard} exists already: it is {state}. Give the new one another number.");
         }
 
         if (cluster.IsRetired(shard))
@@ -36,17 +41,44 @@ internal sealed class ShardBirths(ClusterState cluster, PeerTransport transport,
         }
 
         var node = address is { } at ? FindAt(at) : LeastBusy(table);
+        if (node.IsNone && address is { } unknown)
+        {
+            (node, var objection) = await AdoptAsync(shard, unknown);
+            if (objection is not null)
+            {
+                return objection;
+            }
+        }
+
         if (node.IsNone)
         {
             return Refused(
                 shard, ChangeCode.Unknown,
                 address is null
-                    ? "No node that lives could take it."
-                    : $"No node is known at {address}; the nodes are {string.Join(", ", cluster.Nodes.OrderBy(static n => n.Key).Select(static n => $"{n.Key} (HTTP {n.Value.Http ?? "?"}, RPC {n.Value.Rpc ?? "?"})"))}. Start it with --join first, or give none.");
+                    ? $"No node that lives could take it. Where each process is for one shard, start one for this: flotilla shard --shard-id {shard} --node-id 1, with --peer-shards."
+                    : $"No node is known at {address}; the nodes are {string.Join(", ", cluster.Nodes.OrderBy(static n => n.Key).Select(static n => $"{n.Key} (HTTP {n.Value.Http ?? "?"}, RPC {n.Value.Rpc ?? "?"})"))}. {(here is null ? "Start it with --join first, add it at a node rather than here if it waits, or give none." : "Start it there first, or give none.")}");
         }
 
         var (code, detail) = await AskAsync(shard, node);
         return code == ChangeCode.Done ? new ShardAnswer(code, shard, "joining", node, $"shard {shard} is born at {node}") : Refused(shard, code, detail);
+    }
+
+    /// <summary>Whoever serves at an address that nobody here knows may wait to be added: it is told of this cluster then.</summary>
+    /// <returns>The node, connected; or none, and why not; or none alone, if nobody is there.</returns>
+    private async Task<(NodeId Node, ShardAnswer? Objection)> AdoptAsync(ShardId shard, HostPort address)
+    {
+        if (here is null || (await Visit.PayAsync(address)).Node is not { } visit)
+        {
+            return default;
+        }
+
+        if (visit.OnlyShard is { } only && only != shard)
+        {
+            return (default, Refused(shard, ChangeCode.OtherShard, $"At {address} is node {visit.Node}, a process of shard {only} alone. Start another one for shard {shard}."));
+        }
+
+        var (code, detail) = await here.AdoptAsync(visit.Node, visit.Rpc, Patience);
+        return code == ChangeCode.Done ? (visit.Node, null) : (default, Refused(shard, code, $"Node {visit.Node}: {detail}."));
     }
 
     private async Task<(ChangeCode Code, string? Detail)> AskAsync(ShardId shard, NodeId node)
@@ -94,9 +126,11 @@ internal sealed class ShardBirths(ClusterState cluster, PeerTransport transport,
     private static bool IsLoopback(string host) => host is "localhost" or "::1" or "[::1]" || host.StartsWith("127.", StringComparison.Ordinal);
 
     private NodeId LeastBusy(RoutingTable table) => cluster.Nodes.Keys
-        .Where(node => cluster.IsAlive(node) && !cluster.IsReluctant(node))
+        .Where(node => cluster.IsAlive(node) && !cluster.IsReluctant(node) && !IsSingle(node))
         .OrderBy(node => table.Shards.Count(route => route.Members.Contains(node))).ThenBy(static node => node)
         .FirstOrDefault();
+
+    private bool IsSingle(NodeId node) => node == cluster.Self ? here?.IsSingle == true : transport.LinkOf(node)?.Session?.Remote.OnlyShard is not null;
 
     private static ShardAnswer Refused(ShardId shard, ChangeCode code, string? detail) => new(code, shard, null, default, detail);
 }

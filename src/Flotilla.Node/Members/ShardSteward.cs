@@ -17,7 +17,8 @@ namespace Flotilla.Node.Members;
 /// <param name="RingToldBy">The digest of the ring that a shard's leader last said it sees.</param>
 /// <param name="LivingNodes">Nodes that could host a replica, this one among them.</param>
 /// <param name="Replication">How many replicas a shard is meant to have.</param>
-internal sealed record StewardView(Func<IReadOnlyCollection<HostedReplica>> Replicas, Func<OwnershipView> View, Func<ShardKey, ulong> RingToldBy, Func<int> LivingNodes, int Replication);
+/// <param name="IsSingle">The process is for one shard: it gets no replicas by itself, so its shard waits for none.</param>
+internal sealed record StewardView(Func<IReadOnlyCollection<HostedReplica>> Replicas, Func<OwnershipView> View, Func<ShardKey, ulong> RingToldBy, Func<int> LivingNodes, int Replication, bool IsSingle);
 
 /// <summary>
 /// Leads the shards that this node leads through their lives: one that is joining becomes active once it has its replicas, slots walk
@@ -120,8 +121,8 @@ internal sealed class ShardSteward(ClusterState cluster, StewardView around, ILo
     {
         var key = new ShardKey(hosted.Genesis.Shard, hosted.Genesis.Group.Value);
         var (configuration, isCommitted) = hosted.Configuration;
-        var hasReplicas = isCommitted && HasReplicas(configuration, living);
-        if (hosted.State != ShardState.Joining)
+        var hasReplicas = isCommitted && (around.IsSingle ? HasPeer(key.Shard) : HasReplicas(configuration, living));
+        if (hosted.State != ShardState.Joining || around.IsSingle)
         {
             _joiningSince.Remove(key);
         }
@@ -193,6 +194,9 @@ internal sealed class ShardSteward(ClusterState cluster, StewardView around, ILo
     }
 
     private static bool IsHome(Ownership ownership, ShardId shard, Ring ring) => ownership.Slots.Slots.IsSubsetOf(ring.SlotsOf(shard));
+
+    /// <summary>Somebody leads another shard, from which slots may come.</summary>
+    private bool HasPeer(ShardId shard) => cluster.Table.Shards.Any(route => route.Shard != shard && !route.Leader.Leader.IsNone && cluster.IsAlive(route.Leader.Leader));
 
     private bool HasReplicas(Configuration configuration, int living) =>
         !configuration.IsJoint && configuration.Learners.Count == 0 && configuration.Voters.Count >= Math.Min(around.Replication, living);

@@ -11,7 +11,10 @@ using Microsoft.Extensions.Logging;
 namespace Flotilla.Server.Http;
 
 /// <summary>What operators change: who belongs to shards, who leads them, when they take snapshots.</summary>
-internal sealed partial class ChangeRoutes(IClusterChanges? changes, ILogger logger)
+/// <param name="changes">Carries them out; null if this process changes no cluster.</param>
+/// <param name="single">The one shard of this process, or null.</param>
+/// <param name="logger">Where defects go.</param>
+internal sealed partial class ChangeRoutes(IClusterChanges? changes, ShardId? single, ILogger logger)
 {
     private const double MaxWaitSeconds = 30;
 
@@ -115,7 +118,7 @@ internal sealed partial class ChangeRoutes(IClusterChanges? changes, ILogger log
         _ => changes!.SnapshotAsync(wish.Shards, wish.Patience),
     };
 
-    private static string? Read(Route route, string path, FormFields fields, out Wish wish)
+    private string? Read(Route route, string path, FormFields fields, out Wish wish)
     {
         wish = default;
         var (node, address) = (fields["nodeid"], fields["addr"]);
@@ -144,13 +147,19 @@ internal sealed partial class ChangeRoutes(IClusterChanges? changes, ILogger log
         var shards = ShardChoice.Hosted;
         if (fields["shard"] is { } shard)
         {
-            var isNumber = int.TryParse(shard, NumberStyles.None, CultureInfo.InvariantCulture, out var number);
+            var isNumber = int.TryParse(shard, NumberStyles.None, CultureInfo.InvariantCulture, out var only);
             if (!isNumber && shard is not "all")
             {
                 return "\"shard\" must be the number of a shard, or all.";
             }
 
-            shards = isNumber ? ShardChoice.One(new ShardId(number)) : ShardChoice.All;
+            shards = isNumber ? ShardChoice.One(new ShardId(only)) : ShardChoice.All;
+        }
+
+        if (single is { } own && int.TryParse(node, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number > 0)
+        {
+            // Where a process is for one shard, its nodes are known by their numbers.
+            node = SingleShard.NameOf(shards.Only ?? own, number).Value;
         }
 
         if (route == Route.RaftTransfer && shards.Only is null)

@@ -19,7 +19,7 @@ internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges?
     private readonly ListRoute _list = new(gateway, options, logger);
     private readonly BackupRoute _backup = new(gateway, backups, logger);
 
-    private readonly ChangeRoutes _changes = new(changes, logger);
+    private readonly ChangeRoutes _changes = new(changes, options.Single, logger);
 
     private readonly WatchRoute _watch = new(watches, options, logger);
 
@@ -79,7 +79,7 @@ internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges?
         exchange.Route = route;
         if (route is not (Route.Livez or Route.Readyz or Route.Metrics) && options.NotJoined() is { } reason)
         {
-            return exchange.Fail(Problems.NotJoined, reason + " Nothing was read or written.");
+            return exchange.Fail(Problems.NotJoined, Problems.Document(Problems.NotJoined, reason + " Nothing was read or written.") with { Node = options.Waiting?.Invoke() });
         }
 
         var info = Routes.All[(int)route];

@@ -1,5 +1,7 @@
 using System.Reflection;
 using Flotilla.Contracts;
+using Flotilla.Contracts.Http;
+using Flotilla.Topology;
 
 namespace Flotilla.Server.Http;
 
@@ -17,6 +19,12 @@ public sealed record HttpDoorOptions
     /// probes and metrics is answered 503 <c>not_joined</c>. Called for each request.
     /// </summary>
     public Func<string?> NotJoined { get; init; } = static () => null;
+
+    /// <summary>Who this node is, for answers of <c>not_joined</c>: who is to add it need not be told. Null: they do not say.</summary>
+    public Func<WaitingDocument>? Waiting { get; init; }
+
+    /// <summary>The process is for this shard alone: a bare number names one of the shard's nodes. Null for any other process.</summary>
+    public ShardId? Single { get; init; }
 
     /// <summary>What a request that says nothing of <c>forward</c> gets: false answers 409 <c>not_leader</c> where this node does not lead. Default true.</summary>
     public bool ForwardDefault { get; init; } = true;

@@ -40,6 +40,8 @@ internal static class Problems
 
     public static ProblemKind OtherCluster { get; } = new(409, "other_cluster", "The node belongs to another cluster", "It can enter this one only with an empty data directory. Nothing was changed.");
 
+    public static ProblemKind OtherShard { get; } = new(409, "other_shard", "The node is a process of another shard", "A process of one shard gets no seat in another. Nothing was changed.");
+
     public static ProblemKind LastVoter { get; } = new(409, "last_voter", "The last voter stays", "A shard needs a voter. Nothing was changed.");
 
     public static ProblemKind TooManyMembers { get; } = new(409, "too_many_members", "The shard is full", "Remove a member first. Nothing was changed.");
@@ -98,6 +100,7 @@ internal static class Problems
         ChangeCode.SeatIsTaken => SeatTaken,
         ChangeCode.WrongNode => WrongNode,
         ChangeCode.OtherCluster => OtherCluster,
+        ChangeCode.OtherShard => OtherShard,
         ChangeCode.LastVoter => LastVoter,
         ChangeCode.TooManyMembers => TooManyMembers,
         ChangeCode.Unreachable or ChangeCode.WouldStop => ReplicaUnavailable,

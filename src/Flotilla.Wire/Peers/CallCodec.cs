@@ -123,7 +123,7 @@ internal static class CallCodec
         var detail = Check.Optional(proto.Detail, Check.MaxTextChars);
         if (proto.Change is { } change)
         {
-            Check.That(change.Code <= (uint)ChangeCode.OtherCluster && proto.AnswerCase == Pb.CallReply.AnswerOneofCase.None, "an answer to a change makes no sense");
+            Check.That(change.Code <= (uint)ChangeCode.OtherShard && proto.AnswerCase == Pb.CallReply.AnswerOneofCase.None, "an answer to a change makes no sense");
             return new CallReply(proto.Id, default, null, leader, http, detail) { Change = new ChangeReply((ChangeCode)change.Code, new Incarnation(change.Incarnation), new LogIndex(change.Index)) };
         }
 

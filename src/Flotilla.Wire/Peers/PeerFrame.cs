@@ -121,7 +121,11 @@ public sealed class PeerFrame
 /// <param name="Http">Its HTTP address, or null.</param>
 /// <param name="Rpc">Its RPC address, or null for a router that listens on none.</param>
 /// <param name="IsRouter">It has no replicas.</param>
-public sealed record Hello(uint Version, NodeId Node, Incarnation Incarnation, ulong BootNumber, ulong ClusterId, string? Http, string? Rpc, bool IsRouter);
+public sealed record Hello(uint Version, NodeId Node, Incarnation Incarnation, ulong BootNumber, ulong ClusterId, string? Http, string? Rpc, bool IsRouter)
+{
+    /// <summary>The node is a process of this one shard, and gets a seat in no other; null for a node that takes any.</summary>
+    public ShardId? OnlyShard { get; init; }
+}
 
 /// <summary>A message and its group.</summary>
 public readonly record struct PeerEnvelope(GroupId Group, Message Message);

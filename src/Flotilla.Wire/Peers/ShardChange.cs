@@ -71,6 +71,9 @@ public enum ChangeCode : byte
 
     /// <summary>The node at the address belongs to another cluster: nothing was changed.</summary>
     OtherCluster = 13,
+
+    /// <summary>The node is a process of one shard, and this is another one: nothing was changed.</summary>
+    OtherShard = 14,
 }
 
 /// <summary>A change that a shard's leader is asked for. Idempotent: what is done, or under way, is not begun again.</summary>

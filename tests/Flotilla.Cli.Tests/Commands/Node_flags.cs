@@ -119,6 +119,8 @@ public sealed class Node_flags
         var router = (await Terminal.RunAsync("router", "--nodes", "http://127.0.0.1:8001,127.0.0.1:8002", "--shard-ports", "8011,8021")).Router!;
         Assert.Equal("127.0.0.1:3000", router.Listen.ToString());
         Assert.Equal(["127.0.0.1:8001", "127.0.0.1:8002", "127.0.0.1:8011", "127.0.0.1:8021"], router.Nodes.Select(n => n.ToString()));
+        router = (await Terminal.RunAsync("router", "--shard_ports", "8011,8021,8031")).Router!;
+        Assert.Equal(["127.0.0.1:8011", "127.0.0.1:8021", "127.0.0.1:8031"], router.Nodes.Select(n => n.ToString()));
         Assert.Equal(2, (await Terminal.RunAsync("router")).Exit);
         Assert.Equal(2, (await Terminal.RunAsync("router", "--shard-ports", "none")).Exit);
     }

@@ -65,6 +65,9 @@ public sealed class FakeServer : IAsyncDisposable
     /// <summary>How a change stands, one question after the other; the last answer stays.</summary>
     public ConcurrentQueue<ChangeDocument> Changes { get; } = new();
 
+    /// <summary>The answer to a shard that is added or removed.</summary>
+    public ShardLifeDocument Life { get; set; } = new(4, "joining", "n2", "shard 4 is born at n2");
+
     public int Count
     {
         get
@@ -220,6 +223,7 @@ public sealed class FakeServer : IAsyncDisposable
                 "/status" when Status is { } status => JsonAsync(context, status, DocumentsJson.Default.StatusDocument),
                 "/raft/status" when Raft is { } raft => JsonAsync(context, raft, DocumentsJson.Default.RaftStatusDocument),
                 "/readyz" => Task.CompletedTask,
+                "/addshard" or "/removeshard" => JsonAsync(context, Life, DocumentsJson.Default.ShardLifeDocument),
                 "/raft/join" or "/raft/leave" or "/raft/transfer" or "/raft/snapshot" when (Changes.Count > 1 ? Changes.TryDequeue(out var change) : Changes.TryPeek(out change)) =>
                     JsonAsync(context, change, DocumentsJson.Default.ChangeDocument),
                 _ => ProblemAsync(context, 404, "unknown_route", null),

@@ -111,10 +111,10 @@ public sealed class Loading
         Assert.Equal(1, (await LoadAsync(server, file)).Exit);
         await File.WriteAllTextAsync(file, "x\t1\nb\t2\nc\t3\n", TestContext.Current.CancellationToken);
         var result = await LoadAsync(server, file);
-        Assert.Equal(2, result.Exit);
+        Assert.Equal(1, result.Exit);
         Assert.Contains("it has changed", result.Err, StringComparison.Ordinal);
         await File.WriteAllTextAsync(file + ".flotilla-progress", "nonsense", TestContext.Current.CancellationToken);
-        Assert.Equal(2, (await LoadAsync(server, file)).Exit);
+        Assert.Equal(1, (await LoadAsync(server, file)).Exit);
     }
 
     [Fact]
@@ -168,7 +168,13 @@ public sealed class Loading
     }
 
     [Fact]
-    public async Task A_missing_file_is_a_usage_error() => Assert.Equal(2, (await Terminal.RunAsync("load", Path.Combine(_dir, "none"))).Exit);
+    public async Task A_file_that_is_missing_or_no_file_is_a_failure_and_says_so()
+    {
+        var result = await Terminal.RunAsync("load", Path.Combine(_dir, "none"));
+        Assert.Equal((1, $"flotilla: there is no file {Path.Combine(_dir, "none")}\n"), (result.Exit, result.Err));
+        result = await Terminal.RunAsync("load", _dir);
+        Assert.Equal((1, $"flotilla: {_dir} can't be read: it is a directory, or not ours to read\n"), (result.Exit, result.Err));
+    }
 
     [Fact]
     public async Task What_scan_writes_as_json_is_what_load_reads()

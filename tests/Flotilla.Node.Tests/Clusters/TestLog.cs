@@ -10,6 +10,8 @@ internal sealed class TestLog : ILoggerFactory, ILogger
 
     public IEnumerable<(LogLevel Level, EventId Id, string Text)> Lines => _lines;
 
+    public int Count(int eventId) => _lines.Count(l => l.Id.Id == eventId);
+
     public bool Has(int eventId, string part) => _lines.Any(l => l.Id.Id == eventId && l.Text.Contains(part, StringComparison.Ordinal));
 
     public ILogger CreateLogger(string categoryName) => this;

@@ -29,6 +29,20 @@ public sealed class ChangeTests
     }
 
     [Theory]
+    [InlineData("/raft/join", "nodeid=2&addr=localhost:18022", "add 3-2 at localhost:18022 hosted 30")]
+    [InlineData("/raft/join", "nodeid=2&addr=localhost:18022&shard=2", "add 2-2 at localhost:18022 shard 2 30")]
+    [InlineData("/raft/join", "nodeid=2-2&addr=localhost:18022", "add 2-2 at localhost:18022 hosted 30")]
+    [InlineData("/raft/leave", "nodeid=2", "remove 3-2 hosted 30")]
+    [InlineData("/AddVoter/localhost:18022/2", "", "add 3-2 at localhost:18022 hosted 30")]
+    [InlineData("/raft/transfer", "shard=3&nodeid=2", "transfer 3 to 3-2 30")]
+    public async Task A_process_of_one_shard_knows_the_nodes_of_shards_by_their_numbers(string target, string form, string asked)
+    {
+        await using var door = await DoorFixture.StartAsync(o => o with { Single = new ShardId(3) });
+        var reply = await door.SendAsync("POST", target, bytes: Encoding.UTF8.GetBytes(form), headers: [("Content-Type", "application/x-www-form-urlencoded")]);
+        Assert.Equal((200, asked), (reply.Status, Assert.Single(door.Changes.Asked)));
+    }
+
+    [Theory]
     [InlineData("GET", "/addshard?shardID=4&shardAddress=localhost:8041", "", "add shard 4 at localhost:8041")]
     [InlineData("POST", "/addshard", "shardID=4", "add shard 4 at ?")]
     [InlineData("GET", "/removeshard?shardID=4", "", "remove shard 4")]
@@ -88,6 +102,7 @@ public sealed class ChangeTests
     [InlineData(ChangeCode.WrongNode, 409, "wrong_node")]
     [InlineData(ChangeCode.OtherCluster, 409, "other_cluster")]
     [InlineData(ChangeCode.SeatIsTaken, 409, "seat_taken")]
+    [InlineData(ChangeCode.OtherShard, 409, "other_shard")]
     [InlineData(ChangeCode.LastVoter, 409, "last_voter")]
     [InlineData(ChangeCode.TooManyMembers, 409, "too_many_members")]
     [InlineData(ChangeCode.Unknown, 404, "not_found")]

@@ -87,7 +87,9 @@ public sealed class OperationTests
     public async Task A_node_without_a_cluster_answers_probes_alone_and_tells_everybody_else_what_to_do()
     {
         string? reason = "Node n4 belongs to no cluster yet. Add it.";
-        await using var door = await DoorFixture.StartAsync(o => o with { NotJoined = () => reason });
+        await using var door = await DoorFixture.StartAsync(o => o with { NotJoined = () => reason, Waiting = () => new("n4", "127.0.0.1:50054", 7) });
+        var who = (await door.GetAsync("/status")).Json.GetProperty("node");
+        Assert.Equal(("n4", "127.0.0.1:50054", 7), (who.GetProperty("id").GetString(), who.GetProperty("rpc").GetString(), who.GetProperty("shard").GetInt32()));
         foreach (var (method, target) in new[] { ("GET", "/kv/a"), ("PUT", "/kv/a"), ("PATCH", "/kv/a"), ("GET", "/status"), ("GET", "/"), ("GET", "/openapi/v1.json"), ("GET", "/nowhere"), ("POST", "/raft/join") })
         {
             Assert.Equal("Node n4 belongs to no cluster yet. Add it. Nothing was read or written.", (await door.SendAsync(method, target)).IsProblem(503, "not_joined"));

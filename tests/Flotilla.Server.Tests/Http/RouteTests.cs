@@ -83,6 +83,21 @@ public sealed class RouteTests
     }
 
     [Fact]
+    public async Task Every_error_code_stands_in_the_document_and_on_the_page()
+    {
+        await using var door = await DoorFixture.StartAsync();
+        var document = (await door.GetAsync("/openapi/v1.json")).Json;
+        var documented = document.GetProperty("components").GetProperty("schemas").GetProperty("Problem").GetProperty("properties").GetProperty("code").GetProperty("enum")
+            .EnumerateArray().Select(static code => code.GetString()!);
+        var codes = typeof(Problems).GetProperties().Select(static p => p.GetValue(null)).OfType<ProblemKind>().Select(static kind => kind.Code).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal).ToArray();
+        Assert.Equal(string.Join(' ', codes), string.Join(' ', documented.Order(StringComparer.Ordinal)));
+        var page = await File.ReadAllTextAsync(Path.Combine(Path.GetDirectoryName(Here())!, "..", "..", "..", "docs", "http.md"), TestContext.Current.CancellationToken);
+        Assert.All(codes, code => Assert.Contains($"`{code}`", page, StringComparison.Ordinal));
+    }
+
+    private static string Here([System.Runtime.CompilerServices.CallerFilePath] string here = "") => here;
+
+    [Fact]
     public async Task Every_reference_in_the_document_leads_somewhere()
     {
         await using var door = await DoorFixture.StartAsync();

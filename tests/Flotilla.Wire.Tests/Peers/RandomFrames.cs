@@ -48,7 +48,7 @@ internal sealed class RandomFrames(int seed)
     public Hello Hello()
     {
         var router = Chance(30);
-        return new Hello(PeerFrame.ProtocolVersion, Node(), new Incarnation(router ? 0 : Number() | 1), Number(), Number(), Address(), Address(), router);
+        return new Hello(PeerFrame.ProtocolVersion, Node(), new Incarnation(router ? 0 : Number() | 1), Number(), Number(), Address(), Address(), router) { OnlyShard = Chance(30) ? new ShardId(1 + _random.Next(1 << 20)) : null };
     }
 
     public Message Message(int kind) => kind switch

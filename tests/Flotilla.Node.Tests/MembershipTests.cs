@@ -127,15 +127,20 @@ public sealed class MembershipTests
         Assert.Equal((ChangeCode.Done, (string?)null), (removed.Code, removed.Detail));
         await Eventually.IsTrueAsync(() => cluster[3].Gateway.View.Local.All(r => r.Standing == Standing.Removed), "it learns it");
 
-        // Its seats stay empty though the shards lack a replica; it is no zombie either after a restart; and terms stand still.
-        var terms = cluster[0].Gateway.View.Shards.Select(s => s.Term).ToArray();
+        // Its seats stay empty though the shards lack a replica; it is no zombie either after a restart; and it asks for no votes.
+        // Others may: on a busy machine an election proves nothing.
         await cluster.StopAsync(3);
         await cluster.StartNodeAsync(3);
         await Eventually.IsTrueAsync(() => cluster[3].Gateway.View.Shards.All(s => !s.Leader.IsNone), "it knows who leads");
         Assert.All(cluster[3].Gateway.View.Local, r => Assert.Equal(Standing.Removed, r.Standing));
         var quiet = DateTime.UtcNow.AddSeconds(3);
-        await Eventually.IsTrueAsync(() => DateTime.UtcNow > quiet, "it has had time to disturb");
-        Assert.Equal(terms, cluster[0].Gateway.View.Shards.Select(s => s.Term));
+        await Eventually.IsTrueAsync(
+            () =>
+            {
+                Assert.All(cluster[3].Gateway.View.Local, r => Assert.True(r.Role is Role.Follower or Role.Learner, $"{r}"));
+                return DateTime.UtcNow > quiet;
+            },
+            "it has had time to disturb");
         Assert.All(cluster[0].Gateway.View.Shards, s => Assert.DoesNotContain(gone, s.Voters.Concat(s.Learners)));
 
         // It serves as a gateway, never from what it once held.

@@ -283,6 +283,12 @@ public sealed partial class Raft
     /// <summary>The incarnation that the configuration names for a follower, for it to compare with its own.</summary>
     private Incarnation SeatOf(NodeId id) => Configuration.Find(id) is { } member ? member.Incarnation : default;
 
+    /// <summary>Up to where a member, this replica included, holds this leader's log on disk: see <see cref="MatchOf"/>.</summary>
+    public LogIndex DurableOn(NodeId member) => member == _self ? _durableIndex : MatchOf(member);
+
+    /// <summary>When a member last answered this leader in this term, or joined it; long ago for anybody else.</summary>
+    public Instant LastHeardOf(NodeId member) => member == _self ? _now : FollowerOf(member)?.LastHeard ?? new Instant(long.MinValue / 2);
+
     /// <summary>Up to where another voter is known to hold this leader's log, durably; 0 if nothing is known, or this replica does not lead.</summary>
     public LogIndex MatchOf(NodeId voter) => FollowerOf(voter)?.Match ?? LogIndex.Zero;
 

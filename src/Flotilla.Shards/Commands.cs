@@ -125,6 +125,12 @@ public enum ResultCode : byte
     /// counter of <see cref="CommandResult.Version"/>.
     /// </summary>
     KeyExpired = 13,
+
+    /// <summary>
+    /// A replica that must hold every write does not answer (<see cref="ReplicaOptions.SyncSilenceMs"/>); nothing was written. Its
+    /// node's id is <see cref="CommandResult.Value"/>.
+    /// </summary>
+    ReplicaUnavailable = 14,
 }
 
 /// <summary>The answer to one <see cref="Command"/> or one get.</summary>

@@ -1,8 +1,10 @@
+using System.Text;
 using Flotilla.Data;
 using Flotilla.Raft;
 using Flotilla.Raft.Membership;
 using Flotilla.Shards.Handoff;
 using Flotilla.Shards.Image;
+using Flotilla.Shards.Modes;
 using Flotilla.Shards.Watching;
 using Flotilla.Topology;
 
@@ -28,7 +30,7 @@ public readonly record struct RequestId(ulong Value);
 /// <para>The wall clock is used for one thing: a leader stamps its entries with it, never below an earlier stamp
 /// (<c>LogClock</c>). All that depends on time follows from the stamps, on every replica alike (hazard 8).</para>
 /// </remarks>
-public sealed class Replica
+public sealed partial class Replica
 {
     private const double ExpiryHorizonMs = 3_600_000;
 
@@ -42,6 +44,7 @@ public sealed class Replica
 
     private readonly HandoffSeat _handoffs;
     private readonly SnapshotSchedule _snapshots;
+    private readonly InSyncGate _inSync;
     private StateMachine _machine;
 
     // The output that the shell holds is not touched before the next flush: answers that are made meanwhile go to the other.
@@ -87,6 +90,7 @@ public sealed class Replica
         _handoffs = new HandoffSeat(options.Handoffs, genesis.Shard, genesis.Group);
         _committed = new CommittedEntries(self);
         _logClock = new LogClock(clock.Now);
+        _inSync = new InSyncGate(options, self);
         Raft = new Raft.Raft(self, incarnation, genesis.Voters, options.Raft, recovered, seed, clock.Now);
     }
 
@@ -227,34 +231,6 @@ public sealed class Replica
     /// <summary>See <see cref="Raft.Raft.RemoveMember"/>.</summary>
     public ChangeOutcome RemoveMember(NodeId id, ClockReading clock) => Raft.RemoveMember(id, clock.Now);
 
-    /// <summary>What the log says of the shard itself, applied here: slots, moves, state. To be read on this thread, until the next flush.</summary>
-    public Ownership Ownership => _machine.Ownership;
-
-    /// <summary>The slots that the ring means for this shard; offers of others are put off. Every slot, until it is set.</summary>
-    public SlotSet MeantSlots
-    {
-        get => _handoffs.Meant;
-        set => _handoffs.Meant = value;
-    }
-
-    /// <summary>
-    /// Proposes a step at the next flush: Begin, Cancel, SetState and SetWeight are anybody's to ask for, all others come by
-    /// themselves. False if this replica does not lead. Whether it had an effect shows in <see cref="Ownership"/>; ask again if not.
-    /// </summary>
-    public bool Propose(HandoffStep step) => _handoffs.Ask(step);
-
-    /// <summary>The leader of another shard says something about a move.</summary>
-    public void Receive(HandoffMessage message) => _handoffs.Receive(message);
-
-    /// <summary>So many more bytes may be sent to other shards: handoffs are throttled by how often and how much this is called with.</summary>
-    public void AllowHandoffBytes(long bytes) => _handoffs.Allow(bytes, _options.MaxHandoffAllowance);
-
-    /// <summary>A group is retired for ever: moves to it end.</summary>
-    public void TargetIsGone(GroupId group) => _handoffs.TargetIsGone(group);
-
-    /// <summary>The moves from this shard as its leader sees them; empty if this replica does not lead.</summary>
-    public IReadOnlyList<HandoffProgress> HandoffProgress() => _handoffs.Progress(_machine, _now);
-
     /// <summary>Proposes an entry that holds nothing but its stamp, if this replica leads: the applied index moves on by it.</summary>
     public void ProposeTime(ClockReading clock)
     {
@@ -275,7 +251,11 @@ public sealed class Replica
 
         // The commands that open and close sessions name no key; all others that pass the rules do.
         var refusal = CommandRules.Fault(in proposed) is null ? Refusal(Math.Max(1, proposed.Key.Length), proposed.Value.Length) : ResultCode.BadRequest;
-        if (refusal == ResultCode.Ok)
+        if (refusal == ResultCode.Ok && HeldUpBy(clock.Now) is { IsNone: false } silent)
+        {
+            _output.Replies.Add((id, new CommandResult(ResultCode.ReplicaUnavailable, default, Encoding.ASCII.GetBytes(silent.Value))));
+        }
+        else if (refusal == ResultCode.Ok)
         {
             _writes.Gather(id, in proposed, Cap(deadline, clock.Now));
         }
@@ -325,6 +305,7 @@ public sealed class Replica
         _reads.Request(Raft, _now);
         CarryOut(Raft.TakeEffects());
         Apply();
+        KeepInSync();
         if (AddTimeEntry(clock) | DriveHandoffs(clock))
         {
             CarryOut(Raft.TakeEffects());
@@ -403,7 +384,14 @@ public sealed class Replica
                 if (_writes.Applying(entry.Index, entry.Term, _output))
                 {
                     _machine.Apply(in entry, _results);
-                    _writes.Resolve(_results, _output);
+                    if (InSyncGate.Holds(_machine.Ownership))
+                    {
+                        _writes.Hold(_results);
+                    }
+                    else
+                    {
+                        _writes.Resolve(_results, _output);
+                    }
                 }
                 else
                 {
@@ -419,24 +407,6 @@ public sealed class Replica
             Raft.Applied(_machine.LastApplied);
             _logClock.Saw(_machine.LogTimeMs, _now);
         }
-    }
-
-    // After what was applied, so that a step follows the one before at once.
-    private bool DriveHandoffs(ClockReading clock)
-    {
-        var proposed = false;
-        foreach (var step in _handoffs.Step(_machine, Raft.Role == Role.Leader ? Raft.Term : null, Raft.AcceptsProposals, clock.Now, _output.Handoffs))
-        {
-            var stampMs = _logClock.Stamp(clock);
-            if (Raft.Propose(EntryKind.Command, HandoffCodec.Encode(stampMs, step), clock.Now, out var index) == ProposeOutcome.Accepted)
-            {
-                proposed = true;
-                _lastProposed = (index, Raft.Term, stampMs);
-                _logClock.Saw(stampMs, clock.Now);
-            }
-        }
-
-        return proposed;
     }
 
     // A leader whose records fall due by its clock moves the log time on, unless an entry already under way will. Only the
@@ -491,10 +461,3 @@ public sealed class Replica
         return true;
     }
 }
-
-/// <summary>One shard as genesis made it.</summary>
-/// <param name="Shard">Its number.</param>
-/// <param name="Group">Its Raft group.</param>
-/// <param name="Voters">Its first voters; the first one is meant to lead first.</param>
-/// <param name="Slots">The slots that it owns at first, under slot epoch 1; in order.</param>
-public sealed record ShardGenesis(ShardId Shard, GroupId Group, IReadOnlyList<NodeId> Voters, IReadOnlyList<Slot> Slots);

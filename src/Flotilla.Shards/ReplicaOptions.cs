@@ -58,6 +58,18 @@ public sealed record ReplicaOptions
     public long EventBytes { get; init; } = 2L << 20;
 
     /// <summary>
+    /// In the modes sync and chain a leader refuses writes once a member of the in-sync set has not answered for so long. Two
+    /// heartbeats at least. Milliseconds, default 100.
+    /// </summary>
+    public int SyncSilenceMs { get; init; } = 100;
+
+    /// <summary>
+    /// In the modes sync and chain a member that acknowledges nothing for so long is taken out of the in-sync set, so that
+    /// writes go on; 0 for never. Milliseconds, default 10,000.
+    /// </summary>
+    public int HealAfterMs { get; init; } = 10_000;
+
+    /// <summary>
     /// A leader that only waits for records to expire adds a time entry at most this often: a bound on its syncs, and on
     /// how long an expired record is still seen in an idle shard. Milliseconds, default 25.
     /// </summary>

@@ -30,7 +30,8 @@ internal sealed class WaitingWrites(ReplicaOptions options)
     private readonly List<Waiter> _gathered = [];
     private readonly Queue<ProposedEntry> _proposed = new(); // by term, then index: the order of proposal
     private readonly Stack<ProposedEntry> _pool = new();
-    private int _open; // waiters in _proposed that have no answer
+    private readonly Queue<ProposedEntry> _held = new(); // applied, with results; by index
+    private int _open; // waiters in _proposed and _held that have no answer
 
     /// <summary>How many have no answer.</summary>
     public int Count => _gathered.Count + _open;
@@ -127,22 +128,28 @@ internal sealed class WaitingWrites(ReplicaOptions options)
     public void Resolve(List<CommandResult> results, ReplicaOutput output)
     {
         var entry = _proposed.Dequeue();
-        var waiters = CollectionsMarshal.AsSpan(entry.Waiters);
-        if (waiters.Length != results.Count)
-        {
-            throw new InvalidOperationException($"Entry {entry.Index} was proposed with {waiters.Length} commands and applied with {results.Count}.");
-        }
+        entry.Results.AddRange(results);
+        Answer(entry, output);
+    }
 
-        for (var i = 0; i < waiters.Length; i++)
-        {
-            if (!waiters[i].Answered)
-            {
-                output.Replies.Add((waiters[i].Id, results[i]));
-                _open--;
-            }
-        }
+    /// <summary>Keeps the results of the entry of which <see cref="Applying"/> said true for <see cref="Release"/>: more than a majority is to hold it first. Its deadline counts on.</summary>
+    public void Hold(List<CommandResult> results)
+    {
+        var entry = _proposed.Dequeue();
+        entry.Results.AddRange(results);
+        _held.Enqueue(entry);
+    }
 
-        Recycle(entry);
+    /// <summary>Something is held.</summary>
+    public bool HasHeld => _held.Count > 0;
+
+    /// <summary>Answers what is held of the entries up to this one.</summary>
+    public void Release(LogIndex upTo, ReplicaOutput output)
+    {
+        while (_held.TryPeek(out var head) && head.Index <= upTo)
+        {
+            Answer(_held.Dequeue(), output);
+        }
     }
 
     /// <summary>Answers the proposed writes whose deadline has come, and forgets entries that nobody waits for.</summary>
@@ -156,9 +163,15 @@ internal sealed class WaitingWrites(ReplicaOptions options)
         // One walk over all that wait, at most once per deadline reached. Under load that is rare: most are answered long
         // before, and the walk moves EarliestDeadline ahead to that of a write which still waits.
         EarliestDeadline = Instant.Never;
-        for (var n = _proposed.Count; n > 0; n--)
+        Expire(_proposed, now, output);
+        Expire(_held, now, output);
+    }
+
+    private void Expire(Queue<ProposedEntry> entries, Instant now, ReplicaOutput output)
+    {
+        for (var n = entries.Count; n > 0; n--)
         {
-            var entry = _proposed.Dequeue();
+            var entry = entries.Dequeue();
             var open = false;
             foreach (ref var waiter in CollectionsMarshal.AsSpan(entry.Waiters))
             {
@@ -177,13 +190,33 @@ internal sealed class WaitingWrites(ReplicaOptions options)
 
             if (open)
             {
-                _proposed.Enqueue(entry);
+                entries.Enqueue(entry);
             }
             else
             {
                 Recycle(entry);
             }
         }
+    }
+
+    private void Answer(ProposedEntry entry, ReplicaOutput output)
+    {
+        var waiters = CollectionsMarshal.AsSpan(entry.Waiters);
+        if (waiters.Length != entry.Results.Count)
+        {
+            throw new InvalidOperationException($"Entry {entry.Index} was proposed with {waiters.Length} commands and applied with {entry.Results.Count}.");
+        }
+
+        for (var i = 0; i < waiters.Length; i++)
+        {
+            if (!waiters[i].Answered)
+            {
+                output.Replies.Add((waiters[i].Id, entry.Results[i]));
+                _open--;
+            }
+        }
+
+        Recycle(entry);
     }
 
     private void RefuseLate(Instant now, ReplicaOutput output)
@@ -250,6 +283,7 @@ internal sealed class WaitingWrites(ReplicaOptions options)
     private void Recycle(ProposedEntry entry)
     {
         entry.Waiters.Clear();
+        entry.Results.Clear();
         if (_pool.Count < 64)
         {
             _pool.Push(entry);
@@ -265,5 +299,8 @@ internal sealed class WaitingWrites(ReplicaOptions options)
         public Term Term { get; set; }
 
         public List<Waiter> Waiters { get; } = [];
+
+        /// <summary>What its commands came to, once it is applied.</summary>
+        public List<CommandResult> Results { get; } = [];
     }
 }

@@ -22,6 +22,7 @@ namespace Flotilla.Shards.Handoff;
 ///   12 Settle    source:varint  floor:varint
 ///   13 Purge     walk:varint  from:bytes  to:bytes
 ///   14 SetState  state:u8          15 SetWeight  weight:varint
+///   16 SetMode   mode:u8           17 SetInSync  node:bytes  isIn:u8 (0, 1)
 /// id      = source:varint  begin:varint             attempt = term:varint  number:varint
 /// set     = ranges:varint  ranges × (gap:varint  length:varint (1 or more))    gap: slots that are not in it before the range
 /// slots   = set   runs of (epoch:varint (1 or more)  count:varint), neighbours with different epochs, over the set's slots
@@ -113,6 +114,15 @@ public static class HandoffCodec
                 writer.Byte(15);
                 writer.Varint((uint)s.Weight);
                 break;
+            case HandoffStep.SetMode s:
+                writer.Byte(16);
+                writer.Byte((byte)s.Mode);
+                break;
+            case HandoffStep.SetInSync s:
+                writer.Byte(17);
+                writer.Node(s.Node);
+                writer.Byte(s.IsIn ? (byte)1 : (byte)0);
+                break;
             default:
                 throw new InvalidOperationException($"{step.GetType().Name} is not encoded.");
         }
@@ -187,6 +197,15 @@ public static class HandoffCodec
                 return new HandoffStep.SetState(state);
             case 15:
                 return new HandoffStep.SetWeight(reader.Int32(1, Ring.MaxWeight));
+            case 16:
+                var mode = (ShardMode)reader.Byte();
+                reader.Require(mode is ShardMode.Raft or ShardMode.Sync or ShardMode.Chain, "there is no such mode of the log");
+                return new HandoffStep.SetMode(mode);
+            case 17:
+                var node = reader.Node();
+                var isIn = reader.Byte();
+                reader.Require(isIn <= 1, "a member is neither in sync nor out of it");
+                return new HandoffStep.SetInSync(node, isIn == 1);
             default:
                 throw new MalformedPayloadException($"there is no handoff step of kind {kind}", reader.At - 1);
         }

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Text;
 using Flotilla.Raft;
 using Flotilla.Topology;
 
@@ -17,6 +18,16 @@ internal static class HandoffEncoding
     {
         writer.Varint(attempt.Term.Value);
         writer.Varint(attempt.Number);
+    }
+
+    public static void Node(this EncodedWriter writer, NodeId node) => writer.Bytes(Encoding.ASCII.GetBytes(node.Value));
+
+    public static NodeId Node<T>(ref this EncodedReader<T> reader)
+        where T : IMalformed
+    {
+        var id = reader.Bytes().Span;
+        reader.Require(!id.IsEmpty && Ascii.IsValid(id), "a node's id is empty, or no ASCII");
+        return new NodeId(Encoding.ASCII.GetString(id));
     }
 
     public static void Set(this EncodedWriter writer, SlotSet set)

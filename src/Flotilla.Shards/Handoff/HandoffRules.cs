@@ -61,6 +61,8 @@ internal sealed class HandoffRules(IRecordStore store, ExpiryIndex expiry, Sessi
             HandoffStep.Purge s => ownership.Purge.Step(s, store, expiry),
             HandoffStep.SetState s => SetState(s.State),
             HandoffStep.SetWeight s => SetWeight(s.Weight),
+            HandoffStep.SetMode s => SetMode(s.Mode),
+            HandoffStep.SetInSync s => s.IsIn ? ownership.OutOfSync.Remove(s.Node) : ownership.Mode != ShardMode.Raft && ownership.OutOfSync.Add(s.Node),
             _ => throw new InvalidOperationException($"The codec let {step.GetType().Name} through."),
         };
         if (done && step is not (HandoffStep.Stage or HandoffStep.Purge))
@@ -315,6 +317,18 @@ internal sealed class HandoffRules(IRecordStore store, ExpiryIndex expiry, Sessi
         };
         ownership.State = may ? state : ownership.State;
         return may;
+    }
+
+    private bool SetMode(ShardMode mode)
+    {
+        var changes = ownership.Mode != mode;
+        if (changes)
+        {
+            ownership.Mode = mode;
+            ownership.OutOfSync.Clear();
+        }
+
+        return changes;
     }
 
     private bool SetWeight(int weight)

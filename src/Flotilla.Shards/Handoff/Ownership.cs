@@ -33,6 +33,12 @@ public sealed class Ownership
     /// <summary>Its weight on the ring.</summary>
     public int Weight { get; internal set; } = Ring.NormalWeight;
 
+    /// <summary>How it replicates.</summary>
+    public ShardMode Mode { get; internal set; } = ShardMode.Raft;
+
+    /// <summary>Voters that were taken out of the in-sync set; all others are in it. In order, some perhaps no voters any more.</summary>
+    public SortedSet<NodeId> OutOfSync { get; } = [];
+
     /// <summary>The slots that this shard owns, the frozen ones included.</summary>
     public SlotEpochs Slots => _slots ??= SlotEpochs.Of(_epochs);
 

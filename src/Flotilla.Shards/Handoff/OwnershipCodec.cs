@@ -11,6 +11,7 @@ namespace Flotilla.Shards.Handoff;
 ///             purge = walk:varint  pending:set  walking:u8 (0, 1)  [walking:set  at:bytes]
 ///             count × (epoch:varint  shard:varint  group:varint  frozenAt:varint  set)     departures, by their lowest slot
 ///             count × (lineage:varint  set)                                                 by lineage
+///             mode:u8   count × node:bytes                                                  since image format 4
 /// outgoing  = begin:varint  phase:u8  shard:varint  group:varint  [slots, if open or frozen]
 ///             [frozenAt:varint  frozenTime:varint (ms)  sessions, if frozen]
 /// incoming  = id  phase:u8  shard:varint  [attempt  chunks:varint  slots  sets  sessions, if it is not decided]
@@ -18,7 +19,7 @@ namespace Flotilla.Shards.Handoff;
 /// </code>Every count is a varint.</remarks>
 internal static class OwnershipCodec
 {
-    public static byte[] Encode(Ownership ownership)
+    public static byte[] Encode(Ownership ownership, byte format = Image.ImageFormat.Version)
     {
         var to = new EncodedWriter();
         to.Byte((byte)ownership.State);
@@ -64,11 +65,16 @@ internal static class OwnershipCodec
             to.Set(SlotSet.Of(lineage));
         }
 
+        if (format > 3)
+        {
+            WriteMode(to, ownership);
+        }
+
         return to.ToArray();
     }
 
-    /// <summary>Reads what <see cref="Encode"/> wrote, over the epochs of the slots.</summary>
-    public static Ownership Decode(ReadOnlyMemory<byte> bytes, uint[] epochs)
+    /// <summary>Reads what <see cref="Encode"/> wrote, over the epochs of the slots, into an image of this format.</summary>
+    public static Ownership Decode(ReadOnlyMemory<byte> bytes, uint[] epochs, byte format)
     {
         var reader = new EncodedReader<Image.MalformedImageException>(bytes);
         var state = (ShardState)reader.Byte();
@@ -116,8 +122,13 @@ internal static class OwnershipCodec
             }
         }
 
+        if (format > 3)
+        {
+            ReadMode(ref reader, ownership);
+        }
+
         reader.Require(reader.Remaining == 0, "bytes follow the ownership");
-        reader.Require(Encode(ownership).AsSpan().SequenceEqual(bytes.Span), "the ownership is not written as such a one is");
+        reader.Require(Encode(ownership, format).AsSpan().SequenceEqual(bytes.Span), "the ownership is not written as such a one is");
         ownership.Recount();
         return ownership;
     }
@@ -247,6 +258,29 @@ internal static class OwnershipCodec
             purge.Walking = reader.Set();
             purge.At = reader.Bytes().ToArray();
             reader.Require(purge.At.Length > 0, "a walk stands nowhere");
+        }
+    }
+
+    private static void WriteMode(EncodedWriter to, Ownership ownership)
+    {
+        to.Byte((byte)ownership.Mode);
+        to.Varint((uint)ownership.OutOfSync.Count);
+        foreach (var node in ownership.OutOfSync)
+        {
+            to.Node(node);
+        }
+    }
+
+    private static void ReadMode(ref EncodedReader<Image.MalformedImageException> reader, Ownership ownership)
+    {
+        ownership.Mode = (ShardMode)reader.Byte();
+        reader.Require(ownership.Mode is ShardMode.Raft or ShardMode.Sync or ShardMode.Chain, "there is no such mode of the log");
+        NodeId last = default;
+        for (var count = reader.Int32(0, int.MaxValue); count > 0; count--)
+        {
+            var node = reader.Node();
+            reader.Require(last.IsNone || node.CompareTo(last) > 0, "who is out of sync stands out of order");
+            ownership.OutOfSync.Add(last = node);
         }
     }
 }

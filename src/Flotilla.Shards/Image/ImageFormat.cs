@@ -3,8 +3,8 @@ namespace Flotilla.Shards.Image;
 /// <summary>What an image is made of (docs/image.md). Explicit and append-only: images are on disk and on the wire.</summary>
 internal static class ImageFormat
 {
-    /// <summary>The format that is written; all from 1 on are read. Format 1 kept idempotency keys as they are, format 2 nothing of moves.</summary>
-    public const byte Version = 3;
+    /// <summary>The format that is written; all from 1 on are read. Format 1 kept idempotency keys as they are, format 2 nothing of moves, format 3 nothing of modes.</summary>
+    public const byte Version = 4;
 
     /// <summary>What every image begins with, behind the number and kind of its first block.</summary>
     public static ReadOnlySpan<byte> Magic => "FLSI"u8;

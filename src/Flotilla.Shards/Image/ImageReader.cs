@@ -225,7 +225,7 @@ public sealed class ImageReader
         reader.Require(
             _sessions.Count == _header.Sessions && _sessions.ResultCount == _header.Results && _keyBlocks!.Count == _header.Keys && _records.Count == _header.Records,
             $"the header announced {_header}, and there came {_sessions.Count} sessions, {_sessions.ResultCount} results, {_keyBlocks!.Count} keys and {_records.Count} records");
-        var ownership = _header.Format < 3 ? new Ownership(_slotEpochs) : OwnershipCodec.Decode(_ownership.WrittenMemory, _slotEpochs);
+        var ownership = _header.Format < 3 ? new Ownership(_slotEpochs) : OwnershipCodec.Decode(_ownership.WrittenMemory, _slotEpochs, _header.Format);
         _isComplete = true;
         if (_passes)
         {

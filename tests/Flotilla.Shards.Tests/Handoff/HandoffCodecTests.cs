@@ -40,6 +40,8 @@ public sealed class HandoffCodecTests
         new HandoffStep.Purge(1, "a"u8.ToArray(), "b"u8.ToArray()),
         new HandoffStep.SetState(ShardState.Leaving),
         new HandoffStep.SetWeight(50),
+        new HandoffStep.SetMode(ShardMode.Sync),
+        new HandoffStep.SetInSync(new NodeId("n1"), IsIn: true),
     ];
 
     [Fact]
@@ -59,6 +61,8 @@ public sealed class HandoffCodecTests
                 "0D" + "01" + "0161" + "0162",
                 "0E03",
                 "0F32",
+                "1002",
+                "11" + "026E31" + "01",
             ];
         Assert.Equal(string.Join('\n', expected), string.Join('\n', OneOfEach.Select(s => Convert.ToHexString(HandoffCodec.Encode(7, s))["810700000000000000".Length..])));
         Assert.All(OneOfEach, s => Assert.StartsWith("810700000000000000", Convert.ToHexString(HandoffCodec.Encode(7, s)), StringComparison.Ordinal));

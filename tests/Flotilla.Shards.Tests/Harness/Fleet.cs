@@ -311,7 +311,7 @@ internal sealed class Fleet
 
     private void Sync(FleetNode node, int generation)
     {
-        if (node.Replica is null || node.Generation != generation || node.Asked.Count == 0)
+        if (node.Replica is null || node.Generation != generation || node.Asked.Count == 0 || node.DiskHangs)
         {
             return;
         }
@@ -373,6 +373,9 @@ internal sealed class FleetNode(NodeId id, Incarnation incarnation)
     public long WallOffsetMs { get; set; }
 
     public bool Cut { get; set; }
+
+    /// <summary>From now on its disk makes nothing durable.</summary>
+    public bool DiskHangs { get; set; }
 
     public int Fetches { get; set; }
 

@@ -31,9 +31,9 @@ public sealed class ImageFormatTests
         var blocks = Images.Blocks(log.Machine.TakeImage(B("config"))).Select(Convert.ToHexString).ToArray();
         Assert.Equal(
             (string[])[
-                "00" + "01" + "464C5349" + "03" + "02" + "01" + "DC0B" + "01" + "02" + "01" + "02" + "06636F6E666967",
+                "00" + "01" + "464C5349" + "04" + "02" + "01" + "DC0B" + "01" + "02" + "01" + "02" + "06636F6E666967",
                 "01" + "02" + "0164" + "008407" + "019878",
-                "02" + "09" + "02" + "64" + "00" + "00" + "00" + "00" + "00" + "00" + "00" + "00" + "00" + "00",
+                "02" + "09" + "02" + "64" + "00" + "00" + "00" + "00" + "00" + "00" + "00" + "00" + "00" + "00" + "01" + "00",
                 "03" + "03" + "0000" + "0100" + "80DDDB01" + "8020" + "904E" + "C0843D" + "DC0B" + "08" + "02"
                     + "01" + "E81A" + "00" + "01000201" + "0137"
                     + "03" + "F431" + "01" + "00000000" + "00",
@@ -54,10 +54,12 @@ public sealed class ImageFormatTests
             "05" + "08",
         ];
         string[] format2 = [blocks[0][..12] + "02" + blocks[0][14..], blocks[1], format1[2], "03" + blocks[4][2..], format1[4], format1[5]];
+        string[] format3 = [blocks[0][..12] + "03" + blocks[0][14..], blocks[1], blocks[2][..^4], .. blocks[3..]];
+        Assert.Equal(log.Machine.StateDigest(), Images.Read(format3.Select(Convert.FromHexString)).Machine.StateDigest());
         Assert.Equal(log.Machine.StateDigest(), Images.Read(format2.Select(Convert.FromHexString)).Machine.StateDigest());
         Assert.Equal(log.Machine.StateDigest(), Images.Read(format1.Select(Convert.FromHexString)).Machine.StateDigest());
         Assert.True(Images.Read(blocks.Select(Convert.FromHexString)).IsComplete);
-        Assert.True(Refuses([Convert.FromHexString(blocks[0][..12] + "04" + blocks[0][14..]), .. blocks[1..].Select(Convert.FromHexString)]), "A format of the future was taken for one of ours.");
+        Assert.True(Refuses([Convert.FromHexString(blocks[0][..12] + "05" + blocks[0][14..]), .. blocks[1..].Select(Convert.FromHexString)]), "A format of the future was taken for one of ours.");
     }
 
     [Fact]

@@ -155,6 +155,18 @@ public sealed class FlotillaClient : IDisposable
     public ValueTask<DocumentResult<ShardLifeDocument>> RemoveShardAsync(int shard, CancellationToken cancel = default) =>
         DocumentAsync($"/removeshard?shardID={shard}", DocumentsJson.Default.ShardLifeDocument, cancel);
 
+    /// <summary>Has shards replicate in another mode, <c>raft</c> or <c>sync</c>: <c>PUT /config/mode</c>. Otherwise as <see cref="AddNodeAsync"/>.</summary>
+    public ValueTask<DocumentResult<ChangeDocument>> SetModeAsync(string mode, int? shard, TimeSpan wait, CancellationToken cancel = default) => ChangeAsync(
+        new KvRequest
+        {
+            Method = "PUT",
+            Path = string.Create(CultureInfo.InvariantCulture, $"/config/mode?waitSeconds={wait.TotalSeconds:0.###}"),
+            Body = JsonSerializer.SerializeToUtf8Bytes(new ModeRequest(mode, shard is { } number ? [number] : null), DocumentsJson.Default.ModeRequest),
+            ContentType = KvRequest.Json,
+            IsRepeatable = true,
+        },
+        cancel);
+
     /// <summary>Has leaders take snapshots: <c>POST /raft/snapshot</c>. Otherwise as <see cref="AddNodeAsync"/>.</summary>
     public ValueTask<DocumentResult<ChangeDocument>> SnapshotAsync(int? shard, TimeSpan wait, CancellationToken cancel = default) =>
         ChangeAsync("snapshot", ShardOf(shard), wait, cancel);
@@ -167,9 +179,14 @@ public sealed class FlotillaClient : IDisposable
     private ValueTask<DocumentResult<ChangeDocument>> ChangeAsync(string what, string fields, TimeSpan wait, CancellationToken cancel) => DocumentAsync(
         string.Create(CultureInfo.InvariantCulture, $"/raft/{what}?{fields}&waitSeconds={wait.TotalSeconds:0.###}"), DocumentsJson.Default.ChangeDocument, cancel, isChange: true);
 
+    private ValueTask<DocumentResult<ChangeDocument>> ChangeAsync(KvRequest request, CancellationToken cancel) => DocumentAsync(request, DocumentsJson.Default.ChangeDocument, cancel);
+
     private ValueTask<DocumentResult<T>> DocumentAsync<T>(string path, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type, CancellationToken cancel, bool isChange = false)
+        where T : class => DocumentAsync(new KvRequest { Method = isChange ? "POST" : "GET", Path = path, IsRepeatable = isChange }, type, cancel);
+
+    private ValueTask<DocumentResult<T>> DocumentAsync<T>(KvRequest request, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type, CancellationToken cancel)
         where T : class => _sender.SendAsync(
-            new KvRequest { Method = isChange ? "POST" : "GET", Path = path, IsRepeatable = isChange },
+            request,
             response => JsonSerializer.Deserialize(response.Body.Span, type) is { } document
                 ? new DocumentResult<T>(CallOutcome.Ok, document, null)
                 : new DocumentResult<T>(CallOutcome.Failed, null, new CallError("bad_answer", "the answer is empty", response.Status)),

@@ -1,6 +1,7 @@
 using Flotilla.Contracts;
 using Flotilla.Raft;
 using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
 using Flotilla.Wire.Peers;
 
 namespace Flotilla.Node;
@@ -35,6 +36,12 @@ public interface IClusterChanges
 
     /// <summary>Has a shard hand its slots to the others and retire then, which goes on by itself.</summary>
     Task<ShardAnswer> RemoveShardAsync(ShardId shard, TimeSpan patience);
+
+    /// <summary>Has shards replicate in another mode (docs/modes.md).</summary>
+    /// <param name="mode">The mode.</param>
+    /// <param name="shards">Of which shards; null for all.</param>
+    /// <param name="patience">How long to wait.</param>
+    Task<ChangeAnswer> SetModeAsync(ShardMode mode, IReadOnlyCollection<ShardId>? shards, TimeSpan patience);
 
     /// <summary>Has the leaders take snapshots of all that they have applied.</summary>
     Task<ChangeAnswer> SnapshotAsync(ShardChoice shards, TimeSpan patience);

@@ -3,6 +3,7 @@ using Flotilla.Node;
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Server;
 
@@ -56,6 +57,10 @@ internal sealed class LateShell(Func<ClusterView> before) : IGateway, IClusterCh
     /// <inheritdoc/>
     public async Task<ChangeAnswer> SnapshotAsync(ShardChoice shards, TimeSpan patience) =>
         await (await Arrived).Changes.SnapshotAsync(shards, patience);
+
+    /// <inheritdoc/>
+    public async Task<ChangeAnswer> SetModeAsync(ShardMode mode, IReadOnlyCollection<ShardId>? shards, TimeSpan patience) =>
+        await (await Arrived).Changes.SetModeAsync(mode, shards, patience);
 
     /// <inheritdoc/>
     public async Task<ShardAnswer> AddShardAsync(ShardId shard, HostPort? address) => await (await Arrived).Changes.AddShardAsync(shard, address);

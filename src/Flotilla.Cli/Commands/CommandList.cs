@@ -23,6 +23,7 @@ internal static class CommandList
         new RemoveShardCommand(),
         new TransferLeaderCommand(),
         new SnapshotCommand(),
+        new ModeCommand(),
         new BenchCommand(),
         new DevCommand(),
         new NodeCommand(),

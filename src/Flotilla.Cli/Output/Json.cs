@@ -42,4 +42,5 @@ internal sealed record IncrementDocument(string Key, long Value);
 [JsonSerializable(typeof(RestoreReport))]
 [JsonSerializable(typeof(BenchReport))]
 [JsonSerializable(typeof(WatchLine))]
+[JsonSerializable(typeof(ModeDocument[]))]
 internal sealed partial class CliJson : JsonSerializerContext;

@@ -59,6 +59,9 @@ public sealed record ReplicaDocument(int Shard, string Role, ulong Term, string?
 /// <summary>Answer to <c>GET /status</c>. <paramref name="Warnings"/> as in <see cref="RaftStatusDocument"/>.</summary>
 public sealed record StatusDocument(string Node, bool Router, string ClusterId, IReadOnlyList<NodeDocument> Nodes, IReadOnlyList<ShardDocument> Shards, long TopologyAgeMs, IReadOnlyList<string>? Warnings = null);
 
+/// <summary>Body of <c>PUT /config/mode</c>: the mode, and of which shards; null for all.</summary>
+public sealed record ModeRequest(string Mode, IReadOnlyList<int>? Shards);
+
 /// <summary>Answer to a change of the cluster. Not <paramref name="Done"/>: it is under way, and goes on by itself; ask again to learn how it stands.</summary>
 public sealed record ChangeDocument(string? Node, bool Done, IReadOnlyList<ShardChangeDocument> Shards);
 
@@ -79,6 +82,7 @@ public sealed record ShardLifeDocument(int Shard, string State, string? Node, st
 [JsonSerializable(typeof(ConfigDocument))]
 [JsonSerializable(typeof(RaftStatusDocument))]
 [JsonSerializable(typeof(StatusDocument))]
+[JsonSerializable(typeof(ModeRequest))]
 [JsonSerializable(typeof(ChangeDocument))]
 [JsonSerializable(typeof(ShardLifeDocument))]
 public sealed partial class DocumentsJson : JsonSerializerContext;

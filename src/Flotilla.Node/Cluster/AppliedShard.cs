@@ -26,6 +26,12 @@ internal sealed record AppliedShard(
     ShardKey Key, DescriptorVersion Version, bool Leads, ShardState State, int Weight, LogIndex ConfigurationIndex, Configuration Configuration, SlotEpochs Slots,
     ImmutableArray<MoveProgress> Outgoing, ImmutableArray<MoveProgress> Incoming)
 {
+    /// <summary>How it replicates.</summary>
+    public ShardMode Mode { get; init; } = ShardMode.Raft;
+
+    /// <summary>The in-sync set; null where it means nothing, since a majority is enough.</summary>
+    public IReadOnlyList<NodeId>? InSync { get; init; }
+
     /// <summary>To be told to everybody at once; else exchanges carry it in their own time.</summary>
     public bool IsUrgent { get; init; } = true;
 
@@ -46,7 +52,8 @@ internal sealed record AppliedShard(
             ConfigurationIndex = ConfigurationIndex.Value,
             Voters = voters,
             Learners = Members(Configuration.Learners, nodes),
-            InSync = [.. voters.Select(static m => m.Node)],
+            Mode = Mode,
+            InSync = [.. voters.Select(static m => m.Node).Where(node => InSync is null || InSync.Contains(new NodeId(node)))],
             Former = [.. Configuration.Removed.Where(static s => !s.Incarnation.IsNone).TakeLast(DescriptorCodec.MaxFormer).Select(static s => new FormerMember(s.Id.Value, s.Incarnation.Value))],
             Slots = Slots,
             RingDigest = ringDigest,

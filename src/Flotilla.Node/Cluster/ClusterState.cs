@@ -106,7 +106,8 @@ internal sealed class ClusterState
         _ => "retired",
     };
 
-    private static string NameOf(ShardMode mode) => mode switch
+    /// <summary>As doors and commands write it.</summary>
+    internal static string NameOf(ShardMode mode) => mode switch
     {
         ShardMode.Sync => "sync",
         ShardMode.Chain => "chain",
@@ -145,7 +146,7 @@ internal sealed class ClusterState
             var shown = !leader.Leader.IsNone && IsAlive(leader.Leader) ? leader.Leader : default;
             var facts = route.Facts;
             shards.Add(new ShardView(
-                route.Shard, NameOf(facts.State), NameOf(facts.Mode), shown, leader.Term, members.Voters, members.Learners, members.Voters, facts.Ranges, facts.Version.ToString(),
+                route.Shard, NameOf(facts.State), NameOf(facts.Mode), shown, leader.Term, members.Voters, members.Learners, facts.InSync ?? members.Voters, facts.Ranges, facts.Version.ToString(),
                 route.Local?.View.Moves ?? facts.Moves));
             if (route.Local is { } hosted)
             {

@@ -25,7 +25,11 @@ internal sealed record LeaderInfo(Term Term, NodeId Leader)
 /// <param name="Version">How new this is.</param>
 /// <param name="Ranges">The slots that it owns, as inclusive ranges, in order.</param>
 /// <param name="Moves">Its moves, as its leader told last.</param>
-internal sealed record ShardFacts(ShardState State, ShardMode Mode, DescriptorVersion Version, IReadOnlyList<(int First, int Last)> Ranges, IReadOnlyList<MoveView> Moves);
+internal sealed record ShardFacts(ShardState State, ShardMode Mode, DescriptorVersion Version, IReadOnlyList<(int First, int Last)> Ranges, IReadOnlyList<MoveView> Moves)
+{
+    /// <summary>Who is in sync; null for all voters.</summary>
+    public IReadOnlyList<NodeId>? InSync { get; init; }
+}
 
 /// <summary>
 /// One shard as the gateway sees it: its slots, who belongs to it, who leads it. Claims from anywhere are merged, leaders

@@ -105,7 +105,10 @@ internal sealed class Topology(ClusterState cluster, Func<GroupId, HostedReplica
             route.Merge(new Term(descriptor.Version.Term), new NodeId(leader), source: default, cluster.Self);
         }
 
-        route.Facts = new ShardFacts(descriptor.State, descriptor.Mode, descriptor.Version, ranges, MoveView.Of(descriptor.Outgoing, descriptor.Incoming));
+        route.Facts = new ShardFacts(descriptor.State, descriptor.Mode, descriptor.Version, ranges, MoveView.Of(descriptor.Outgoing, descriptor.Incoming))
+        {
+            InSync = descriptor.InSync.Length == descriptor.Voters.Length ? null : [.. descriptor.InSync.Select(static id => new NodeId(id))],
+        };
         return route;
     }
 

@@ -213,7 +213,7 @@ internal sealed class ReplicaHost
     private ShardGenesis Begin(ShardId shard, GroupId group, bool bornHere) => new(shard, group, bornHere ? [_options.NodeId] : [], []);
 
     /// <summary>The replicas of all shards share what events may take.</summary>
-    private ReplicaOptions Options => _options.Replica with { EventBytes = Math.Min(_options.Replica.EventBytes, EventBytesOfAll / Math.Max(1, _state.Genesis.Shards.Count)) };
+    private ReplicaOptions Options => _options.Replica with { HealAfterMs = (int)Math.Min(int.MaxValue, _options.HealAfter?.TotalMilliseconds ?? 0), EventBytes = Math.Min(_options.Replica.EventBytes, EventBytesOfAll / Math.Max(1, _state.Genesis.Shards.Count)) };
 
     private HostedReplica Make(ShardGenesis shard, RaftRecovery recovered, ClockReading clock, StateMachine? restored) => new(
         shard, _options.NodeId,

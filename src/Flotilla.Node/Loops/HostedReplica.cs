@@ -130,7 +130,7 @@ internal sealed class HostedReplica
         var leads = raft.Role == Role.Leader && Replica.LastTerm == raft.Term;
         _givesSlots = leads && !ownership.Leaving.IsEmpty;
         _moves.Note(Replica, leads, now);
-        var told = new Told(leads, leads ? raft.Term : default, _toldCommitted, ownership.State, ownership.Weight, ownership.Slots, MoveBook.SignOf(ownership));
+        var told = new Told(leads, leads ? raft.Term : default, _toldCommitted, ownership.State, ownership.Weight, ownership.Slots, MoveBook.SignOf(ownership), ownership.Mode, ownership.OutOfSync.Count == 0 ? "" : string.Join(',', ownership.OutOfSync));
         if (told == _told && !(leads && _tellBeyond is { } index && Replica.LastApplied > index))
         {
             return null;
@@ -151,7 +151,11 @@ internal sealed class HostedReplica
         var (index, configuration) = raft.CommittedConfiguration;
         return new AppliedShard(
             new ShardKey(Genesis.Shard, Genesis.Group.Value), new DescriptorVersion(Replica.LastTerm.Value, Replica.LastApplied.Value), raft.Role == Role.Leader && Replica.LastTerm == raft.Term,
-            ownership.State, ownership.Weight, index, configuration, ownership.Slots, _moves.Outgoing(Replica), _moves.Incoming(Replica));
+            ownership.State, ownership.Weight, index, configuration, ownership.Slots, _moves.Outgoing(Replica), _moves.Incoming(Replica))
+        {
+            Mode = ownership.Mode,
+            InSync = ownership.Mode == ShardMode.Raft ? null : Replica.InSync,
+        };
     }
 
     /// <summary>What was told up to an entry has to be told again under a later one, which is made if there is none: of two descriptors of one version neither is newer.</summary>
@@ -214,10 +218,10 @@ internal sealed class HostedReplica
     };
 
     /// <summary>What a descriptor is made anew for, if it changes. Slots are the same object until they change.</summary>
-    private sealed record Told(bool Leads, Term Term, LogIndex Configuration, ShardState State, int Weight, SlotEpochs Slots, ulong Moves)
+    private sealed record Told(bool Leads, Term Term, LogIndex Configuration, ShardState State, int Weight, SlotEpochs Slots, ulong Moves, ShardMode Mode, string OutOfSync)
     {
         public bool Equals(Told? other) =>
-            other is not null && (Leads, Term, Configuration, State, Weight, Moves) == (other.Leads, other.Term, other.Configuration, other.State, other.Weight, other.Moves)
+            other is not null && (Leads, Term, Configuration, State, Weight, Moves, Mode, OutOfSync) == (other.Leads, other.Term, other.Configuration, other.State, other.Weight, other.Moves, other.Mode, other.OutOfSync)
             && ReferenceEquals(Slots, other.Slots);
 
         public override int GetHashCode() => Configuration.GetHashCode();

@@ -1,3 +1,4 @@
+using Flotilla.Node.Cluster;
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Shards.Handoff;
@@ -237,6 +238,12 @@ internal sealed class ShardLoop
         {
             // At once and for good, as where this node's own disk is low: to wait for room helps nobody.
             call.Fail(ResultCode.Overloaded, $"the disks of {string.Join(" and ", target.Replica.Raft.WithoutRoom)} are full, so that no majority of shard {target.Genesis.Shard} can keep a write. Nothing was written. Free space there; they go on by themselves");
+            return;
+        }
+
+        if (call.Kind == CallKind.Command && target.Replica.HeldUpBy(clock.Now) is { IsNone: false } silent)
+        {
+            call.Fail(ResultCode.ReplicaUnavailable, $"node {silent} does not answer, and in mode {ClusterState.NameOf(target.Replica.Ownership.Mode)} shard {target.Genesis.Shard} must have every write on it. Nothing was written. Start it, wait until it is taken out of the in-sync set (--heal-after), or switch to mode raft");
             return;
         }
 

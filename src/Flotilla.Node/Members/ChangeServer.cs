@@ -61,6 +61,7 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
                 ChangeKind.RemoveMember => Remove(replica, change, round, clock),
                 ChangeKind.Inspect => Inspect(replica, change.Node),
                 ChangeKind.RetireShard => Retire(local, replica),
+                ChangeKind.SetMode => SetMode(replica, change.Mode),
                 ChangeKind.Transfer => Transfer(replica, change.Node, clock),
                 _ => Snapshot(replica, change.Index),
             },
@@ -149,6 +150,24 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
                     ? (new ChangeReply(ChangeCode.UnderWay), $"it is leaving, and still owns {ownership.Slots.Count} slots")
                     : (new ChangeReply(ChangeCode.NotReady), "its leader is new, or handing over: try again");
         }
+    }
+
+    private static (ChangeReply Reply, string? Detail) SetMode(Replica replica, ShardMode mode)
+    {
+        var name = ClusterState.NameOf(mode);
+        if (replica.Ownership.Mode == mode)
+        {
+            return (new ChangeReply(ChangeCode.Done), mode == ShardMode.Raft ? $"its mode is {name}" : $"its mode is {name}; in sync: {string.Join(", ", replica.InSync)}");
+        }
+
+        if (mode is not (ShardMode.Raft or ShardMode.Sync))
+        {
+            return (new ChangeReply(ChangeCode.Refused), $"mode {name} comes in a later version; raft and sync are built");
+        }
+
+        return replica.Propose(new HandoffStep.SetMode(mode))
+            ? (new ChangeReply(ChangeCode.UnderWay), $"it switches to {name}")
+            : (new ChangeReply(ChangeCode.NotReady), "its leader is new, or handing over: try again");
     }
 
     private Hello? Find(NodeId node) =>
@@ -254,6 +273,14 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
             return (
                 new ChangeReply(ChangeCode.WouldStop, seat),
                 $"without {id} its voters are {string.Join(", ", left)}, and {string.Join(", ", down)} can't be reached: it would stop. Start what is down, or remove that first");
+        }
+
+        var inSync = replica.InSync;
+        if (inSync.Count > 0 && raft.Configuration.IsVoter(id) && left.Count(inSync.Contains) < Majority.Of(left.Length))
+        {
+            return (
+                new ChangeReply(ChangeCode.WouldStop, seat),
+                $"without {id} its voters are {string.Join(", ", left)}, of which too few are in sync ({string.Join(", ", inSync)}): wait until the others have caught up, or switch to raft first");
         }
 
         return replica.RemoveMember(id, clock) switch

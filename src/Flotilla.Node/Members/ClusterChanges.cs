@@ -3,6 +3,7 @@ using Flotilla.Node.Cluster;
 using Flotilla.Node.Peers;
 using Flotilla.Raft;
 using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
 using Flotilla.Wire.Peers;
 
 namespace Flotilla.Node.Members;
@@ -96,6 +97,24 @@ internal sealed class ClusterChanges(ClusterState cluster, PeerTransport transpo
             ? await FollowAsync(route, new ShardChange(ChangeKind.Snapshot, default, Index: reply.Index), deadline)
             : (reply, detail);
     });
+
+    /// <inheritdoc/>
+    public async Task<ChangeAnswer> SetModeAsync(ShardMode mode, IReadOnlyCollection<ShardId>? shards, TimeSpan patience)
+    {
+        var change = new ShardChange(ChangeKind.SetMode, default, Mode: mode);
+        Task<ChangeAnswer> SwitchAsync(ShardChoice choice) => ForEachAsync(choice, patience, (route, deadline) => FollowAsync(route, change, deadline));
+        if (shards is null)
+        {
+            return await SwitchAsync(ShardChoice.All);
+        }
+
+        var answers = await Task.WhenAll(shards.Select(shard => SwitchAsync(ShardChoice.One(shard))));
+        var refused = answers.FirstOrDefault(static a => a.Code is not (ChangeCode.Done or ChangeCode.UnderWay));
+        return new ChangeAnswer(
+            refused?.Code ?? (answers.All(static a => a.Code == ChangeCode.Done) ? ChangeCode.Done : ChangeCode.UnderWay),
+            [.. answers.SelectMany(static a => a.Shards)],
+            refused?.Detail);
+    }
 
     /// <inheritdoc/>
     public Task<ShardAnswer> AddShardAsync(ShardId shard, HostPort? address) => _births.AddAsync(shard, address);

@@ -56,6 +56,7 @@ internal static class KvStatus
             ResultCode.VersionMismatch => (RpcCode.FailedPrecondition, "version_mismatch", "The record is not at the version that the request asked for. Nothing was written."),
             ResultCode.BadRequest => (RpcCode.InvalidArgument, "bad_request", "Not valid for what is there, for example an increment of a value that is no decimal integer. Nothing was written."),
             ResultCode.NotLeader => (RpcCode.FailedPrecondition, "not_leader", "This node does not lead the key's shard and was told not to forward. Nothing was written."),
+            ResultCode.ReplicaUnavailable => (RpcCode.Unavailable, "replica_unavailable", "A replica that must hold every write does not answer. Nothing was written."),
             ResultCode.NotOwner or ResultCode.SlotMoving => (RpcCode.Unavailable, "slot_moving", "The key's slot is moving to another shard. Nothing was written; try again."),
             ResultCode.Overloaded => (RpcCode.ResourceExhausted, "overloaded", Overloaded.Message!),
             ResultCode.NoQuorum => (RpcCode.Unavailable, "no_quorum", "No leader was found in time: a majority of the shard's replicas must be up and reach each other. Nothing was written."),

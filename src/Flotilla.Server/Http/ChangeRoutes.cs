@@ -5,6 +5,7 @@ using Flotilla.Node;
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
 using Flotilla.Wire.Peers;
 using Microsoft.Extensions.Logging;
 
@@ -43,6 +44,17 @@ internal sealed partial class ChangeRoutes(IClusterChanges? changes, ShardId? si
             }
 
             var wish = default(Wish);
+            ModeWish? mode = null;
+            if (problem is null && exchange.Route == Route.ConfigMode)
+            {
+                (mode, problem) = await ModeWish.ReadAsync(exchange);
+                if (mode is { Mode: not (ShardMode.Raft or ShardMode.Sync) })
+                {
+                    await exchange.Fail(Problems.NotImplemented, "Of the modes raft and sync are in this build. Nothing was changed.");
+                    return;
+                }
+            }
+
             problem ??= Read(exchange.Route, path, fields, out wish);
             if (problem is not null)
             {
@@ -50,7 +62,7 @@ internal sealed partial class ChangeRoutes(IClusterChanges? changes, ShardId? si
                 return;
             }
 
-            var answer = await CarryOut(exchange.Route, wish);
+            var answer = mode is not null ? await changes!.SetModeAsync(mode.Mode, mode.Shards, wish.Patience) : await CarryOut(exchange.Route, wish);
             if (answer.Code is ChangeCode.Done or ChangeCode.UnderWay)
             {
                 await exchange.Send(answer.Code == ChangeCode.Done ? 200 : 202, Document(wish, answer), DocumentsJson.Default.ChangeDocument);

@@ -109,7 +109,7 @@ internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges?
                 return _backup.Stream(exchange, target);
             case Route.Watch when watches is not null:
                 return _watch.Stream(exchange, target);
-            case Route.RaftJoin or Route.RaftLeave or Route.AddVoter or Route.RaftTransfer or Route.RaftSnapshot or Route.AddShard or Route.RemoveShard:
+            case Route.RaftJoin or Route.RaftLeave or Route.AddVoter or Route.RaftTransfer or Route.RaftSnapshot or Route.AddShard or Route.RemoveShard or Route.ConfigMode:
                 return _changes.Answer(exchange, target);
             default:
                 return info.Built && route != Route.Watch

@@ -82,6 +82,7 @@ internal static class Problems
         ResultCode.NotOwner or ResultCode.SlotMoving => SlotMoving,
         ResultCode.Overloaded => Overloaded,
         ResultCode.NoQuorum => NoQuorum,
+        ResultCode.ReplicaUnavailable => ReplicaUnavailable,
         ResultCode.Indeterminate => Indeterminate,
 
         // The gateway gives none of these away. If it did, an earlier attempt might have been executed.

@@ -95,7 +95,7 @@ internal enum Route
     /// <summary>Ancestor: make a node a voter, by path.</summary>
     AddVoter,
 
-    /// <summary>Not built yet: switch the replication mode.</summary>
+    /// <summary>Switch the replication mode.</summary>
     ConfigMode,
 
     /// <summary>Have another voter lead a shard.</summary>
@@ -147,7 +147,7 @@ internal static class Routes
         new(Route.RaftJoin, "/raft/join", Verbs.Get | Verbs.Post),
         new(Route.RaftLeave, "/raft/leave", Verbs.Get | Verbs.Post),
         new(Route.AddVoter, "/AddVoter/{address}/{id}", Verbs.Get | Verbs.Post),
-        new(Route.ConfigMode, "/config/mode", Verbs.Put, Built: false),
+        new(Route.ConfigMode, "/config/mode", Verbs.Put),
         new(Route.RaftTransfer, "/raft/transfer", Verbs.Post),
         new(Route.RaftSnapshot, "/raft/snapshot", Verbs.Post),
     ];

@@ -2,6 +2,7 @@ using Flotilla.Data;
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
 using Google.Protobuf;
 using Pb = Flotilla.Wire.Protos;
 
@@ -54,7 +55,7 @@ internal static class CallCodec
                 break;
             case CallKind.Change:
                 var change = request.Change!;
-                proto.Change = new Pb.ShardChange { Kind = (uint)change.Kind, NodeId = change.Node.Value ?? "", Address = change.Address ?? "", Incarnation = change.Incarnation.Value, Index = change.Index.Value };
+                proto.Change = new Pb.ShardChange { Kind = (uint)change.Kind, NodeId = change.Node.Value ?? "", Address = change.Address ?? "", Incarnation = change.Incarnation.Value, Index = change.Index.Value, Mode = change.Kind == ChangeKind.SetMode ? (uint)change.Mode : 0 };
                 break;
             default:
                 throw new ArgumentException($"a call of kind {request.Kind}", nameof(request));
@@ -83,10 +84,11 @@ internal static class CallCodec
                 return new(proto.Id, shard, hops, timeoutMs, false, CallKind.Watch, default, default, default) { Watch = WatchCodec.FromProto(proto.Watch) };
             case Pb.CallRequest.CallOneofCase.Change:
                 var change = proto.Change;
-                Check.That(change.Kind is >= (uint)ChangeKind.AddMember and <= (uint)ChangeKind.RetireShard, "a change is of no kind that is known here");
+                Check.That(change.Kind is >= (uint)ChangeKind.AddMember and <= (uint)ChangeKind.SetMode, "a change is of no kind that is known here");
+                Check.That(change.Kind == (uint)ChangeKind.SetMode ? change.Mode is >= (uint)ShardMode.Raft and <= (uint)ShardMode.Async : change.Mode == 0, "a switch names no mode, or something else does");
                 return new(proto.Id, shard, hops, timeoutMs, false, CallKind.Change, default, default, default)
                 {
-                    Change = new ShardChange((ChangeKind)change.Kind, Check.NodeOrNone(change.NodeId), Check.Optional(change.Address), new Incarnation(change.Incarnation), new LogIndex(change.Index)),
+                    Change = new ShardChange((ChangeKind)change.Kind, Check.NodeOrNone(change.NodeId), Check.Optional(change.Address), new Incarnation(change.Incarnation), new LogIndex(change.Index), change.Mode == 0 ? ShardMode.Raft : (ShardMode)change.Mode),
                 };
             default:
                 throw new PeerFormatException("a call asks for nothing that is known here");
@@ -170,7 +172,7 @@ internal static class CallCodec
 
     private static ResultCode Code(uint code)
     {
-        Check.That(code <= (uint)ResultCode.KeyExpired, "an answer has no code that is known here");
+        Check.That(code <= (uint)ResultCode.ReplicaUnavailable, "an answer has no code that is known here");
         return (ResultCode)code;
     }
 

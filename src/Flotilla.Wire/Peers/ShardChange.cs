@@ -1,4 +1,5 @@
 using Flotilla.Raft;
+using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Wire.Peers;
 
@@ -25,6 +26,9 @@ public enum ChangeKind : byte
 
     /// <summary>The shard is to hand its slots over and to retire.</summary>
     RetireShard = 7,
+
+    /// <summary>The shard is to replicate in another mode.</summary>
+    SetMode = 8,
 }
 
 /// <summary>How a change stands. Explicit and append-only.</summary>
@@ -82,7 +86,8 @@ public enum ChangeCode : byte
 /// <param name="Address">Where the node is, if known to the asker; else null.</param>
 /// <param name="Incarnation">The data directory that is to go; none for whichever has the seat.</param>
 /// <param name="Index">For a snapshot: up to where it is to reach, from the first answer; 0 at first.</param>
-public sealed record ShardChange(ChangeKind Kind, NodeId Node, string? Address = null, Incarnation Incarnation = default, LogIndex Index = default);
+/// <param name="Mode">For a switch: the mode.</param>
+public sealed record ShardChange(ChangeKind Kind, NodeId Node, string? Address = null, Incarnation Incarnation = default, LogIndex Index = default, ShardMode Mode = ShardMode.Raft);
 
 /// <summary>How a change stands; the words are in <see cref="CallReply.Detail"/>.</summary>
 /// <param name="Code">In short.</param>

@@ -16,6 +16,8 @@ public sealed class Changes
     [InlineData("POST /raft/transfer?shard=1&waitSeconds=1", "shard 1 has another leader", "transfer-leader", "1")]
     [InlineData("POST /raft/snapshot?shard=all&waitSeconds=1", "all shards: snapshots taken", "snapshot")]
     [InlineData("POST /raft/snapshot?shard=2&waitSeconds=1", "shard 2: snapshots taken", "snapshot", "2")]
+    [InlineData("PUT /config/mode?waitSeconds=1", "all shards: mode sync", "mode", "sync")]
+    [InlineData("PUT /config/mode?waitSeconds=1", "shard 2: mode raft", "mode", "raft", "--shard", "2")]
     public async Task A_change_is_followed_to_its_end_and_says_how_it_stands(string asked, string done, params string[] words)
     {
         await using var server = await FakeServer.StartAsync();

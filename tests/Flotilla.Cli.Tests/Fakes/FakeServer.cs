@@ -224,7 +224,7 @@ public sealed class FakeServer : IAsyncDisposable
                 "/raft/status" when Raft is { } raft => JsonAsync(context, raft, DocumentsJson.Default.RaftStatusDocument),
                 "/readyz" => Task.CompletedTask,
                 "/addshard" or "/removeshard" => JsonAsync(context, Life, DocumentsJson.Default.ShardLifeDocument),
-                "/raft/join" or "/raft/leave" or "/raft/transfer" or "/raft/snapshot" when (Changes.Count > 1 ? Changes.TryDequeue(out var change) : Changes.TryPeek(out change)) =>
+                "/raft/join" or "/raft/leave" or "/raft/transfer" or "/raft/snapshot" or "/config/mode" when (Changes.Count > 1 ? Changes.TryDequeue(out var change) : Changes.TryPeek(out change)) =>
                     JsonAsync(context, change, DocumentsJson.Default.ChangeDocument),
                 _ => ProblemAsync(context, 404, "unknown_route", null),
             };

@@ -3,6 +3,7 @@ using Flotilla.Contracts;
 using Flotilla.Node;
 using Flotilla.Raft;
 using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
 using Flotilla.Wire.Peers;
 
 namespace Flotilla.Server.Tests.Fakes;
@@ -19,6 +20,8 @@ internal sealed class FakeChanges : IClusterChanges
     public Task<ChangeAnswer> RemoveNodeAsync(NodeId node, ShardChoice shards, TimeSpan patience) => Note($"remove {node} {Show(shards)} {patience.TotalSeconds:0.#}");
 
     public Task<ChangeAnswer> TransferAsync(ShardId shard, NodeId node, TimeSpan patience) => Note($"transfer {shard} to {(node.IsNone ? "anyone" : node)} {patience.TotalSeconds:0.#}");
+
+    public Task<ChangeAnswer> SetModeAsync(ShardMode mode, IReadOnlyCollection<ShardId>? shards, TimeSpan patience) => Note($"mode {mode} of {(shards is null ? "all" : string.Join(',', shards))} {patience.TotalSeconds:0.#}");
 
     public Task<ChangeAnswer> SnapshotAsync(ShardChoice shards, TimeSpan patience) => Note($"snapshot {Show(shards)} {patience.TotalSeconds:0.#}");
 

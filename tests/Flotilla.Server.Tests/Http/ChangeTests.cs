@@ -43,6 +43,37 @@ public sealed class ChangeTests
     }
 
     [Theory]
+    [InlineData("/config/mode", """{"mode":"sync","shards":"all"}""", "mode Sync of all 30")]
+    [InlineData("/config/mode?waitSeconds=2", """{"mode":"raft"}""", "mode Raft of all 2")]
+    [InlineData("/config/mode", """{"mode":"sync","shards":[1,3]}""", "mode Sync of 1,3 30")]
+    public async Task A_mode_is_switched_for_all_shards_or_for_some(string target, string body, string asked)
+    {
+        await using var door = await DoorFixture.StartAsync();
+        var reply = await door.SendAsync("PUT", target, bytes: Encoding.UTF8.GetBytes(body));
+        Assert.Equal(200, reply.Status);
+        Assert.Equal(asked, Assert.Single(door.Changes.Asked));
+        Assert.True(reply.Json.GetProperty("done").GetBoolean());
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("sync")]
+    [InlineData("[]")]
+    [InlineData("""{"shards":"all"}""")]
+    [InlineData("""{"mode":7}""")]
+    [InlineData("""{"mode":"best"}""")]
+    [InlineData("""{"mode":"sync","shards":"some"}""")]
+    [InlineData("""{"mode":"sync","shards":[]}""")]
+    [InlineData("""{"mode":"sync","shards":[0]}""")]
+    [InlineData("""{"mode":"sync","shards":["1"]}""")]
+    public async Task A_switch_that_makes_no_sense_is_told_what_is_expected(string body)
+    {
+        await using var door = await DoorFixture.StartAsync();
+        Assert.Contains("raft", (await door.SendAsync("PUT", "/config/mode", bytes: Encoding.UTF8.GetBytes(body))).IsProblem(400, "bad_request"), StringComparison.Ordinal);
+        Assert.Empty(door.Changes.Asked);
+    }
+
+    [Theory]
     [InlineData("GET", "/addshard?shardID=4&shardAddress=localhost:8041", "", "add shard 4 at localhost:8041")]
     [InlineData("POST", "/addshard", "shardID=4", "add shard 4 at ?")]
     [InlineData("GET", "/removeshard?shardID=4", "", "remove shard 4")]

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using Flotilla.Server.Http;
 
@@ -41,11 +42,14 @@ public sealed class RouteTests
     }
 
     [Theory]
-    [InlineData("PUT", "/config/mode")]
-    public async Task A_route_of_a_later_build_says_so(string method, string target)
+    [InlineData("chain")]
+    [InlineData("quorum")]
+    [InlineData("async")]
+    public async Task A_mode_of_a_later_build_is_refused_as_such(string mode)
     {
         await using var door = await DoorFixture.StartAsync();
-        Assert.Contains("not in this build yet", (await door.SendAsync(method, target)).IsProblem(501, "not_implemented"), StringComparison.Ordinal);
+        Assert.Contains("raft and sync", (await door.SendAsync("PUT", "/config/mode", bytes: Encoding.UTF8.GetBytes($"{{\"mode\":\"{mode}\"}}"))).IsProblem(501, "not_implemented"), StringComparison.Ordinal);
+        Assert.Empty(door.Changes.Asked);
     }
 
     [Fact]

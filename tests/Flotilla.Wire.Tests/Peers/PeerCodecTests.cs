@@ -198,7 +198,7 @@ public sealed class PeerCodecTests
         ["a scan without a limit"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Scan = new() { MaxBytes = 1 } } } },
         ["a scan for everything at once"] = new() { Requests = { new Pb.CallRequest { Shard = 1, TimeoutMs = 1, Scan = new() { MaxBytes = uint.MaxValue, Limit = 1 } } } },
         ["an answer that says nothing"] = new() { Replies = { new Pb.CallReply { Id = 1 } } },
-        ["an answer with an unknown code"] = new() { Replies = { new Pb.CallReply { Id = 1, Result = new() { Code = 14 } } } },
+        ["an answer with an unknown code"] = new() { Replies = { new Pb.CallReply { Id = 1, Result = new() { Code = 15 } } } },
         ["a page out of order"] = new() { Replies = { new Pb.CallReply { Id = 1, Page = new() { Records = { new Pb.Record { Key = ByteString.CopyFromUtf8("b") }, new Pb.Record { Key = ByteString.CopyFromUtf8("a") } } } } } },
         ["empty gossip"] = new() { Gossip = { ByteString.Empty } },
         ["gossip without bounds"] = new() { Gossip = { ByteString.CopyFrom(new byte[PeerFrame.MaxGossipBytes + 1]) } },

@@ -3,6 +3,7 @@ using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Shards.Watching;
 using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
 using Flotilla.Wire.Peers;
 using Record = Flotilla.Data.Record;
 using Version = Flotilla.Data.Version;
@@ -82,6 +83,7 @@ internal sealed class RandomFrames(int seed)
         {
             0 => CallRequest.Write(id, shard, hops, timeoutMs, Command()),
             1 => CallRequest.Get(id, shard, hops, timeoutMs, Bytes(1, 40), Chance(50)),
+            3 when Chance(20) => CallRequest.ChangeOf(id, shard, timeoutMs, new ShardChange(ChangeKind.SetMode, default, Mode: (ShardMode)_random.Next(1, 6))),
             3 => CallRequest.ChangeOf(id, shard, timeoutMs, new ShardChange((ChangeKind)_random.Next(1, 6), Chance(80) ? Node() : default, Address(), new(Number()), new(Number()))),
             4 => CallRequest.WatchOf(id, shard, timeoutMs, new WatchPull((PullKind)_random.Next(3), Position(), new EventFilter(Bytes(0, 9), Chance(50)), _random.Next(1, 1 << 20), new(Number()))),
             _ => CallRequest.ScanPage(id, shard, hops, timeoutMs, new ScanRequest(Bytes(0, 40), Bytes(0, 9), _random.Next(1, 10_001), _random.Next(1, 1 << 24)), Chance(50)),

@@ -1,0 +1,66 @@
+using Flotilla.Node.Tests.Clusters;
+using Flotilla.Shards;
+using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
+using Flotilla.Wire.Peers;
+
+namespace Flotilla.Node.Tests;
+
+/// <summary>Shards that replicate in another mode than raft, on real nodes.</summary>
+public sealed class ModeTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    [Fact, Trait("Hazard", "47"), Trait("Hazard", "46")]
+    public async Task In_sync_writes_fail_at_once_while_a_replica_is_away_go_on_without_it_after_heal_after_and_count_it_again_when_it_is_back()
+    {
+        await using var cluster = await TestCluster.StartAsync(3, shards: 2, change: options => options with { HealAfter = TimeSpan.FromSeconds(10) });
+        var switched = await cluster[1].Changes.SetModeAsync(ShardMode.Sync, shards: null, Patience);
+        Assert.Equal((ChangeCode.Done, (string?)null), (switched.Code, switched.Detail));
+        await Eventually.IsTrueAsync(() => cluster.Running.All(i => cluster[i].Gateway.View.Shards.All(s => s is { Mode: "sync", InSync.Count: 3 })), "all nodes show the mode");
+        for (var i = 0; i < 20; i++)
+        {
+            await cluster[i % 3].Gateway.PutSurelyAsync($"k{i}", "1");
+        }
+
+        // A follower everywhere, so that nothing but its silence stands in the way of a write.
+        foreach (var shard in cluster[0].Gateway.View.Shards.Where(s => s.Leader == TestCluster.Id(2)))
+        {
+            var moved = await cluster[0].Changes.TransferAsync(shard.Shard, TestCluster.Id(0), Patience);
+            Assert.Equal((ChangeCode.Done, (string?)null), (moved.Code, moved.Detail));
+        }
+
+        // A write that was under way when it fell silent waits for it until its time is up; those that come later do not.
+        await cluster.KillAsync(2);
+        await Eventually.IsTrueAsync(async () => (await cluster[0].Gateway.PutAsync("k1", "2")).Result.Code == ResultCode.ReplicaUnavailable, "a write is refused");
+        var refused = await cluster[1].Gateway.PutAsync("k1", "2");
+        Assert.True(refused.Result.Code == ResultCode.ReplicaUnavailable && refused.Detail!.Contains("n3", StringComparison.Ordinal), $"{refused.Result.Code} {refused.Detail}");
+        Assert.NotNull(await cluster[1].Gateway.ReadAsync("k1"));
+
+        // Its votes are as they were; what changes is whose acknowledgement is waited for.
+        await cluster[0].Gateway.PutSurelyAsync("k1", "3");
+        await Eventually.IsTrueAsync(() => cluster[1].Gateway.View.Shards.All(s => s is { InSync.Count: 2, Voters.Count: 3 }), "it is out of sync, and votes");
+        await cluster.StartNodeAsync(2);
+        await Eventually.IsTrueAsync(() => cluster[1].Gateway.View.Shards.All(s => s.InSync.Count == 3), "it is in sync again");
+        await cluster[2].Gateway.PutSurelyAsync("k1", "4");
+        Assert.Equal("4", await cluster[1].Gateway.ReadAsync("k1"));
+
+        var back = await cluster[0].Changes.SetModeAsync(ShardMode.Raft, [new ShardId(1)], Patience);
+        Assert.Equal((ChangeCode.Done, (string?)null), (back.Code, back.Detail));
+        await Eventually.IsTrueAsync(() => string.Join(' ', cluster[2].Gateway.View.Shards.Select(s => s.Mode)) == "raft sync", "only one of them is back in raft");
+    }
+
+    [Fact]
+    public async Task A_mode_that_is_not_built_a_shard_that_is_not_there_and_a_removal_that_leaves_too_few_in_sync_are_refused()
+    {
+        await using var cluster = await TestCluster.StartAsync(3, shards: 1, change: options => options with { HealAfter = TimeSpan.FromSeconds(1) });
+        Assert.Equal(ChangeCode.Refused, (await cluster[0].Changes.SetModeAsync(ShardMode.Chain, shards: null, Patience)).Code);
+        Assert.Equal(ChangeCode.Unknown, (await cluster[0].Changes.SetModeAsync(ShardMode.Sync, [new ShardId(9)], Patience)).Code);
+        Assert.Equal(ChangeCode.Done, (await cluster[0].Changes.SetModeAsync(ShardMode.Sync, shards: null, Patience)).Code);
+        await cluster.KillAsync(2);
+        await Eventually.IsTrueAsync(() => cluster[0].Gateway.View.Shards[0] is { InSync.Count: 2 }, "n3 is out of sync");
+        var refused = await cluster[0].Changes.RemoveNodeAsync(TestCluster.Id(1), ShardChoice.All, Patience);
+        Assert.Equal(ChangeCode.WouldStop, refused.Code);
+        await cluster[0].Gateway.PutSurelyAsync("k", "v");
+    }
+}

@@ -93,14 +93,20 @@ internal static partial class NodeLog
     [LoggerMessage(EventId = 2406, Level = LogLevel.Information, Message = "Shard {Shard} is born here, empty (group {Group}).")]
     public static partial void ShardIsBorn(this ILogger log, ShardId shard, ulong group);
 
+    [LoggerMessage(EventId = 2410, Level = LogLevel.Information, Message = "Shard {Shard} is retired: its replica here ends and its data are removed (group {Group}).")]
+    public static partial void RetiredShardIsRemoved(this ILogger log, ShardId shard, ulong group);
+
     [LoggerMessage(EventId = 2407, Level = LogLevel.Information, Message = "Shard {Shard}: it is {State} from now on.")]
     public static partial void ShardStateChanged(this ILogger log, ShardId shard, string state);
 
     [LoggerMessage(EventId = 2408, Level = LogLevel.Warning, Message = "Shard {Shard}: node {Node} has no replica of it yet: {Reason}.")]
     public static partial void OwnShardWaits(this ILogger log, ShardId shard, NodeId node, string reason);
 
-    [LoggerMessage(EventId = 2400, Level = LogLevel.Error, Message = "Two groups go by the number of shard {Shard}: two clusters were mixed, or a shard was born twice. Neither takes part in a move. Stop the one that owns no slots and take its data directories away; flotilla status shows both.")]
+    [LoggerMessage(EventId = 2400, Level = LogLevel.Error, Message = "Two groups go by the number of shard {Shard}: it was born at two nodes at once, or two clusters were mixed. Neither takes part in a move. One that owns no slots retires by itself; if both own some, both go on, and the warnings of flotilla status name them.")]
     public static partial void ShardIsDoubled(this ILogger log, ShardId shard);
+
+    [LoggerMessage(EventId = 2409, Level = LogLevel.Error, Message = "Shard {Shard}: another group goes by its number, so this one (group {Group}), which owns no slots, retires. Whoever asked for it finds the other one; to add one more, give it another number.")]
+    public static partial void SecondBirthRetires(this ILogger log, ShardId shard, ulong group);
 
     [LoggerMessage(EventId = 2401, Level = LogLevel.Information, Message = "Node {Node} hears of itself what it did not say (data directory {Incarnation}, RPC {Rpc}), and says again where it is. Once is nothing: this directory was wiped, or the node was thought gone. Again and again means that two processes go by this name.")]
     public static partial void HeardOfItself(this ILogger log, NodeId node, ulong incarnation, string rpc);

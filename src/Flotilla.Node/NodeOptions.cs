@@ -77,6 +77,12 @@ public sealed record NodeOptions
 
     /// <summary>How long a client's call may take before it is answered <c>no_quorum</c> or <c>indeterminate</c>, unless it says otherwise. Default 5 s.</summary>
     public TimeSpan RequestTimeout { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>
+    /// How long the replica of a retired shard stays after this node has learned that it is retired: so that calls under way and those who watch
+    /// get from it what is left. Longer than calls take. Default 15 s.
+    /// </summary>
+    public TimeSpan RetiredPatience { get; init; } = TimeSpan.FromSeconds(15);
 }
 
 /// <summary>Everything a router is told at its start: a gateway without replicas.</summary>

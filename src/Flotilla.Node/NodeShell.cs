@@ -35,8 +35,10 @@ namespace Flotilla.Node;
 /// <param name="FreeBytes">Bytes free on the log's disk, asked now and then.</param>
 /// <param name="Topology">What gossip told it last.</param>
 /// <param name="LateShards">The shards that genesis does not know and that it hosts.</param>
-/// <param name="KeepShard">Makes durable that it hosts another one. Called by one thread at a time; may throw, then the node can't go on.</param>
-public sealed record NodeState(Genesis Genesis, GenesisFlags Flags, IReadOnlyList<ClusterMember> Known, bool HasEntered, Incarnation Incarnation, ulong BootNumber, Wal Wal, SnapshotStore Snapshots, Func<long> FreeBytes, TopologyFile Topology, IReadOnlyList<LateShard> LateShards, Action<LateShard> KeepShard);
+/// <param name="KeepShard">Makes durable that it hosts another one. Called by one thread at a time, also with the next; may throw, then the node can't go on.</param>
+/// <param name="Retired">The retired shards that it hosted once.</param>
+/// <param name="KeepRetired">Makes durable that it hosts one never again; likewise.</param>
+public sealed record NodeState(Genesis Genesis, GenesisFlags Flags, IReadOnlyList<ClusterMember> Known, bool HasEntered, Incarnation Incarnation, ulong BootNumber, Wal Wal, SnapshotStore Snapshots, Func<long> FreeBytes, TopologyFile Topology, IReadOnlyList<LateShard> LateShards, Action<LateShard> KeepShard, IReadOnlyList<RetiredShard> Retired, Action<RetiredShard> KeepRetired);
 
 /// <summary>
 /// A node without its doors: its replicas on their loops, the log writer, the streams to its peers and the gateway. Make
@@ -67,6 +69,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     private readonly Placer? _placer;
     private readonly OwnShard? _ownShard;
     private readonly ShardSteward _steward;
+    private readonly RetiredShards _retired;
     private readonly HandoffCourier _courier;
     private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile bool _leaving;
@@ -105,6 +108,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _placer = options.Single is null ? new Placer(_cluster, _transport, state.Flags.Replicas, _log, Fail) : null;
         _ownShard = options.Single is { } single ? new OwnShard(single, options.Rpc, options.Join is not null, _cluster, new OwnShardView(() => _host.Replicas.Any(r => r.Genesis.Shard == single.Shard), () => _gossip.IsCompared, changes.Bear, Changes), _log) : null;
         _steward = new ShardSteward(_cluster, new StewardView(() => _host.Replicas, () => _gossip.View, _gossip.RingToldBy, LivingNodes, state.Flags.Replicas, options.Single is not null), _log, Fail);
+        _retired = new RetiredShards(_cluster, _host, options.RetiredPatience, Fail);
         foreach (var member in state.Genesis.Members.Concat(state.Known))
         {
             var told = options.PeerHttp.TryGetValue(member.Node, out var peer) ? peer.ToString() : null;
@@ -157,6 +161,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _placer?.Start();
         _steward.Start();
         _ownShard?.Start();
+        _retired.Start();
     }
 
     /// <summary>Tells a node that has no cluster yet of this one, unless its name is another's.</summary>
@@ -331,7 +336,11 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
 
     private long AgeMs() => _cluster.Table.Shards.All(static route => route.Local is not null) ? 0 : _gossip.AgeMs;
 
-    private GossipTable KeptTopology()
+    /// <summary>What gossip knew, and what this node may never forget though that file were lost.</summary>
+    private GossipTable KeptTopology() => ReadTopology().Merge(
+        [.. _state.Retired.Select(static shard => AppliedShard.RetiredItem(shard.Shard, shard.Group))], out _);
+
+    private GossipTable ReadTopology()
     {
         try
         {
@@ -356,7 +365,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
 
     private bool IsReluctant() => _leaving || _disk.IsLow;
 
-    private IReadOnlyList<string> Warnings() => _disk.Objection is { } objection ? [objection] : [];
+    private IReadOnlyList<string> Warnings() => [.. _disk.Objection is { } objection ? [objection] : Array.Empty<string>(), .. DoubledShards.Warnings(_gossip.View)];
 
     private void AskForSnapshot(GroupId group)
     {
@@ -389,6 +398,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     {
         await _disk.DisposeAsync();
         await _steward.DisposeAsync();
+        await _retired.DisposeAsync();
         if (_placer is not null)
         {
             await _placer.DisposeAsync();

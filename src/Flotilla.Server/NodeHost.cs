@@ -166,7 +166,7 @@ public sealed class NodeHost : IAsyncDisposable
         genesis = genesis with { Members = [.. genesis.Members.Select(CurrentAddress)] };
         var disk = wrapDisk is null ? _directory.WalDisk : wrapDisk(_directory.WalDisk);
         _wal = wrapDisk is null ? _directory.OpenLog(_options.Wal) : Wal.Open(disk, _options.Wal with { Owner = _directory.Incarnation.Value });
-        _shell = new NodeShell(_options, new NodeState(genesis, flags, _directory.Identity.Known, _directory.Identity.HasEntered, _directory.Incarnation, _directory.BootNumber, _wal, _directory.OpenSnapshots(_wal), () => disk.FreeBytes, _directory.Topology, _directory.Identity.LateShards, _directory.Host), _loggers);
+        _shell = new NodeShell(_options, new NodeState(genesis, flags, _directory.Identity.Known, _directory.Identity.HasEntered, _directory.Incarnation, _directory.BootNumber, _wal, _directory.OpenSnapshots(_wal), () => disk.FreeBytes, _directory.Topology, _directory.Identity.LateShards, _directory.Host, _directory.Identity.Retired, _directory.Retire), _loggers);
         if (late is not null)
         {
             late.Arrive(_shell);

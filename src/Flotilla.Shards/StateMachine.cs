@@ -6,6 +6,7 @@ using Flotilla.Shards.Handoff;
 using Flotilla.Shards.Image;
 using Flotilla.Shards.Watching;
 using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
 using Version = Flotilla.Data.Version;
 
 namespace Flotilla.Shards;
@@ -158,6 +159,9 @@ public sealed class StateMachine
                 break;
             case HandoffStep.Accept accept:
                 events.AddCame(Ownership.IncomingById[accept.Id].SourceShard, accept.Id.Begin);
+                break;
+            case HandoffStep.SetState { State: ShardState.Retired }:
+                events.AddEnded();
                 break;
             default:
                 break;

@@ -168,7 +168,7 @@ public sealed class DataDirectory : IDisposable
     /// <summary>
     /// Opens the snapshots, and checks that they and the log fit together (<see cref="SnapshotStore.Recover"/>) for every group: a
     /// log that begins behind what any snapshot holds is refused, with what to do. Snapshots that a newer one had superseded when
-    /// the node stopped are deleted: nobody asks for them any more.
+    /// the node stopped are deleted: nobody asks for them any more. So is what is left of retired shards, in the log too.
     /// </summary>
     /// <exception cref="SnapshotMissingException">A snapshot is missing.</exception>
     /// <exception cref="SnapshotCorruptException">A snapshot is damaged.</exception>
@@ -176,10 +176,18 @@ public sealed class DataDirectory : IDisposable
     public SnapshotStore OpenSnapshots(Wal wal)
     {
         ArgumentNullException.ThrowIfNull(wal);
-        var snapshots = SnapshotStore.Open(SnapshotDisk);
+        var retired = Identity.Retired.Select(static shard => shard.Group).ToHashSet();
+        var snapshots = SnapshotStore.Open(SnapshotDisk, new SnapshotOptions { Retired = retired });
         foreach (var group in wal.Groups.ToArray())
         {
-            _ = snapshots.Recover(group, wal.Recovered(group));
+            if (retired.Contains(group))
+            {
+                wal.Forget(group); // Stopped before all of it was removed. Durable with whatever is written next.
+            }
+            else
+            {
+                _ = snapshots.Recover(group, wal.Recovered(group));
+            }
         }
 
         foreach (var group in snapshots.Groups)
@@ -220,6 +228,17 @@ public sealed class DataDirectory : IDisposable
     {
         ArgumentNullException.ThrowIfNull(shard);
         Change(Identity with { LateShards = [.. Identity.LateShards, shard] });
+    }
+
+    /// <summary>
+    /// Keeps durably that a shard is retired and is hosted here never again. Must have returned before anything of its data is removed,
+    /// so that no start takes what is left for a shard that lives. One thread at a time, also with <see cref="Host"/>.
+    /// </summary>
+    /// <exception cref="IOException">It is not known whether it is durable.</exception>
+    public void Retire(RetiredShard shard)
+    {
+        ArgumentNullException.ThrowIfNull(shard);
+        Change(Identity with { Retired = [.. Identity.Retired, shard], LateShards = [.. Identity.LateShards.Where(late => late.Group != shard.Group)] });
     }
 
     /// <summary>Unlocks it.</summary>

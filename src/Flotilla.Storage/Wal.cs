@@ -188,6 +188,25 @@ public sealed class Wal : IDisposable
     }
 
     /// <summary>
+    /// A group is forgotten with the next <see cref="Sync"/>: its entries and small states, as if it had never been here. Does nothing if
+    /// it is not. What is appended for it afterwards begins anew.
+    /// </summary>
+    public void Forget(GroupId group)
+    {
+        ThrowIfUnusable();
+        if (_index.Take(group) is not { } log)
+        {
+            return;
+        }
+
+        // Small states that wait would be written behind this, and bring it back.
+        _dirty.Remove(log);
+        _batch.AddForgotten(group);
+        _changes.Add(new PendingChange(PendingKind.Forget, log, log.Pending.Last, Term.Zero));
+        MustSync = true;
+    }
+
+    /// <summary>
     /// About how many bytes of log a group keeps behind <paramref name="after"/> (0: all that is not released), durable ones
     /// only: what a snapshot of everything would let go. Exact to about 16 KiB. On any thread.
     /// </summary>

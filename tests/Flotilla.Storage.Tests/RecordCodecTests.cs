@@ -38,10 +38,11 @@ public sealed class RecordCodecTests
         batch.AddOldest(13);
         batch.AddContinues(14, 15);
         batch.AddReset(group, new LogBase(new LogIndex(16), new Term(7)));
+        batch.AddForgotten(group);
         var bytes = batch.Complete(BatchKind.Data, 77, 512, 99, out var checksum);
 
         Assert.True(BatchHeader.TryRead(bytes, out var header));
-        Assert.Equal(new BatchHeader(BatchKind.Data, 9, 77, 512, (uint)bytes.Length, 99, checksum), header);
+        Assert.Equal(new BatchHeader(BatchKind.Data, 10, 77, 512, (uint)bytes.Length, 99, checksum), header);
         var rest = bytes[BatchHeader.Bytes..];
         Assert.Equal(checksum, header.ComputeChecksum(rest, verify: true));
 
@@ -76,6 +77,8 @@ public sealed class RecordCodecTests
         Assert.Equal((14UL, 15UL), (sequence, generation));
         Assert.True(Take(ref rest).TryReadReset(out id, out var to));
         Assert.Equal((group, new LogBase(new LogIndex(16), new Term(7))), (id, to));
+        Assert.True(Take(ref rest).TryReadForgotten(out id));
+        Assert.Equal(group, id);
         Assert.True(rest.IsEmpty);
     }
 

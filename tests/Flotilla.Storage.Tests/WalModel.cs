@@ -81,6 +81,8 @@ internal sealed class WalModel
         }
     }
 
+    public void Forget(GroupId group) => _groups.Remove(group.Value);
+
     /// <summary>All that the model holds, as text.</summary>
     public string Describe(IEnumerable<GroupId> groups)
     {

@@ -55,6 +55,13 @@ internal static class Workload
             return;
         }
 
+        if (random.Chance(0.01))
+        {
+            wal.Forget(group);
+            model.Forget(group);
+            return;
+        }
+
         var persist = Next(state, ref random);
         wal.Append(group, persist);
         model.Apply(group, persist);

@@ -72,6 +72,9 @@ internal sealed record AppliedShard(
         Slots = SlotEpochs.Of(SlotSet.Of(genesis.Slots), SlotEpoch.First),
     };
 
+    /// <summary>What is left to be said of a shard that is retired, by a node that knows no more of it.</summary>
+    public static ShardItem RetiredItem(ShardId shard, GroupId group) => ShardItem.Of(new ShardDescriptor { Key = new ShardKey(shard, group.Value), Version = default, State = ShardState.Retired });
+
     private static ImmutableArray<ShardMember> Members(IReadOnlyList<NodeId> ids, IReadOnlyDictionary<NodeId, NodeAddresses> nodes) =>
         [.. ids.Order().Select(id => new ShardMember(id.Value, nodes.TryGetValue(id, out var at) ? new Addresses(at.Http, at.Rpc, at.Resp, null) : default))];
 }

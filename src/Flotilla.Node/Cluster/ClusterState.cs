@@ -20,7 +20,7 @@ internal sealed class ClusterState
     private readonly Func<IReadOnlyList<string>>? _warnings;
     private ImmutableSortedDictionary<NodeId, NodeAddresses> _nodes = ImmutableSortedDictionary<NodeId, NodeAddresses>.Empty;
     private ImmutableHashSet<NodeId> _reluctant = [];
-    private ImmutableHashSet<ShardId> _retired = [];
+    private ImmutableHashSet<ShardKey> _retired = [];
     private RoutingTable _table = RoutingTable.Empty;
     private TaskCompletionSource _tableChanged = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -48,11 +48,14 @@ internal sealed class ClusterState
     /// <summary>Completes when the table is replaced. Read it before <see cref="Table"/>.</summary>
     public Task TableChanged => Volatile.Read(ref _tableChanged).Task;
 
-    /// <summary>The shard was removed: it is in no table, and its number is not used again.</summary>
-    public bool IsRetired(ShardId shard) => Volatile.Read(ref _retired).Contains(shard);
+    /// <summary>A shard of this number was removed: it is in no table, and the number is not used again.</summary>
+    public bool IsRetired(ShardId shard) => Volatile.Read(ref _retired).Any(key => key.Shard == shard);
+
+    /// <summary>This very shard was removed.</summary>
+    public bool IsRetired(ShardKey shard) => Volatile.Read(ref _retired).Contains(shard);
 
     /// <summary>These shards are retired.</summary>
-    public void LearnRetired(ImmutableHashSet<ShardId> shards) => Volatile.Write(ref _retired, shards);
+    public void LearnRetired(ImmutableHashSet<ShardKey> shards) => Volatile.Write(ref _retired, shards);
 
     /// <summary>The nodes' addresses.</summary>
     public IReadOnlyDictionary<NodeId, NodeAddresses> Nodes => Volatile.Read(ref _nodes);

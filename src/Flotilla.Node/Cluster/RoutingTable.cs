@@ -9,9 +9,13 @@ internal sealed class RoutingTable
     private readonly Dictionary<ShardId, ShardRoute> _byShard = [];
 
     /// <summary>A table of these shards.</summary>
-    public RoutingTable(ulong clusterId, IEnumerable<ShardRoute> shards)
+    /// <param name="clusterId">The cluster.</param>
+    /// <param name="shards">The shards.</param>
+    /// <param name="past">Shards that are retired and that this process has met.</param>
+    public RoutingTable(ulong clusterId, IEnumerable<ShardRoute> shards, IReadOnlyList<ShardRoute>? past = null)
     {
         ClusterId = clusterId;
+        Past = past ?? [];
         Shards = [.. shards.OrderBy(s => s.Shard)];
         foreach (var shard in Shards)
         {
@@ -39,10 +43,16 @@ internal sealed class RoutingTable
     public ShardRoute? Of(ReadOnlySpan<byte> key) => _bySlot[Slot.Of(key).Value];
 
     /// <summary>The same shards own the same slots.</summary>
-    public bool HoldsSameAs(RoutingTable other) => ClusterId == other.ClusterId && Shards.SequenceEqual(other.Shards) && _bySlot.AsSpan().SequenceEqual(other._bySlot);
+    public bool HoldsSameAs(RoutingTable other) => ClusterId == other.ClusterId && Shards.SequenceEqual(other.Shards) && Past.SequenceEqual(other.Past) && _bySlot.AsSpan().SequenceEqual(other._bySlot);
 
     /// <summary>A shard by number, or null.</summary>
     public ShardRoute? Of(ShardId shard) => _byShard.GetValueOrDefault(shard);
+
+    /// <summary>Shards that are retired and that this process has met while they lived. Their replicas answer for a while what was asked before: where a slot has gone, and what those who watch lack.</summary>
+    public IReadOnlyList<ShardRoute> Past { get; }
+
+    /// <summary>A shard by number, also one that is retired; or null.</summary>
+    public ShardRoute? OfAny(ShardId shard) => Of(shard) ?? Past.FirstOrDefault(route => route.Shard == shard);
 
     /// <summary>Slots in order as inclusive ranges.</summary>
     public static IReadOnlyList<(int First, int Last)> RangesOf(IEnumerable<Slot> slots)

@@ -77,7 +77,7 @@ internal sealed class ShardRoute
     /// <summary>The slots that it owns, as inclusive ranges, in order.</summary>
     public IReadOnlyList<(int First, int Last)> Ranges => Facts.Ranges;
 
-    /// <summary>The replica on this node, or null. Once there is one there always is, also when it is no member any more.</summary>
+    /// <summary>The replica on this node, or null. Once there is one it stays, also when it is no member any more, until the shard is retired and its replicas go.</summary>
     public HostedReplica? Local => Volatile.Read(ref _local);
 
     /// <summary>The replica on this node if reads may be served from it: one that votes. A learner may be far behind, and one that was removed for ever.</summary>
@@ -135,8 +135,8 @@ internal sealed class ShardRoute
         }
     }
 
-    /// <summary>This node begins to host a replica.</summary>
-    public void Host(HostedReplica local) => Volatile.Write(ref _local, local);
+    /// <summary>This node begins to host a replica, or hosts one no more.</summary>
+    public void Host(HostedReplica? local) => Volatile.Write(ref _local, local);
 
     /// <summary>Wakes those who wait for a change of leader though the leader is the same: its stream is up again.</summary>
     public void WakeWaiters()

@@ -48,10 +48,17 @@ internal sealed class Topology(ClusterState cluster, Func<GroupId, HostedReplica
         View = OwnershipView.Of(table.Merge([.. _own.Values], out _), View);
         var ranges = RangesByShard(View);
         var shards = new List<ShardRoute>();
+        var past = new List<ShardRoute>();
         foreach (var descriptor in View.Shards)
         {
             if (descriptor.State == ShardState.Retired)
             {
+                // One that this process never met alive is of no interest to anybody here.
+                if (_routes.TryGetValue(descriptor.Key, out var known) || replicaOf(new GroupId(descriptor.Key.Group)) is not null)
+                {
+                    past.Add(known ?? RouteOf(descriptor, []));
+                }
+
                 continue;
             }
 
@@ -71,8 +78,8 @@ internal sealed class Topology(ClusterState cluster, Func<GroupId, HostedReplica
             }
         }
 
-        cluster.LearnRetired([.. View.Shards.Where(static d => d.State == ShardState.Retired).Select(static d => d.Shard)]);
-        var next = new RoutingTable(clusterId, shards);
+        cluster.LearnRetired([.. View.Shards.Where(static d => d.State == ShardState.Retired).Select(static d => d.Key)]);
+        var next = new RoutingTable(clusterId, shards, past);
         if (!next.HoldsSameAs(cluster.Table))
         {
             cluster.Publish(next);

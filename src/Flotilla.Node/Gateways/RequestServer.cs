@@ -28,7 +28,7 @@ internal sealed class RequestServer(ClusterState cluster, PeerTransport transpor
             return;
         }
 
-        if (cluster.Table.Of(request.Shard) is not { } route)
+        if (cluster.Table.OfAny(request.Shard) is not { } route)
         {
             Refuse(session, request, ResultCode.NotOwner, default, $"node {cluster.Self} knows no shard {request.Shard}");
             return;

@@ -17,7 +17,7 @@ namespace Flotilla.Node.Hosting;
 /// <summary>
 /// The replicas of this node on their loops: those that genesis, the log or a snapshot knows when the node starts, and from
 /// then on one for each shard in which a leader says that this very data directory has a seat. One that was removed stays:
-/// what it knows is worth keeping if it is given a seat again. Thread-safe once <see cref="Recover"/> has returned.
+/// what it knows is worth keeping if it is given a seat again. Those of a retired shard go, and never come again. Thread-safe once <see cref="Recover"/> has returned.
 /// </summary>
 internal sealed class ReplicaHost
 {
@@ -31,6 +31,7 @@ internal sealed class ReplicaHost
     private readonly ILogger _log;
     private readonly ShardLoop[] _loops;
     private readonly Action<Exception> _fatal;
+    private readonly HashSet<GroupId> _retired;
     private Dictionary<GroupId, HostedReplica> _replicas = [];
 
     public ReplicaHost(NodeOptions options, NodeState state, ClusterState cluster, LoopServices services, ILogger log)
@@ -40,6 +41,7 @@ internal sealed class ReplicaHost
         _cluster = cluster;
         _log = log;
         _fatal = services.Fatal;
+        _retired = [.. state.Retired.Select(static shard => shard.Group)];
         var count = Environment.ProcessorCount <= 4 ? 1 : Environment.ProcessorCount / 4;
         _loops = [.. Enumerable.Range(0, count).Select(i => new ShardLoop(i, LoopLimits.Default, services))];
     }
@@ -62,13 +64,14 @@ internal sealed class ReplicaHost
     {
         var known = _state.Wal.Groups.ToHashSet();
         var late = _state.LateShards.Select(shard => Begin(shard.Shard, shard.Group, shard.BornHere)).ToArray();
-        var hosts = _state.Genesis.Shards.Where(shard => VotersOf(shard).Contains(_options.NodeId) || known.Contains(shard.Group) || _state.Snapshots.Latest(shard.Group) is not null)
+        var first = _state.Genesis.Shards.Where(shard => !_retired.Contains(shard.Group)).ToArray();
+        var hosts = first.Where(shard => VotersOf(shard).Contains(_options.NodeId) || known.Contains(shard.Group) || _state.Snapshots.Latest(shard.Group) is not null)
             .Concat(late).Select(static shard => shard.Group).ToHashSet();
 
         var loaded = Load(hosts);
         var clock = NodeClock.Read();
         var shards = new List<(ShardDescriptor Shard, IReadOnlyList<NodeId> First)>();
-        foreach (var shard in _state.Genesis.Shards.Concat(late))
+        foreach (var shard in first.Concat(late))
         {
             shards.Add((AppliedShard.DescribeFirst(shard, _cluster.Nodes), shard.Voters));
             if (hosts.Contains(shard.Group))
@@ -138,7 +141,7 @@ internal sealed class ReplicaHost
 
         lock (_gate)
         {
-            if (_replicas.TryGetValue(group, out var hosted))
+            if (_replicas.TryGetValue(group, out var hosted) || _retired.Contains(group))
             {
                 return hosted;
             }
@@ -163,7 +166,7 @@ internal sealed class ReplicaHost
         }
     }
 
-    /// <summary>A shard is born here: empty, with this node as its only voter. To ask again is harmless. Null if the node can't go on.</summary>
+    /// <summary>A shard is born here: empty, with this node as its only voter. To ask again is harmless. Null if the node can't go on, or if it was born here and is retired.</summary>
     /// <remarks>
     /// Its group is a function of this data directory, so it is born here once; and elsewhere another group would be, which
     /// gossip tells of. It counts as born once that is durable, and the replica votes only then.
@@ -178,7 +181,7 @@ internal sealed class ReplicaHost
                 return hosted;
             }
 
-            if (!Keep(new LateShard(number, group, BornHere: true)))
+            if (_retired.Contains(group) || !Keep(new LateShard(number, group, BornHere: true)))
             {
                 return null;
             }
@@ -188,16 +191,44 @@ internal sealed class ReplicaHost
         }
     }
 
-    private bool Keep(LateShard shard)
+    /// <summary>
+    /// A shard is retired: its replica here ends, and its data go. First it is made durable that it is never hosted again, so that after a
+    /// crash the start finishes what was begun, and takes nothing that is left for a shard that lives.
+    /// </summary>
+    public void TakeAway(HostedReplica hosted)
+    {
+        var (shard, group) = (hosted.Genesis.Shard, hosted.Genesis.Group);
+        lock (_gate)
+        {
+            if (!_replicas.ContainsKey(group) || !Keep(() => _state.KeepRetired(new RetiredShard(shard, group)), $"That shard {shard} is retired"))
+            {
+                return;
+            }
+
+            _retired.Add(group);
+            var left = new Dictionary<GroupId, HostedReplica>(_replicas);
+            left.Remove(group);
+            Volatile.Write(ref _replicas, left);
+        }
+
+        var table = _cluster.Table;
+        table.Shards.Concat(table.Past).FirstOrDefault(route => route.Group == group)?.Host(null);
+        hosted.Loop.TakeAway(hosted);
+        _log.RetiredShardIsRemoved(shard, group.Value);
+    }
+
+    private bool Keep(LateShard shard) => Keep(() => _state.KeepShard(shard), $"That shard {shard.Shard} is hosted here");
+
+    private bool Keep(Action write, string what)
     {
         try
         {
-            _state.KeepShard(shard);
+            write();
             return true;
         }
         catch (IOException e)
         {
-            _fatal(new NodeFailedException($"That shard {shard.Shard} is hosted here could not be made durable: {e.Message} The node stops. Check the disk and its free space, and start it again.", e));
+            _fatal(new NodeFailedException($"{what} could not be made durable: {e.Message} The node stops. Check the disk and its free space, and start it again.", e));
             return false;
         }
     }

@@ -55,6 +55,9 @@ internal sealed class HostedReplica
     /// <summary>Calls not answered yet.</summary>
     public CallTable Calls { get; } = new();
 
+    /// <summary>It was taken away: the loop steps it no more, and what still comes for it is dropped.</summary>
+    public bool IsGone { get; set; }
+
     /// <summary>Got an input in this pass.</summary>
     public bool Touched { get; set; }
 

@@ -32,6 +32,9 @@ internal enum LoopInputKind : byte
 
     /// <summary>Do something with the replica: the payload is an <c>Action&lt;Replica, ClockReading&gt;</c>. For what is rare.</summary>
     Act,
+
+    /// <summary>The loop loses a replica for good: <see cref="LoopInput.Target"/>.</summary>
+    TakeAway,
 }
 
 /// <summary>One input of a shard loop. Hot, so one tagged struct.</summary>
@@ -58,6 +61,8 @@ internal readonly record struct LoopInput(LoopInputKind Kind, HostedReplica? Tar
     public static LoopInput ForAct(HostedReplica target, Action<Replica, ClockReading> what) => new(LoopInputKind.Act, target, what, default, 0);
 
     public static LoopInput ForHost(HostedReplica target) => new(LoopInputKind.Host, target, null, default, 0);
+
+    public static LoopInput ForTakeAway(HostedReplica target) => new(LoopInputKind.TakeAway, target, null, default, 0);
 
     public static LoopInput ForRun(Action action) => new(LoopInputKind.Run, null, action, default, 0);
 }

@@ -39,7 +39,7 @@ internal sealed class ShardLoop
     /// <summary>The inputs that wait.</summary>
     public Inbox Inbox => _inbox;
 
-    /// <summary>Gives the loop a replica, before <see cref="Start"/> or while it runs: what is posted afterwards finds it there. Never takes one away.</summary>
+    /// <summary>Gives the loop a replica, before <see cref="Start"/> or while it runs: what is posted afterwards finds it there.</summary>
     public void Add(HostedReplica replica)
     {
         replica.Loop = this;
@@ -52,6 +52,9 @@ internal sealed class ShardLoop
             _inbox.Post(LoopInput.ForHost(replica));
         }
     }
+
+    /// <summary>Takes a replica away, with all that the disk holds of it; its calls are answered as at the loop's end. That it is never to be hosted again must be durable.</summary>
+    public void TakeAway(HostedReplica replica) => _inbox.Post(LoopInput.ForTakeAway(replica));
 
     /// <summary>Starts the thread.</summary>
     public void Start() => _thread.Start();
@@ -174,6 +177,12 @@ internal sealed class ShardLoop
     {
         if (input.Target is { } target)
         {
+            if (target.IsGone)
+            {
+                (input.Payload as Call)?.Fail(ResultCode.NotLeader);
+                return;
+            }
+
             // One that the loop gets right now may have something to do at once, as at the loop's start.
             Touch(target);
             var replica = target.Replica;
@@ -196,6 +205,9 @@ internal sealed class ShardLoop
                     break;
                 case LoopInputKind.Host:
                     _replicas.Add(target);
+                    break;
+                case LoopInputKind.TakeAway:
+                    End(target);
                     break;
                 case LoopInputKind.Transfer:
                     replica.TransferLeadership(input.Peer, clock);
@@ -223,6 +235,20 @@ internal sealed class ShardLoop
             default:
                 throw new InvalidOperationException($"An input of kind {input.Kind} names no replica.");
         }
+    }
+
+    private void End(HostedReplica target)
+    {
+        target.IsGone = true;
+        _replicas.Remove(target);
+        foreach (var call in target.Calls.RemoveAll())
+        {
+            call.Abandon();
+        }
+
+        // Behind all that it ever gave the log to write.
+        _job.Forgets.Add(target.Genesis.Group);
+        _services.Snapshots.Remove(target);
     }
 
     private void Begin(HostedReplica target, Call call, ClockReading clock)
@@ -293,6 +319,7 @@ internal sealed class ShardLoop
     /// <summary>Flushes every replica touched, then emits: the disk first, for it takes longest; then the peers; the answers have gone already.</summary>
     private void FlushTouched(ClockReading clock)
     {
+        _touched.RemoveAll(static hosted => hosted.IsGone);
         foreach (var hosted in _touched)
         {
             hosted.Touched = false;

@@ -13,6 +13,9 @@ internal sealed class WalJob
     /// <summary>What snapshots have made superfluous; after the persists.</summary>
     public List<(HostedReplica Hosted, LogIndex Through)> Releases { get; } = [];
 
+    /// <summary>Groups that are hosted here no more; after the rest.</summary>
+    public List<GroupId> Forgets { get; } = [];
+
     /// <summary>To be sent after this batch and all before it are durable.</summary>
     public List<OutboundMessage> Sends { get; } = [];
 
@@ -20,7 +23,7 @@ internal sealed class WalJob
     public bool MustSync { get; private set; }
 
     /// <summary>Nothing to do.</summary>
-    public bool IsEmpty => Persists.Count == 0 && Sends.Count == 0 && Releases.Count == 0;
+    public bool IsEmpty => Persists.Count == 0 && Sends.Count == 0 && Releases.Count == 0 && Forgets.Count == 0;
 
     /// <summary>An empty job.</summary>
     public static WalJob Rent() => Pool.Rent();
@@ -44,6 +47,7 @@ internal sealed class WalJob
     {
         Persists.Clear();
         Releases.Clear();
+        Forgets.Clear();
         Sends.Clear();
         MustSync = false;
         Pool.Return(this);

@@ -163,7 +163,12 @@ internal sealed class WalWriter
                 _wal.Release(hosted.Genesis.Group, through);
             }
 
-            mustSync |= job.MustSync;
+            foreach (var group in job.Forgets)
+            {
+                _wal.Forget(group);
+            }
+
+            mustSync |= job.MustSync || job.Forgets.Count > 0;
         }
 
         if (mustSync)

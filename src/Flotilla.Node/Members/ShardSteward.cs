@@ -43,8 +43,10 @@ internal sealed class ShardSteward(ClusterState cluster, StewardView around, ILo
 
     private readonly CancellationTokenSource _stop = new();
     private readonly Dictionary<ShardKey, Instant> _joiningSince = [];
+    private readonly SecondBirths _seconds = new();
     private Ring? _ring;
-    private int _replicas;
+    private IReadOnlyCollection<HostedReplica>? _replicas;
+    private IReadOnlyList<ShardId> _doubled = [];
     private Task _looking = Task.CompletedTask;
 
     /// <summary>Starts to look.</summary>
@@ -135,7 +137,8 @@ internal sealed class ShardSteward(ClusterState cluster, StewardView around, ILo
             hasReplicas = NodeClock.Now.MsSince(_joiningSince[key]) >= JoiningPatienceMs;
         }
 
-        if (hosted.State == ShardState.Retired || (hosted.State == ShardState.Active && hosted.IsAtHome(view.Ring)))
+        var isSecond = hosted.State != ShardState.Retired && _seconds.ShouldGo(hosted, view, NodeClock.Now);
+        if (hosted.State == ShardState.Retired || (hosted.State == ShardState.Active && hosted.IsAtHome(view.Ring) && !isSecond))
         {
             return true;
         }
@@ -144,10 +147,15 @@ internal sealed class ShardSteward(ClusterState cluster, StewardView around, ILo
         var isLastResort = view.Ring.Members.Count == 0 && view.Shards.Where(static d => d.State is ShardState.Leaving or ShardState.Active).Select(static d => d.Key).Min() == key;
         hosted.Loop.Inbox.Post(LoopInput.ForAct(hosted, (replica, _) =>
         {
-            foreach (var step in Steps(replica, hosted, view, hasReplicas, isLastResort))
+            foreach (var step in isSecond && replica.Ownership.Slots.Count == 0 ? SecondBirths.Steps(replica.Ownership) : Steps(replica, hosted, view, hasReplicas, isLastResort))
             {
                 if (replica.Propose(step) && step is HandoffStep.SetState(var state))
                 {
+                    if (isSecond)
+                    {
+                        log.SecondBirthRetires(key.Shard, key.Group);
+                    }
+
                     var name = ClusterState.NameOf(state);
                     log.ShardStateChanged(key.Shard, name);
                 }
@@ -176,6 +184,11 @@ internal sealed class ShardSteward(ClusterState cluster, StewardView around, ILo
             case ShardState.Retired:
                 return [];
             default:
+                if (view.Doubled.Contains(hosted.Genesis.Shard))
+                {
+                    return []; // Nothing goes from one of two that bear one number: whoever is told of it could not tell which.
+                }
+
                 var steps = HandoffPlan.Next(ownership, hosted.Genesis.Shard, hosted.Genesis.Group, view.Ring, shard => GroupOf(shard, view), Limits);
                 hosted.NoteHome(view.Ring, steps.Count == 0 && ownership.IsSettled && IsHome(ownership, hosted.Genesis.Shard, view.Ring));
                 return steps;
@@ -204,16 +217,16 @@ internal sealed class ShardSteward(ClusterState cluster, StewardView around, ILo
     /// <summary>Every replica hears which slots the ring means for its shard: any of them may lead next.</summary>
     private void TellRing(OwnershipView view, IReadOnlyCollection<HostedReplica> replicas)
     {
-        if (ReferenceEquals(_ring, view.Ring) && _replicas == replicas.Count)
+        if (ReferenceEquals(_ring, view.Ring) && ReferenceEquals(_replicas, replicas) && _doubled.SequenceEqual(view.Doubled))
         {
             return;
         }
 
-        (_ring, _replicas) = (view.Ring, replicas.Count);
+        (_ring, _replicas, _doubled) = (view.Ring, replicas, view.Doubled);
         var onRing = view.Ring.Members.Select(static m => m.Shard).ToHashSet();
         foreach (var hosted in replicas)
         {
-            var meant = onRing.Contains(hosted.Genesis.Shard) ? view.Ring.SlotsOf(hosted.Genesis.Shard) : SlotSet.Empty;
+            var meant = onRing.Contains(hosted.Genesis.Shard) && !view.Doubled.Contains(hosted.Genesis.Shard) ? view.Ring.SlotsOf(hosted.Genesis.Shard) : SlotSet.Empty;
             hosted.Loop.Inbox.Post(LoopInput.ForAct(hosted, (replica, _) => replica.MeantSlots = meant));
         }
     }

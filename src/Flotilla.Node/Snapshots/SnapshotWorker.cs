@@ -134,6 +134,20 @@ internal sealed class SnapshotWorker : IDisposable
         _store.Drop(SnapshotInfo.Of(group, snapshot));
     });
 
+    /// <summary>Deletes all that there is of a group which is hosted here no more, behind whatever is under way for it.</summary>
+    public void Remove(HostedReplica hosted) => _images.Add(() => _transfers.Add(() =>
+    {
+        var group = hosted.Genesis.Group;
+        Forget(group)?.Abandon();
+        foreach (var (key, source) in _sources.Where(s => s.Key.Group == group).ToArray())
+        {
+            _sources.Remove(key);
+            source.Dispose();
+        }
+
+        _store.Remove(group);
+    }));
+
     /// <summary>Ends the threads; an image or a transfer under way is given up.</summary>
     public void Dispose()
     {

@@ -1,6 +1,7 @@
 using Flotilla.Node.Cluster;
 using Flotilla.Node.Peers;
 using Flotilla.Raft;
+using Flotilla.Topology.Descriptors;
 using Flotilla.Wire.Peers;
 
 namespace Flotilla.Node.Watching;
@@ -29,12 +30,18 @@ internal sealed class WatchSources(ClusterState cluster, PeerTransport transport
 {
     private const double MinPauseMs = 4;
     private const double MaxPauseMs = 100;
+
+    /// <summary>The replicas of a retired shard stay for a while, and then are gone for ever: so long after nobody serves it any more they are taken for gone.</summary>
+    private const double GoneAfterMs = 2000;
+
     private static readonly Task<WatchReply> Nobody = Task.FromResult(WatchReply.Of(PullCode.NotServed));
 
     /// <inheritdoc/>
     public async ValueTask<WatchReply> AskAsync(ShardRoute route, WatchPull pull, int waitMs, bool forward, Instant deadline, CancellationToken cancellation)
     {
         var pauseMs = MinPauseMs;
+        var key = new ShardKey(route.Shard, route.Group.Value);
+        Instant? goneSince = null;
         while (true)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -65,7 +72,14 @@ internal sealed class WatchSources(ClusterState cluster, PeerTransport transport
                 return WatchReply.Of(PullCode.Compacted);
             }
 
-            var leftMs = deadline.MsSince(NodeClock.Now);
+            var now = NodeClock.Now;
+            goneSince = cluster.IsRetired(key) ? goneSince ?? now : null;
+            if (goneSince is { } since && now.MsSince(since) >= GoneAfterMs)
+            {
+                return WatchReply.Of(PullCode.Compacted);
+            }
+
+            var leftMs = deadline.MsSince(now);
             if (leftMs <= 0)
             {
                 return WatchReply.Of(compacted > 0 ? PullCode.Compacted : PullCode.NotServed);

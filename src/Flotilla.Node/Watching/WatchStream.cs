@@ -95,7 +95,15 @@ internal sealed class WatchStream : IWatchStream
                     return new WatchEvent(read.Kind, read.Key, read.Value, read.Version, Cursor);
                 }
 
-                Stand(batch.Shard, batch.Reached);
+                if (batch.IsLast)
+                {
+                    Leave(batch.Shard);
+                }
+                else
+                {
+                    Stand(batch.Shard, batch.Reached);
+                }
+
                 _current = null;
             }
 
@@ -158,21 +166,36 @@ internal sealed class WatchStream : IWatchStream
         }
     }
 
+    // All that a retired shard ever did was taken: whoever goes on with the cursor need not ask for it.
+    private void Leave(ShardId shard)
+    {
+        _positions.RemoveAll(position => position.Shard == shard);
+        _cursor = null;
+    }
+
     /// <summary>A shard that is born while the watch stands is watched from its first entry on: what it got by handoff makes no events.</summary>
     private async Task FollowTableAsync()
     {
         while (!_stop.IsCancellationRequested)
         {
             var changed = _cluster.TableChanged;
+            FollowTable();
+            await changed.WaitAsync(_stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private void FollowTable()
+    {
+        lock (_gate)
+        {
             foreach (var route in _cluster.Table.Shards)
             {
-                if (!Tasks.ContainsKey(route.Shard))
+                // Of two groups that were born under one number one retires: then the other is watched.
+                if (!Tasks.TryGetValue(route.Shard, out var task) || (task.IsOver && task.Route.Group != route.Group))
                 {
                     Begin(route, EventPosition.Zero);
                 }
             }
-
-            await changed.WaitAsync(_stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 
@@ -204,6 +227,14 @@ internal sealed class WatchStream : IWatchStream
                 var from = 0;
                 for (var i = 0; i < reply.Events.Count; i++)
                 {
+                    if (reply.Events[i] is { Kind: ShardEventKind.Ended } ended)
+                    {
+                        await PassAsync(task, new Batch(shard, reply.Events, from, i, ended.After) { IsLast = true });
+                        task.IsOver = true;
+                        FollowTable();
+                        return;
+                    }
+
                     if (reply.Events[i] is { Kind: ShardEventKind.Came } came)
                     {
                         // Right before the mark: not behind it, or whoever went on with a cursor from during the wait would not wait; and
@@ -248,6 +279,11 @@ internal sealed class WatchStream : IWatchStream
         {
             if (Tasks.TryGetValue(came.Source, out var source))
             {
+                if (source.IsOver)
+                {
+                    return; // All that it ever did has been passed on.
+                }
+
                 var pull = new WatchPull(PullKind.Freeze, source.At, default, 1, came.Move);
                 var reply = await _sources.AskAsync(source.Route, pull, FreezeWaitMs, _request.Forward, Instant.Never, _stop.Token);
                 if (reply.Code == PullCode.Ok)
@@ -258,7 +294,14 @@ internal sealed class WatchStream : IWatchStream
                 if (reply.Code != PullCode.NotYet)
                 {
                     Finish(WatchEnd.Slow);
+                    return;
                 }
+            }
+            else if (_cluster.Table.Of(came.Source) is null && _cluster.IsRetired(came.Source))
+            {
+                // It came and went while this process heard of nothing: what it did in between can't be told.
+                Finish(WatchEnd.Slow);
+                return;
             }
 
             await Task.Delay(FreezePauseMs, _stop.Token);
@@ -292,8 +335,15 @@ internal sealed class WatchStream : IWatchStream
         }
 
         public Task Running { get; set; } = Task.CompletedTask;
+
+        /// <summary>The shard is retired, and all that it ever did is in the queue.</summary>
+        public volatile bool IsOver;
     }
 
     /// <summary>Events of one shard, from one place to another, and where its reader stands behind them.</summary>
-    private sealed record Batch(ShardId Shard, IReadOnlyList<ShardEvent> Events, int From, int To, EventPosition Reached);
+    private sealed record Batch(ShardId Shard, IReadOnlyList<ShardEvent> Events, int From, int To, EventPosition Reached)
+    {
+        /// <summary>The shard is retired: no other follows.</summary>
+        public bool IsLast { get; init; }
+    }
 }

@@ -88,7 +88,9 @@ internal sealed class Watches(ClusterState cluster, IWatchSources sources, int m
         var begins = table.Shards.Select((route, i) => (Route: route, At: ends[i].Reached)).ToList();
         if (request.From is not null)
         {
-            begins = [.. table.Shards.Select(route => (route, cursor.FirstOrDefault(c => c.Shard == route.Shard).At))];
+            // One that has retired since answers for a while.
+            var past = cursor.Where(c => table.Of(c.Shard) is null).Select(c => table.OfAny(c.Shard)).OfType<ShardRoute>();
+            begins = [.. table.Shards.Concat(past).Select(route => (route, cursor.FirstOrDefault(c => c.Shard == route.Shard).At))];
             if (await LostAsync(table, cursor, begins, ends, request.Forward, deadline, cancellation) is { } lost)
             {
                 return new WatchOpening(WatchOutcome.Compacted, null, lost);
@@ -129,13 +131,13 @@ internal sealed class Watches(ClusterState cluster, IWatchSources sources, int m
         const string Fresh = " Read the records anew, and watch without \"from\".";
         foreach (var (shard, _) in cursor)
         {
-            if (table.Of(shard) is null)
+            if (table.OfAny(shard) is null)
             {
                 return $"The cursor names shard {shard}, which is not there any more.{Fresh}";
             }
         }
 
-        for (var i = 0; i < begins.Count; i++)
+        for (var i = 0; i < ends.Length; i++)
         {
             if (begins[i].At > ends[i].Reached)
             {
@@ -143,16 +145,37 @@ internal sealed class Watches(ClusterState cluster, IWatchSources sources, int m
             }
         }
 
-        var kept = await Task.WhenAll(begins.Select(begin =>
-            sources.AskAsync(begin.Route, new WatchPull(PullKind.Events, begin.At, new EventFilter(default, IsKey: true), 1), 1, forward, deadline, cancellation).AsTask()));
-        for (var i = 0; i < kept.Length; i++)
-        {
-            if (kept[i].Code != PullCode.Ok)
-            {
-                return $"Shard {begins[i].Route.Shard} does not keep all events behind the cursor any more.{Fresh}";
-            }
-        }
+        var known = begins.Select(static begin => begin.Route.Shard).ToHashSet();
+        var lost = await Task.WhenAll(begins.Select((begin, i) => LostAsync(begin.Route, begin.At, i < ends.Length ? ends[i].Reached : begin.At, known, forward, deadline, cancellation)));
+        return lost.FirstOrDefault(static why => why is not null) is { } first ? first + Fresh : null;
+    }
 
-        return null;
+    /// <summary>Walks over what one shard keeps behind a position: all of it must be there, and each shard from which slots came.</summary>
+    private async Task<string?> LostAsync(ShardRoute route, EventPosition at, EventPosition end, HashSet<ShardId> known, bool forward, Instant deadline, CancellationToken cancellation)
+    {
+        while (true)
+        {
+            // No key is empty, so that marks alone come.
+            var reply = await sources.AskAsync(route, new WatchPull(PullKind.Events, at, new EventFilter(default, IsKey: true), 1), 1, forward, deadline, cancellation);
+            if (reply.Code != PullCode.Ok)
+            {
+                return $"Shard {route.Shard} does not keep all events behind the cursor any more.";
+            }
+
+            foreach (var mark in reply.Events)
+            {
+                if (mark.Kind == ShardEventKind.Came && !known.Contains(mark.Source) && cluster.IsRetired(mark.Source))
+                {
+                    return $"Slots came to shard {route.Shard} from shard {mark.Source}, which is not there any more: what was done there is not kept.";
+                }
+            }
+
+            if (reply.Reached <= at || reply.Reached >= end)
+            {
+                return null;
+            }
+
+            at = reply.Reached;
+        }
     }
 }

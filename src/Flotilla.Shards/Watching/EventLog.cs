@@ -73,10 +73,13 @@ public sealed class EventLog
     /// <summary>The entry took slots in that another shard gave.</summary>
     internal void AddCame(ShardId source, LogIndex move) => AddMark(ShardEventKind.Came, source, move);
 
+    /// <summary>The entry retired the shard.</summary>
+    internal void AddEnded() => AddMark(ShardEventKind.Ended, default, default);
+
     /// <summary>Reads on. False if some of what comes next is not kept any more. Any thread.</summary>
     /// <param name="from">Where the reader stands.</param>
     /// <param name="applied">The last entry that is known to be applied; what lies behind it is not read.</param>
-    /// <param name="filter">Which keys count. Marks of slots that came always do.</param>
+    /// <param name="filter">Which keys count. Marks of slots that came, and of the end, always do.</param>
     /// <param name="maxBytes">Stop after about so many bytes of events that count (one is always read)…</param>
     /// <param name="maxScanned">… or after having passed over so many bytes of any.</param>
     /// <param name="to">Where they are added. Their memory never changes.</param>
@@ -107,7 +110,7 @@ public sealed class EventLog
                     return true;
                 }
 
-                var counts = read.Kind == ShardEventKind.Came || (read.Kind != ShardEventKind.Frozen && filter.Takes(read.Key.Span));
+                var counts = read.Kind is ShardEventKind.Came or ShardEventKind.Ended || (read.Kind != ShardEventKind.Frozen && filter.Takes(read.Key.Span));
                 if ((counts && bytes > 0 && bytes + read.Cost > maxBytes) || scanned > maxScanned)
                 {
                     return true;
@@ -244,7 +247,7 @@ public sealed class EventLog
             var kind = (ShardEventKind)reader.Byte();
             var entry = new LogIndex(reader.Varint(ulong.MaxValue));
             var after = new EventPosition(entry.Previous, (uint)reader.Varint(uint.MaxValue) + 1);
-            if (kind is ShardEventKind.Frozen or ShardEventKind.Came)
+            if (kind is ShardEventKind.Frozen or ShardEventKind.Came or ShardEventKind.Ended)
             {
                 read = new ShardEvent(kind, after, default, default, Version.None, new ShardId((int)reader.Varint(int.MaxValue)), new LogIndex(reader.Varint(ulong.MaxValue)));
             }

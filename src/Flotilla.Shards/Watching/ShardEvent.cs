@@ -21,6 +21,9 @@ public enum ShardEventKind : byte
 
     /// <summary>Slots came in by a move of shard <see cref="ShardEvent.Source"/>. Whatever follows waits until that shard's events up to its Freeze are delivered.</summary>
     Came = 5,
+
+    /// <summary>The shard is retired: nothing follows, ever.</summary>
+    Ended = 6,
 }
 
 /// <summary>One change of a record that a shard's log has brought about, or a mark of a handoff.</summary>
@@ -30,7 +33,7 @@ public enum ShardEventKind : byte
 /// <param name="Value">The value that was put; else none.</param>
 /// <param name="Version">See the kinds. Its slot epoch is that of the owner whose log this is, but for a record that came with its slot.</param>
 /// <param name="Source">For <see cref="ShardEventKind.Came"/>: the shard that gave the slots.</param>
-/// <param name="Move">For marks: the entry of the giving shard's log that began the move.</param>
+/// <param name="Move">For marks of moves: the entry of the giving shard's log that began the move.</param>
 public readonly record struct ShardEvent(ShardEventKind Kind, EventPosition After, ReadOnlyMemory<byte> Key, ReadOnlyMemory<byte> Value, Version Version, ShardId Source, LogIndex Move)
 {
     /// <summary>Where a reader stands to whom this one comes next, also if there are others before it that it does not want.</summary>

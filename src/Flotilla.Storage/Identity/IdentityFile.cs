@@ -135,6 +135,20 @@ public static class IdentityFile
                 json.WriteEndArray();
             }
 
+            if (identity.Retired.Count > 0)
+            {
+                json.WriteStartArray("retired");
+                foreach (var retired in identity.Retired)
+                {
+                    json.WriteStartObject();
+                    json.WriteNumber("shard", retired.Shard.Value);
+                    json.WriteString("group", Hex(retired.Group.Value));
+                    json.WriteEndObject();
+                }
+
+                json.WriteEndArray();
+            }
+
             json.WriteEndObject();
         }
 
@@ -183,6 +197,10 @@ public static class IdentityFile
 
             LateShards = root.TryGetProperty("lateShards", out var late)
                 ? [.. late.EnumerateArray().Select(static e => new LateShard(new ShardId(e.GetProperty("shard").GetInt32()), new GroupId(Number(e, "group")), e.GetProperty("bornHere").GetBoolean()))]
+                : [],
+
+            Retired = root.TryGetProperty("retired", out var retired)
+                ? [.. retired.EnumerateArray().Select(static e => new RetiredShard(new ShardId(e.GetProperty("shard").GetInt32()), new GroupId(Number(e, "group"))))]
                 : [],
         };
     }

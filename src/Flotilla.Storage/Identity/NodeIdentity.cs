@@ -63,8 +63,11 @@ public sealed record NodeIdentity(NodeId Node, Incarnation Incarnation, ulong Cl
     /// <summary>The directory entered a cluster that others had begun. Then it begins no group by itself, whatever its node's name is.</summary>
     public bool HasEntered { get; init; }
 
-    /// <summary>Shards that genesis does not know and that this directory hosts, or hosted once. None is ever taken away.</summary>
+    /// <summary>Shards that genesis does not know and that this directory hosts, or hosted once. None is ever taken away, but by <see cref="Retired"/>.</summary>
     public IReadOnlyList<LateShard> LateShards { get; init; } = [];
+
+    /// <summary>Shards that were retired and that this directory hosted. It never hosts them again, whatever else is in it; the list only grows.</summary>
+    public IReadOnlyList<RetiredShard> Retired { get; init; } = [];
 }
 
 /// <summary>A shard that was born after genesis.</summary>
@@ -72,6 +75,11 @@ public sealed record NodeIdentity(NodeId Node, Incarnation Incarnation, ulong Cl
 /// <param name="Group">Its Raft group.</param>
 /// <param name="BornHere">This directory's node was its first voter, alone; else a leader gave it a seat.</param>
 public sealed record LateShard(ShardId Shard, GroupId Group, bool BornHere);
+
+/// <summary>A shard that is retired for ever.</summary>
+/// <param name="Shard">Its number.</param>
+/// <param name="Group">Its Raft group.</param>
+public sealed record RetiredShard(ShardId Shard, GroupId Group);
 
 /// <summary>A data directory can't be used. The message is for the operator: what is wrong, and what to do.</summary>
 public sealed class DataDirectoryException : IOException

@@ -15,6 +15,9 @@ internal enum PendingKind
 
     /// <summary>Forgets all entries.</summary>
     Reset,
+
+    /// <summary>Forgets the group.</summary>
+    Forget,
 }
 
 /// <summary>A change to be published once the batch is durable. For entries: how many, and where in the batch their record begins and how long it is.</summary>
@@ -29,6 +32,7 @@ internal sealed class GroupIndex
     private readonly IDisk _disk;
     private readonly Lock _lock = new();
     private readonly Dictionary<GroupId, GroupLog> _groups;
+    private readonly List<GroupLog> _leaving = []; // Forgotten by a batch that is not durable yet.
     private ulong _newest;
 
     internal GroupIndex(IDisk disk, Dictionary<GroupId, GroupLog> recovered)
@@ -83,6 +87,20 @@ internal sealed class GroupIndex
         return log;
     }
 
+    /// <summary>Takes a group away, to be forgotten once that is durable; null if there is none. For the appending thread.</summary>
+    public GroupLog? Take(GroupId group)
+    {
+        lock (_lock)
+        {
+            if (_groups.Remove(group, out var log))
+            {
+                _leaving.Add(log);
+            }
+
+            return log;
+        }
+    }
+
     /// <summary>Reads durable entries back: see <see cref="Wal.TryRead"/>.</summary>
     public bool TryRead(GroupId group, LogIndex from, LogIndex through, int maxBytes, List<Entry> into)
     {
@@ -133,6 +151,10 @@ internal sealed class GroupIndex
                         break;
                     case PendingKind.Reset:
                         change.Log.Reset(new LogBase(change.Index, change.Term));
+                        break;
+                    case PendingKind.Forget:
+                        change.Log.Reset(default);
+                        _leaving.Remove(change.Log);
                         break;
                     default:
                         change.Log.Publish(change.Index, change.Count, change.Term, segment, offset + change.Offset, change.Bytes);
@@ -202,7 +224,8 @@ internal sealed class GroupIndex
     {
         lock (_lock)
         {
-            foreach (var log in _groups.Values)
+            // What is durable of one that is to be forgotten still is, also if it has begun anew behind that.
+            foreach (var log in _groups.Values.Where(log => !_leaving.Exists(l => l.Id == log.Id)).Concat(_leaving))
             {
                 head.AddHardState(log.Id, log.HardState);
                 if (log.Identity != IdentityState.Empty)

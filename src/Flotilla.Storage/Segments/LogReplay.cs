@@ -79,6 +79,11 @@ internal sealed class LogReplay
             case RecordKind.Reset when kind == BatchKind.Data && reader.TryReadReset(out var group, out var to):
                 return ApplyReset(Group(group), to);
 
+            case RecordKind.Forgotten when kind == BatchKind.Data && reader.TryReadForgotten(out var group):
+                Group(group).Reset(default);
+                _groups.Remove(group);
+                return null;
+
             case RecordKind.Last when kind == BatchKind.Head && reader.TryReadLast(out var group, out var index, out var term):
                 return ApplyLast(Group(group), index, term);
 

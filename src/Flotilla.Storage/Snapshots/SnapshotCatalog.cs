@@ -1,3 +1,4 @@
+using Flotilla.Raft;
 using Flotilla.Storage.Disk;
 
 namespace Flotilla.Storage.Snapshots;
@@ -11,8 +12,8 @@ internal static class SnapshotCatalog
     /// <summary>Ends the name of a snapshot that is being received.</summary>
     internal const string ReceivedExtension = ".part";
 
-    /// <summary>Fills <paramref name="files"/> by group, each group's by index. Throws as <see cref="SnapshotStore.Open"/> does.</summary>
-    public static void Load(IDisk disk, SortedDictionary<ulong, List<SnapshotFile>> files)
+    /// <summary>Fills <paramref name="files"/> by group, each group's by index, and deletes those of <paramref name="retired"/>. Throws as <see cref="SnapshotStore.Open"/> does.</summary>
+    public static void Load(IDisk disk, SortedDictionary<ulong, List<SnapshotFile>> files, IReadOnlySet<GroupId> retired)
     {
         var byGroup = new SortedDictionary<ulong, List<SnapshotInfo>>();
         foreach (var name in disk.List())
@@ -23,6 +24,12 @@ internal static class SnapshotCatalog
             }
             else if (SnapshotInfo.TryParse(name, out var info))
             {
+                if (retired.Contains(info.Group))
+                {
+                    disk.Delete(name);
+                    continue;
+                }
+
                 if (!byGroup.TryGetValue(info.Group.Value, out var found))
                 {
                     byGroup.Add(info.Group.Value, found = []);

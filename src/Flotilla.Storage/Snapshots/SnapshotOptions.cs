@@ -1,3 +1,5 @@
+using Flotilla.Raft;
+
 namespace Flotilla.Storage.Snapshots;
 
 /// <summary>How snapshots are stored.</summary>
@@ -8,4 +10,7 @@ public sealed record SnapshotOptions
     /// each start. Null (the default) draws them at random.
     /// </summary>
     public ulong? IdSeed { get; init; }
+
+    /// <summary>Groups of which nothing is wanted any more: their files are deleted unread when the directory is opened.</summary>
+    public IReadOnlySet<GroupId> Retired { get; init; } = new HashSet<GroupId>();
 }

@@ -67,7 +67,7 @@ public sealed class SnapshotStore
         ArgumentNullException.ThrowIfNull(disk);
         var seed = options?.IdSeed ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
         var store = new SnapshotStore(disk, seed);
-        SnapshotCatalog.Load(disk, store._files);
+        SnapshotCatalog.Load(disk, store._files, options?.Retired ?? new HashSet<GroupId>());
         return store;
     }
 
@@ -194,6 +194,33 @@ public sealed class SnapshotStore
         }
 
         DeleteRetired(info.Group);
+    }
+
+    /// <summary>
+    /// Deletes all snapshots of a group that is hosted here no more, and what was received of one. One that is being read or sent goes when that
+    /// ends; one whose deletion fails goes at the next start, given <see cref="SnapshotOptions.Retired"/>.
+    /// </summary>
+    public void Remove(GroupId group)
+    {
+        PartialSnapshot? parked;
+        lock (_lock)
+        {
+            foreach (var file in FilesOf(group))
+            {
+                file.IsRetired = true;
+            }
+
+            parked = _partials.GetValueOrDefault(group);
+            parked = parked is { IsInUse: false } ? parked : null;
+        }
+
+        if (parked is not null)
+        {
+            Forget(parked);
+            Abandon(parked.Name);
+        }
+
+        DeleteRetired(group);
     }
 
     /// <summary>

@@ -55,8 +55,8 @@ public sealed class GossipTable
     /// <summary>Every node that was ever heard of, by id, those included that are gone.</summary>
     public IReadOnlyList<NodeItem> Nodes => _nodes ??= [.. _buckets.SelectMany(b => b.Items).OfType<NodeItem>().OrderBy(n => n.Record.Node, StringComparer.Ordinal)];
 
-    /// <summary>Shard numbers that more than one group goes by, in order. Such a shard takes part in no move, and people are told.</summary>
-    public IReadOnlyList<ShardId> Doubled => _doubled ??= [.. Shards.GroupBy(s => s.Key.Shard).Where(g => g.Count() > 1).Select(g => g.Key)];
+    /// <summary>Shard numbers that more than one group goes by, retired ones aside; in order. Such a shard takes part in no move, and people are told.</summary>
+    public IReadOnlyList<ShardId> Doubled => _doubled ??= [.. Shards.Where(s => s.Descriptor.State != ShardState.Retired).GroupBy(s => s.Key.Shard).Where(g => g.Count() > 1).Select(g => g.Key)];
 
     /// <summary>A shard, or null.</summary>
     public ShardItem? Find(ShardKey key)

@@ -122,6 +122,9 @@ public sealed class BatchWriter
     /// <summary>Adds "all entries are forgotten; the log begins behind <paramref name="to"/>".</summary>
     public void AddReset(GroupId group, LogBase to) => AddNumbers(RecordKind.Reset, group.Value, to.Index.Value, to.Term.Value);
 
+    /// <summary>Adds "the group is forgotten, with all that the log holds of it".</summary>
+    public void AddForgotten(GroupId group) => AddNumbers(RecordKind.Forgotten, group.Value);
+
     /// <summary>Adds the last entry of a group, as it was when the segment began.</summary>
     public void AddLast(GroupId group, LogIndex index, Term term) => AddNumbers(RecordKind.Last, group.Value, index.Value, term.Value);
 

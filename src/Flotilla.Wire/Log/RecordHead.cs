@@ -31,6 +31,9 @@ public enum RecordKind : byte
 
     /// <summary>The log of one group is forgotten and begins anew behind an index.</summary>
     Reset = 9,
+
+    /// <summary>One group is forgotten, with all that the log holds of it.</summary>
+    Forgotten = 10,
 }
 
 /// <summary>

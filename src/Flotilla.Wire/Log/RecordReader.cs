@@ -125,6 +125,14 @@ public readonly ref struct RecordReader
         return ok;
     }
 
+    /// <summary>"The group is forgotten, with all that the log holds of it."</summary>
+    public bool TryReadForgotten(out GroupId group)
+    {
+        var ok = Kind == RecordKind.Forgotten && _record.Length >= 24;
+        group = ok ? new GroupId(UInt64(16)) : default;
+        return ok;
+    }
+
     /// <summary>The last entry of a group when the segment began.</summary>
     public bool TryReadLast(out GroupId group, out LogIndex index, out Term term)
     {

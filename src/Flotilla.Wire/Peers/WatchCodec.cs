@@ -70,7 +70,7 @@ internal static class WatchCodec
 
     private static ShardEvent Read(Pb.Event proto)
     {
-        Check.That(proto.Kind <= (uint)ShardEventKind.Came, "an event is of no kind that is known here");
+        Check.That(proto.Kind <= (uint)ShardEventKind.Ended, "an event is of no kind that is known here");
         var kind = (ShardEventKind)proto.Kind;
         var after = Position(proto.Through, proto.Next);
         Check.That(after.Next > 0, "an event is in no entry");
@@ -79,6 +79,9 @@ internal static class WatchCodec
             case ShardEventKind.Came:
                 Check.That(proto.Key.Length == 0 && proto.Move > 0, "a mark makes no sense");
                 return new ShardEvent(kind, after, default, default, Version.None, new ShardId(Check.Between(proto.Source, 1, MaxShard, "a mark names no shard")), new LogIndex(proto.Move));
+            case ShardEventKind.Ended:
+                Check.That(proto.Key.Length == 0, "a mark makes no sense");
+                return new ShardEvent(kind, after, default, default, Version.None, default, default);
             case ShardEventKind.Put or ShardEventKind.Delete or ShardEventKind.Expire:
                 return new ShardEvent(kind, after, Check.Key(proto.Key), proto.Value.Memory, VersionProto.Read(proto.Version), default, default);
             default:

@@ -137,6 +137,44 @@ public sealed class WatchOrderTests
         }
     }
 
+    [Fact]
+    public async Task A_retired_shard_is_watched_to_its_end_and_no_cursor_names_it_afterwards()
+    {
+        var shards = new FakeLogs();
+        shards.Put(One, "k", 1, 2);
+        shards.Add(One, ShardEventKind.Frozen, move: 1);
+        shards.Add(Two, ShardEventKind.Came, source: One, move: 1);
+        shards.Put(Two, "k", 2, 3);
+        shards.Add(One, ShardEventKind.Ended);
+        await using var stream = shards.Watch();
+        await TakesAsync(stream, "1.0.2.0 2.0.3.0");
+        await Eventually.IsTrueAsync(
+            () =>
+            {
+                Assert.Null(stream.TryTake());
+                return WatchCursor.TryDecode(stream.Cursor, out _, out var positions) && positions is [{ Shard: var only }] && only == Two;
+            }, "only the other one is named");
+
+        // A mark that comes late, of slots that it gave before its end, waits for nobody.
+        shards.Add(Two, ShardEventKind.Came, source: One, move: 1);
+        shards.Put(Two, "k", 2, 4);
+        await TakesAsync(stream, "2.0.4.0");
+    }
+
+    [Fact]
+    public async Task Slots_that_come_from_a_shard_of_which_nothing_was_heard_cut_the_watch_off()
+    {
+        var shards = new FakeLogs();
+        shards.RetireUnheard(new ShardId(3));
+        shards.Put(Two, "k", 1, 2);
+        shards.Add(Two, ShardEventKind.Came, source: new ShardId(3), move: 1);
+        shards.Put(Two, "k", 3, 3);
+        await using var stream = shards.Watch();
+        await TakesAsync(stream, "1.0.2.0");
+        await Eventually.IsTrueAsync(() => stream.End == WatchEnd.Slow, "it is cut off");
+        Assert.Null(stream.TryTake());
+    }
+
     private static async Task TakesAsync(WatchStream stream, string versions)
     {
         var seen = new List<string>();
@@ -168,6 +206,8 @@ public sealed class WatchOrderTests
         }
 
         public int FreezesAsked => Volatile.Read(ref _freezesAsked);
+
+        public void RetireUnheard(ShardId shard) => _cluster.LearnRetired([new Flotilla.Topology.Descriptors.ShardKey(shard, 99)]);
 
         public void Put(ShardId shard, string key, uint epoch, ulong counter) => Add(shard, ShardEventKind.Put, key, new Version(epoch, 0, counter, 0));
 

@@ -1,6 +1,7 @@
 using Flotilla.Raft;
 using Flotilla.Storage.Identity;
 using Flotilla.Storage.Snapshots;
+using Flotilla.Topology;
 
 namespace Flotilla.Storage.Tests.Snapshots;
 
@@ -51,6 +52,57 @@ public sealed class SnapshotDirectoryTests : IDisposable
             var e = Assert.Throws<SnapshotMissingException>(() => directory.OpenSnapshots(wal));
             Assert.Contains(Path.Combine(DataPath, "snapshots", "feed000000000042-00000000000000000025-*"), e.Message, StringComparison.Ordinal);
         }
+    }
+
+    [Fact]
+    [Trait("Hazard", "20")]
+    public void What_is_left_of_a_retired_shard_is_removed_at_the_next_start_and_asked_for_nothing()
+    {
+        var retired = new RetiredShard(new ShardId(7), Small.G);
+        SnapshotInfo info;
+        using (var directory = DataDirectory.Open(Options()))
+        using (var wal = directory.OpenLog(LogOptions))
+        {
+            var store = directory.OpenSnapshots(wal);
+            directory.Host(new LateShard(new ShardId(7), Small.G, BornHere: true));
+            directory.Host(new LateShard(new ShardId(8), new GroupId(8), BornHere: false));
+            wal.Append(Small.G, Workload.Persist(Workload.Entries(1, 3, 40, 10)));
+            wal.Append(new GroupId(8), Workload.Persist(Workload.Entries(1, 3, 5, 10)));
+            wal.Sync();
+            info = Small.Write(store, 30);
+            wal.Release(Small.G, new LogIndex(25));
+            wal.Sync();
+            directory.Retire(retired);
+            File.WriteAllText(directory.SnapshotDisk.PathOf(info.FileName), "damaged, and nobody minds");
+        }
+
+        for (var start = 0; start < 2; start++)
+        {
+            using var directory = DataDirectory.Open(Options());
+            using var wal = directory.OpenLog(LogOptions);
+            var store = directory.OpenSnapshots(wal);
+            Assert.Equal([retired], directory.Identity.Retired);
+            Assert.Equal([new ShardId(8)], directory.Identity.LateShards.Select(static late => late.Shard));
+            Assert.Null(store.Latest(Small.G));
+            Assert.Empty(directory.SnapshotDisk.List());
+            Assert.Equal([new GroupId(8)], wal.Groups);
+            wal.Sync();
+        }
+    }
+
+    [Fact]
+    public void The_snapshots_of_a_group_go_together_once_nobody_reads_them()
+    {
+        var store = Small.Open(new Disk.FileDisk(DataPath), seed: 3);
+        var info = Small.Write(store, 20);
+        using (store.OpenRead(info))
+        {
+            store.Remove(Small.G);
+            Assert.Null(store.Latest(Small.G));
+            Assert.NotEmpty(Directory.GetFiles(DataPath));
+        }
+
+        Assert.Empty(Directory.GetFiles(DataPath));
     }
 
     [Fact]

@@ -123,6 +123,11 @@ internal sealed class RequestSender : IDisposable
                     hint = leader;
                     last = failure.Error;
                     Learn(slot, leader);
+                    if (direct)
+                    {
+                        _ = RefreshInBackgroundAsync();
+                    }
+
                     if (++hints > HintsFollowedAtOnce)
                     {
                         await DelayAsync(Backoff(hints), cancel);

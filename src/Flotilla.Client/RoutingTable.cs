@@ -12,16 +12,18 @@ internal sealed class RoutingTable
 {
     private readonly int[] _shardOfSlot;
     private readonly ImmutableDictionary<int, (HostPort Leader, ulong Term)> _leaders;
+    private readonly ImmutableDictionary<int, HostPort> _hints; // by slot
 
-    private RoutingTable(int[] shardOfSlot, ImmutableDictionary<int, (HostPort Leader, ulong Term)> leaders, ImmutableArray<HostPort> nodes)
+    private RoutingTable(int[] shardOfSlot, ImmutableDictionary<int, (HostPort Leader, ulong Term)> leaders, ImmutableDictionary<int, HostPort> hints, ImmutableArray<HostPort> nodes)
     {
         _shardOfSlot = shardOfSlot;
         _leaders = leaders;
+        _hints = hints;
         Nodes = nodes;
     }
 
     /// <summary>Knows nothing.</summary>
-    public static RoutingTable Empty { get; } = new([], ImmutableDictionary<int, (HostPort, ulong)>.Empty, []);
+    public static RoutingTable Empty { get; } = new([], ImmutableDictionary<int, (HostPort, ulong)>.Empty, ImmutableDictionary<int, HostPort>.Empty, []);
 
     /// <summary>The HTTP addresses of all nodes known.</summary>
     public ImmutableArray<HostPort> Nodes { get; }
@@ -33,7 +35,7 @@ internal sealed class RoutingTable
     public int ShardOf(int slot) => _shardOfSlot.Length == 0 ? 0 : _shardOfSlot[slot];
 
     /// <summary>Where the slot's leader listens, as far as known.</summary>
-    public HostPort? LeaderOf(int slot) => _leaders.TryGetValue(ShardOf(slot), out var leader) ? leader.Leader : null;
+    public HostPort? LeaderOf(int slot) => _hints.TryGetValue(slot, out var hinted) ? hinted : _leaders.TryGetValue(ShardOf(slot), out var leader) ? leader.Leader : null;
 
     /// <summary>With what a node answered to <c>/config</c>. A leader of an older term than a known one is not believed.</summary>
     public RoutingTable With(ConfigDocument config)
@@ -60,11 +62,14 @@ internal sealed class RoutingTable
 
         var nodes = config.Nodes.Select(n => HostPort.TryParse(n.Http, out var address, out _) ? address : (HostPort?)null)
             .OfType<HostPort>().ToImmutableArray();
-        return new RoutingTable(shardOfSlot, leaders, nodes);
+        // A hint stands for as long as what it corrected is said again.
+        var hints = _hints.RemoveRange(_hints.Keys.Where(slot => shardOfSlot[slot] != ShardOf(slot) || !leaders.TryGetValue(shardOfSlot[slot], out var now) || !_leaders.TryGetValue(ShardOf(slot), out var then) || now != then));
+        return new RoutingTable(shardOfSlot, leaders, hints, nodes);
     }
 
-    /// <summary>With the hint of a 409 about one slot's shard.</summary>
-    public RoutingTable With(int slot, HostPort leader) => ShardOf(slot) is var shard and not 0
-        ? new RoutingTable(_shardOfSlot, _leaders.SetItem(shard, (leader, _leaders.TryGetValue(shard, out var known) ? known.Term : 0)), Nodes)
-        : this;
+    /// <summary>
+    /// With the hint of a 409 about one slot. It counts for that slot alone, until <c>/config</c> says something new of it: another leader of
+    /// the shard looks the same as another shard that got the slot.
+    /// </summary>
+    public RoutingTable With(int slot, HostPort leader) => IsEmpty ? this : new RoutingTable(_shardOfSlot, _leaders, _hints.SetItem(slot, leader), Nodes);
 }

@@ -249,19 +249,21 @@ public sealed partial class Replica
     {
         var proposed = CommandRules.UnderTerms(in command, _options);
 
-        // The commands that open and close sessions name no key; all others that pass the rules do.
-        var refusal = CommandRules.Fault(in proposed) is null ? Refusal(Math.Max(1, proposed.Key.Length), proposed.Value.Length) : ResultCode.BadRequest;
-        if (refusal == ResultCode.Ok && HeldUpBy(clock.Now) is { IsNone: false } silent)
+        if (CommandRules.Fault(in proposed) is not null)
+        {
+            _output.Replies.Add((id, CommandResult.Of(ResultCode.BadRequest)));
+        }
+        else if (Refusal(proposed.Key.Span, proposed.Value.Length, stale: false) is { } refusal)
+        {
+            _output.Replies.Add((id, refusal));
+        }
+        else if (HeldUpBy(clock.Now) is { IsNone: false } silent)
         {
             _output.Replies.Add((id, new CommandResult(ResultCode.ReplicaUnavailable, default, Encoding.ASCII.GetBytes(silent.Value))));
         }
-        else if (refusal == ResultCode.Ok)
-        {
-            _writes.Gather(id, in proposed, Cap(deadline, clock.Now));
-        }
         else
         {
-            _output.Replies.Add((id, CommandResult.Of(refusal)));
+            _writes.Gather(id, in proposed, Cap(deadline, clock.Now));
         }
     }
 
@@ -273,14 +275,13 @@ public sealed partial class Replica
     /// <param name="clock">The time.</param>
     public void Get(RequestId id, ReadOnlyMemory<byte> key, bool stale, Instant deadline, ClockReading clock)
     {
-        var refusal = Refusal(key.Length, 0);
-        if (refusal == ResultCode.Ok)
+        if ((key.IsEmpty ? CommandResult.Of(ResultCode.BadRequest) : Refusal(key.Span, 0, stale)) is { } refusal)
         {
-            _reads.Gather(new WaitingReads.Read(id, Cap(deadline, clock.Now), key, null), stale);
+            _output.Replies.Add((id, refusal));
         }
         else
         {
-            _output.Replies.Add((id, CommandResult.Of(refusal)));
+            _reads.Gather(new WaitingReads.Read(id, Cap(deadline, clock.Now), key, null), stale);
         }
     }
 
@@ -327,11 +328,13 @@ public sealed partial class Replica
         return _lastOutput;
     }
 
-    private ResultCode Refusal(int keyBytes, int valueBytes) =>
-        keyBytes == 0 ? ResultCode.BadRequest
-        : keyBytes > _options.MaxKeyBytes || valueBytes > _options.MaxValueBytes ? ResultCode.TooLarge
-        : Waiting >= _options.MaxWaiting ? ResultCode.Overloaded
-        : ResultCode.Ok;
+    // The commands that open and close sessions name no key. A leader tells at once what it would tell in the end of a slot that is frozen
+    // or has left, so that calls which wait fill neither log nor rounds. Of one that was never here only the log knows: it may be coming.
+    private CommandResult? Refusal(ReadOnlySpan<byte> key, int valueBytes, bool stale) =>
+        key.Length > _options.MaxKeyBytes || valueBytes > _options.MaxValueBytes ? CommandResult.Of(ResultCode.TooLarge)
+        : Waiting >= _options.MaxWaiting ? CommandResult.Of(ResultCode.Overloaded)
+        : !stale && !key.IsEmpty && Raft.Role == Role.Leader && _machine.TurnsAway(Slot.Of(key), stale) is { Version.IsNone: false } away ? away
+        : null;
 
     private static Instant Later(Instant a, Instant b) => a >= b ? a : b;
 

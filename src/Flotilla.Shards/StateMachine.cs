@@ -182,15 +182,9 @@ public sealed class StateMachine
     /// </summary>
     public CommandResult Get(ReadOnlyMemory<byte> key, bool stale = false)
     {
-        var slot = Slot.Of(key.Span);
-        if (Ownership.EpochOf(slot) == 0)
+        if (TurnsAway(Slot.Of(key.Span), stale) is { } refusal)
         {
-            return MovedHint.NotOwner(Ownership.DepartureOf(slot));
-        }
-
-        if (!stale && Ownership.Frozen.Contains(slot))
-        {
-            return CommandResult.Of(ResultCode.SlotMoving);
+            return refusal;
         }
 
         return TryFind(key, out var record)
@@ -199,11 +193,22 @@ public sealed class StateMachine
     }
 
     /// <summary>
-    /// A page of a scan from what is applied. The records are copies; those of slots not owned are left out. While a slot is frozen
-    /// there is no page but a <paramref name="stale"/> one: whether it is left out or not could be wrong.
+    /// A page of a scan from what is applied. The records are copies; those of slots not owned are left out, and those of frozen ones, which
+    /// the target may own already, unless it may be <paramref name="stale"/>. <see cref="ScanPage.Slots"/> says what is left.
     /// </summary>
     public ScanPage Scan(in ScanRequest request, bool stale = false) =>
-        stale || Ownership.Frozen.IsEmpty ? ScanPages.Read(_store, Ownership.Epochs, LogTimeMs, in request) with { Slots = Ownership.Slots.Slots } : new ScanPage(ResultCode.SlotMoving, [], false);
+        stale || Ownership.Frozen.IsEmpty
+            ? ScanPages.Read(_store, Ownership.Epochs, LogTimeMs, in request) with { Slots = Ownership.Slots.Slots }
+            : ScanPages.Read(_store, Ownership.ServedEpochs(), LogTimeMs, in request) with { Slots = Ownership.Slots.Slots.Except(Ownership.Frozen) };
+
+    /// <summary>
+    /// What refuses a call about a key of a slot, by what is applied; null if nothing does. Of a slot that was here and has left, and of a
+    /// frozen one, it may be told before a call takes its way through the log: it certainly has no effect.
+    /// </summary>
+    internal CommandResult? TurnsAway(Slot slot, bool stale) =>
+        Ownership.EpochOf(slot) == 0 ? MovedHint.NotOwner(Ownership.DepartureOf(slot))
+        : !stale && Ownership.Frozen.Contains(slot) ? MovedHint.Moving(Ownership.FrozenBy(slot), slot)
+        : null;
 
     /// <summary>
     /// A hash of everything that the entries have decided: records with versions and expiries, sessions, idempotency keys,
@@ -239,18 +244,12 @@ public sealed class StateMachine
         }
 
         var slot = Slot.Of(command.Key.Span);
-        var slotEpoch = Ownership.EpochOf(slot);
-        if (slotEpoch == 0)
+        if (TurnsAway(slot, stale: false) is { } refusal)
         {
-            return MovedHint.NotOwner(Ownership.DepartureOf(slot));
+            return refusal;
         }
 
-        if (Ownership.Frozen.Contains(slot))
-        {
-            return CommandResult.Of(ResultCode.SlotMoving);
-        }
-
-        var version = new Version(slotEpoch, ModeEpoch: 0, index.Value, place);
+        var version = new Version(Ownership.EpochOf(slot), ModeEpoch: 0, index.Value, place);
         switch (command.Once)
         {
             case Once.InSession once:

@@ -42,6 +42,14 @@ internal sealed class RoutingTable
     /// <summary>The shard of a key; null while none is known to own its slot.</summary>
     public ShardRoute? Of(ReadOnlySpan<byte> key) => _bySlot[Slot.Of(key).Value];
 
+    /// <summary>The shard of a slot; null while none is known to own it.</summary>
+    public ShardRoute? Of(Slot slot) => _bySlot[slot.Value];
+
+    /// <summary>The shards that own any of these slots, by number.</summary>
+    public IReadOnlyList<ShardRoute> OwnersOf(SlotSet slots) => slots.Count == Slot.Count
+        ? [.. Shards.Where(static route => route.Ranges.Count > 0)]
+        : [.. slots.Slots().Select(Of).OfType<ShardRoute>().Distinct().OrderBy(static route => route.Shard)];
+
     /// <summary>The same shards own the same slots.</summary>
     public bool HoldsSameAs(RoutingTable other) => ClusterId == other.ClusterId && Shards.SequenceEqual(other.Shards) && Past.SequenceEqual(other.Past) && _bySlot.AsSpan().SequenceEqual(other._bySlot);
 

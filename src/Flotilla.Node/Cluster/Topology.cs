@@ -20,6 +20,7 @@ internal sealed class Topology(ClusterState cluster, Func<GroupId, HostedReplica
     private readonly Dictionary<ShardKey, ShardItem> _own = [];
     private readonly Dictionary<ShardKey, IReadOnlyList<NodeId>> _first = [];
     private readonly Dictionary<ShardKey, ShardRoute> _routes = [];
+    private readonly ShardDescriptor?[] _owners = new ShardDescriptor?[Slot.Count];
 
     /// <summary>Who owns and who should own each slot, by all that is known.</summary>
     public OwnershipView View { get; private set; } = OwnershipView.Of(GossipTable.Empty);
@@ -119,26 +120,40 @@ internal sealed class Topology(ClusterState cluster, Func<GroupId, HostedReplica
         return route;
     }
 
-    private static Dictionary<ShardKey, List<(int First, int Last)>> RangesByShard(OwnershipView view)
+    /// <summary>
+    /// Who owns a slot, or else owned it last: a shard may be heard to have given a slot away before the other is heard to have it, and
+    /// knows where it went. Only one that is retired tells nobody.
+    /// </summary>
+    private ShardDescriptor? OwnerOf(Slot slot, OwnershipView view)
+    {
+        if (view.OwnerOf(slot) is { } owner)
+        {
+            return _owners[slot.Value] = owner;
+        }
+
+        return _owners[slot.Value] is { } last && view.Shards.Any(d => d.Key == last.Key && d.State != ShardState.Retired) ? last : null;
+    }
+
+    private Dictionary<ShardKey, List<(int First, int Last)>> RangesByShard(OwnershipView view)
     {
         var ranges = new Dictionary<ShardKey, List<(int First, int Last)>>();
-        ShardDescriptor? owner = null;
+        ShardKey? owner = null;
         List<(int First, int Last)>? own = null;
         for (var i = 0; i < Slot.Count; i++)
         {
-            var next = view.OwnerOf(new Slot((ushort)i));
+            var next = OwnerOf(new Slot((ushort)i), view);
             if (next is null)
             {
                 owner = null;
             }
-            else if (ReferenceEquals(next, owner))
+            else if (next.Key == owner)
             {
                 Debug.Assert(own is not null, "An owner has ranges.");
                 own[^1] = (own[^1].First, i);
             }
             else
             {
-                owner = next;
+                owner = next.Key;
                 if (!ranges.TryGetValue(next.Key, out own))
                 {
                     ranges[next.Key] = own = [];

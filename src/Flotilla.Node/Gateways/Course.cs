@@ -1,6 +1,8 @@
 using Flotilla.Node.Cluster;
 using Flotilla.Raft;
 using Flotilla.Shards;
+using Flotilla.Shards.Handoff;
+using Flotilla.Topology;
 
 namespace Flotilla.Node.Gateways;
 
@@ -11,7 +13,14 @@ internal sealed class Course
     private const double MinPauseMs = 4;
     private const double MaxPauseMs = 100;
 
+    // A slot is frozen for some milliseconds, and to ask costs its shard next to nothing.
+    private const double MinMovePauseMs = 2;
+    private const double MaxMovePauseMs = 20;
+    private const double MovePauseGrowth = 1.3;
+
     private double _pauseMs = MinPauseMs;
+    private double _movePauseMs = MinMovePauseMs;
+    private SlotEpoch _movedAt;
     private double? _waitMs;
     private Task _news = Task.CompletedTask;
     private string? _why;
@@ -24,13 +33,30 @@ internal sealed class Course
     /// <summary>Whom to ask although another was believed to lead; or none.</summary>
     public NodeId Hint { get; private set; }
 
+    /// <summary>
+    /// The shard to ask although the table names another: the one that got the key's slot, by the newest word of a shard that had it. Default
+    /// for whom the table names. Only words of higher epochs are followed, so it never goes in a circle.
+    /// </summary>
+    public ShardId Moved { get; private set; }
+
+    /// <summary>The next attempt at a call, which goes where the key's slot went.</summary>
+    public Ask Next(in Ask ask) => ask.Shard == default && Moved != default ? ask with { Shard = Moved } : ask;
+
     /// <summary>Takes note of an attempt.</summary>
     public void Note(in Target target, in Outcome outcome)
     {
+        _isMoving = outcome.Code is ResultCode.SlotMoving or ResultCode.NotOwner;
+        if (_isMoving)
+        {
+            Hint = default;
+            Note(target, outcome.Detail, Follow(in outcome) ? 0 : NextMovePause());
+            _news = target.TableNews;
+            return;
+        }
+
         // An answer that names another leader than we knew is worth one attempt at once.
         var told = outcome.Leader;
         Hint = Hint.IsNone && !told.IsNone && told != target.Node ? told : default;
-        _isMoving = outcome.Code == ResultCode.SlotMoving;
         Note(target, outcome.Detail, Hint.IsNone ? target.WaitMs : 0);
     }
 
@@ -38,7 +64,8 @@ internal sealed class Course
     public void NoteNowhere(in Target target)
     {
         Hint = default;
-        Note(target, target.Why, target.WaitMs);
+        Note(target, target.Why, Moved == default ? target.WaitMs : NextMovePause());
+        Moved = default; // It may have gone on from there.
     }
 
     /// <summary>Waits for something newer than the last attempt knew. False: time is up.</summary>
@@ -81,6 +108,27 @@ internal sealed class Course
         route is { Leader.Leader.IsNone: true, Local.View: { Admitted: false, SeatIsTaken: false, Awaited: { Count: > 0 } awaited } }
             ? $"shard {route.Shard} has not begun: its replica here is waiting for first contact with node {string.Join(", ", awaited)}. All first replicas of a new shard must have been up together once; start what is missing"
             : null;
+
+    // True if it names a shard that got the slot later than any named before.
+    private bool Follow(in Outcome outcome)
+    {
+        var moved = MovedHint.Of(outcome.Result);
+        var isNews = moved is { } hint && hint.Epoch > _movedAt;
+        if (isNews)
+        {
+            _movedAt = moved!.Value.Epoch;
+        }
+
+        Moved = isNews ? moved!.Value.Shard : outcome.Code == ResultCode.NotOwner ? default : Moved;
+        return isNews;
+    }
+
+    private double NextMovePause()
+    {
+        var pause = _movePauseMs;
+        _movePauseMs = Math.Min(pause * MovePauseGrowth, MaxMovePauseMs);
+        return pause;
+    }
 
     private void Note(in Target target, string? why, double? waitMs)
     {

@@ -2,7 +2,6 @@ using System.Runtime.CompilerServices;
 using Flotilla.Node.Cluster;
 using Flotilla.Raft;
 using Flotilla.Shards;
-using Flotilla.Topology;
 using Flotilla.Wire.Peers;
 
 namespace Flotilla.Node.Gateways;
@@ -13,10 +12,7 @@ namespace Flotilla.Node.Gateways;
 /// </summary>
 internal sealed class Gateway(ClusterState cluster, ITargets targets, TimeSpan defaultTimeout) : IGateway, IDisposable
 {
-    private const string NothingKnown = "this process has not learned yet which shards own all slots: the nodes that know have not answered it";
     private const int MaxPageRecords = 10_000;
-    private const double MinScanPauseMs = 4;
-    private const double MaxScanPauseMs = 50;
 
     // A page of each shard must fit into a frame between nodes.
     private const int MaxPageBytes = 4 << 20;
@@ -64,58 +60,9 @@ internal sealed class Gateway(ClusterState cluster, ITargets targets, TimeSpan d
     public async ValueTask<ScanAnswer> ScanAsync(ScanRequest request, CallOptions options)
     {
         request = request with { Limit = Math.Clamp(request.Limit, 1, MaxPageRecords), MaxBytes = Math.Clamp(request.MaxBytes, 1, MaxPageBytes) };
-        var deadline = DeadlineOf(options);
-        var pauseMs = MinScanPauseMs;
-        while (true)
-        {
-            var shards = await ShardsAsync(deadline);
-            if (shards.Count == 0)
-            {
-                return new ScanAnswer(ResultCode.NoQuorum, [], null, default, default, null, NothingKnown);
-            }
-
-            // Pages of shards between which a slot moved meanwhile would show its keys twice, or not at all: then all are read again.
-            var (answer, isWhole) = await ScanOnceAsync(shards, request, options, deadline);
-            if (isWhole || answer.Code != ResultCode.Ok || NodeClock.Now >= deadline)
-            {
-                answer = isWhole || answer.Code != ResultCode.Ok ? answer : new ScanAnswer(ResultCode.SlotMoving, [], null, default, default, null, "slots moved during each attempt to list them");
-                NodeMetrics.Count(CallKind.Scan, answer.Code);
-                return answer;
-            }
-
-            await Course.UntilAsync(Task.Delay(Timeout.Infinite), Math.Min(pauseMs, deadline.MsSince(NodeClock.Now)), _writes.Ended);
-            pauseMs = Math.Min(pauseMs * 2, MaxScanPauseMs);
-        }
-    }
-
-    private async Task<(ScanAnswer Answer, bool IsWhole)> ScanOnceAsync(IReadOnlyList<ShardRoute> shards, ScanRequest request, CallOptions options, Instant deadline)
-    {
-        // All shards at once. Each gives a whole page: keys are spread by hash, yet a prefix may live in one shard alone.
-        var asks = new Task<Outcome>[shards.Count];
-        for (var i = 0; i < asks.Length; i++)
-        {
-            asks[i] = ReadAsync(new Ask(CallKind.Scan, default, request, shards[i].Shard, options.Stale, options.Forward, deadline)).AsTask();
-        }
-
-        var outcomes = await Task.WhenAll(asks);
-        for (var i = 0; i < outcomes.Length; i++)
-        {
-            var outcome = outcomes[i];
-            if (outcome.Code != ResultCode.Ok)
-            {
-                return (new ScanAnswer(outcome.Code, [], null, shards[i].Shard, outcome.Leader, cluster.HttpOf(outcome.Leader), outcome.Detail), false);
-            }
-        }
-
-        var (count, all) = (0, SlotSet.Empty);
-        foreach (var outcome in outcomes)
-        {
-            count += outcome.Page!.Slots.Count;
-            all = all.Union(outcome.Page.Slots);
-        }
-
-        var records = PageMerger.Merge([.. outcomes.Select(o => o.Page!)], request.Limit, out var next);
-        return (new ScanAnswer(ResultCode.Ok, records, next, default, default, null, null), count == Slot.Count && all.Count == Slot.Count);
+        var answer = await new MergedScan(cluster, ReadAsync, _writes.Ended).RunAsync(request, options, DeadlineOf(options));
+        NodeMetrics.Count(CallKind.Scan, answer.Code);
+        return answer;
     }
 
     /// <summary>Closes what the shards keep for this process's writes, before it stops. At most for <paramref name="patience"/>.</summary>
@@ -143,22 +90,6 @@ internal sealed class Gateway(ClusterState cluster, ITargets targets, TimeSpan d
         return new Answer(outcome.Result, shard, outcome.Leader, cluster.HttpOf(outcome.Leader), outcome.Detail);
     }
 
-    private async ValueTask<IReadOnlyList<ShardRoute>> ShardsAsync(Instant deadline)
-    {
-        while (true)
-        {
-            var changed = cluster.TableChanged;
-            var table = cluster.Table;
-            if (table.IsComplete || NodeClock.Now >= deadline || _writes.Ended.IsCancellationRequested)
-            {
-                // A page without the keys of some slots would pass for a whole one.
-                return table.IsComplete ? [.. table.Shards.Where(static route => route.Ranges.Count > 0)] : [];
-            }
-
-            await Course.UntilAsync(changed, deadline.MsSince(NodeClock.Now), _writes.Ended);
-        }
-    }
-
     /// <summary>Attempts until there is an answer, or time is up.</summary>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<Outcome> ReadAsync(Ask ask)
@@ -169,17 +100,24 @@ internal sealed class Gateway(ClusterState cluster, ITargets targets, TimeSpan d
             Course? course = null;
             while (true)
             {
-                var target = targets.Choose(ask, course?.Hint ?? default, course?.Attempts ?? 0);
+                var next = course?.Next(ask) ?? ask;
+                var target = targets.Choose(next, course?.Hint ?? default, course?.Attempts ?? 0);
+                if (ask.Kind == CallKind.Scan && target.Route is null)
+                {
+                    // It is retired, and has nothing.
+                    return new Outcome(default, new ScanPage(ResultCode.Ok, [], More: false), default, null);
+                }
+
                 if (target.IsReachable)
                 {
-                    var outcome = await targets.AskAsync(target, ask);
+                    var outcome = await targets.AskAsync(target, next);
                     if (!outcome.MayTryAgain && outcome.Code != ResultCode.Indeterminate)
                     {
                         return outcome;
                     }
 
                     (course ??= new Course()).Note(target, outcome);
-                    if (!ask.Forward && targets.Choose(ask, default, course.Attempts) is { Place: Place.Elsewhere } elsewhere)
+                    if (!ask.Forward && targets.Choose(course.Next(ask), default, course.Attempts) is { Place: Place.Elsewhere } elsewhere)
                     {
                         target = elsewhere;
                     }

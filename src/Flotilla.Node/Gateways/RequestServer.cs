@@ -30,7 +30,7 @@ internal sealed class RequestServer(ClusterState cluster, PeerTransport transpor
 
         if (cluster.Table.OfAny(request.Shard) is not { } route)
         {
-            Refuse(session, request, ResultCode.NotOwner, default, $"node {cluster.Self} knows no shard {request.Shard}");
+            Refuse(session, request, ResultCode.NotLeader, default, $"node {cluster.Self} knows no shard {request.Shard}");
             return;
         }
 

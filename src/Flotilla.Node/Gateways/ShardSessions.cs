@@ -97,6 +97,18 @@ internal sealed class ShardSessions(ShardId shard, Func<ShardId, Task<Outcome>> 
         }
     }
 
+    /// <summary>Opens a first session, so that the first write finds one.</summary>
+    public void GetReady()
+    {
+        lock (_gate)
+        {
+            if (_sessions.Count == 0 && _opening is null && !_closed && NodeClock.Now >= _plainUntil)
+            {
+                _opening = OpenAsync();
+            }
+        }
+    }
+
     /// <summary>The shard does not know a session any more.</summary>
     public void Forget(WriteSession session)
     {

@@ -32,6 +32,9 @@ internal enum Place : byte
 /// <param name="Why">For <see cref="Place.Nowhere"/>: in words, or null.</param>
 internal readonly record struct Target(Place Place, ShardRoute? Route, NodeId Node, PeerSession? Stream, bool AnyReplica, Task News, double? WaitMs, string? Why)
 {
+    /// <summary>Completes when the routing table that the choice was made by is replaced.</summary>
+    public Task TableNews { get; init; } = News;
+
     /// <summary>There is somebody to ask.</summary>
     public bool IsReachable => Place is Place.Here or Place.There;
 }
@@ -59,7 +62,8 @@ internal sealed class ClusterTargets(ClusterState cluster, PeerTransport transpo
     public Target Choose(in Ask ask, NodeId hint, int attempt)
     {
         // Read the news before what they are about, so that no change is missed in between.
-        var news = cluster.TableChanged;
+        var tableNews = cluster.TableChanged;
+        var news = tableNews;
         var table = cluster.Table;
         var route = ask.Shard == default ? table.Of(ask.Command.Key.Span) : table.Of(ask.Shard);
         if (route is null)
@@ -73,22 +77,22 @@ internal sealed class ClusterTargets(ClusterState cluster, PeerTransport transpo
         if (AsksHere(ask, route, leader, attempt))
         {
             double? waitMs = ask.IsWrite || leader.IsNone || leader == cluster.Self ? null : 0;
-            return new Target(Place.Here, route, leader, null, false, news, waitMs, null);
+            return new Target(Place.Here, route, leader, null, false, news, waitMs, null) { TableNews = tableNews };
         }
 
         if (!ask.Forward)
         {
-            return new Target(Place.Elsewhere, route, leader, null, false, news, null, leader.IsNone ? "no leader is known at this moment" : null);
+            return new Target(Place.Elsewhere, route, leader, null, false, news, null, leader.IsNone ? "no leader is known at this moment" : null) { TableNews = tableNews };
         }
 
         if (StreamFor(ask, route, leader, attempt, out var anyReplica) is { } stream)
         {
-            return new Target(Place.There, route, leader, stream, anyReplica, news, null, null);
+            return new Target(Place.There, route, leader, stream, anyReplica, news, null, null) { TableNews = tableNews };
         }
 
         return leader.IsNone
-            ? new Target(Place.Nowhere, route, leader, null, false, news, double.MaxValue, null)
-            : new Target(Place.Nowhere, route, leader, null, false, news, RelayAfterMs, $"node {leader}, the last known leader of shard {route.Shard}, can't be reached");
+            ? new Target(Place.Nowhere, route, leader, null, false, news, double.MaxValue, null) { TableNews = tableNews }
+            : new Target(Place.Nowhere, route, leader, null, false, news, RelayAfterMs, $"node {leader}, the last known leader of shard {route.Shard}, can't be reached") { TableNews = tableNews };
     }
 
     /// <inheritdoc/>

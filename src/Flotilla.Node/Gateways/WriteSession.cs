@@ -27,6 +27,8 @@ internal sealed class WriteSession(ShardId shard, SessionId id, ulong first)
     private ulong _next = first;
     private ulong _mark = first;
     private bool _forgotten;
+    private int _open;
+    private int _leaving;
 
     /// <summary>The shard.</summary>
     public ShardId Shard { get; } = shard;
@@ -60,7 +62,13 @@ internal sealed class WriteSession(ShardId shard, SessionId id, ulong first)
         {
             var used = _next - _mark;
             halfFull = used >= Window / 2;
-            return _forgotten || used >= Window ? null : new Once.InSession(Id, _next++, _mark);
+            if (_forgotten || used >= Window)
+            {
+                return null;
+            }
+
+            _open++;
+            return new Once.InSession(Id, _next++, _mark);
         }
     }
 
@@ -69,6 +77,7 @@ internal sealed class WriteSession(ShardId shard, SessionId id, ulong first)
     {
         lock (_gate)
         {
+            _open--;
             _answered[WordOf(sequence)] |= 1UL << (int)(sequence % WordBits);
             while (_mark < _next)
             {
@@ -93,6 +102,27 @@ internal sealed class WriteSession(ShardId shard, SessionId id, ulong first)
         lock (_gate)
         {
             return !_forgotten && (_forgotten = true);
+        }
+    }
+
+    /// <summary>A write needs the session only to be closed (1), or not even that any more (-1).</summary>
+    public void WaitForClose(int more)
+    {
+        lock (_gate)
+        {
+            _leaving += more;
+        }
+    }
+
+    /// <summary>Nothing is handed out any more, and all writes without an answer wait for nothing but that it is closed.</summary>
+    public bool MayClose
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _forgotten && _open <= _leaving;
+            }
         }
     }
 

@@ -24,6 +24,10 @@ namespace Flotilla.Node.Gateways;
 /// refused.</para>
 /// <para>Why a write that the shard had no session for may begin anew. <see cref="ResultCode.SessionExpired"/> says that this
 /// attempt executed nothing; if the write is not in doubt, no other one has.</para>
+/// <para>Why a write in doubt may begin anew that was sent to a shard which never had its slot (of one that had it, the shard knows where it
+/// went, and the write follows). That shard can't have executed it, but an attempt under way might still be, should the slot come
+/// there. So its session is closed there first, once no other write needs it: from then on its log executes nothing under that name. If the
+/// slot was never there up to an entry after that, which the next refusal says, then no attempt was executed or ever will be.</para>
 /// <para>A write without a name (the shard has no room for sessions) has one unclear attempt at most, as plain writes
 /// must.</para>
 /// </remarks>
@@ -64,6 +68,7 @@ internal sealed class Writes : IDisposable
     {
         var doubt = inDoubt ? "the write was sent before, and its answer is not known" : null;
         var needsSession = ask.Command.Once is null;
+        var isBound = ask.Shard != default;
         if (ask.Command.Once is Once.ByKey byKey)
         {
             ask = ask with { Command = ask.Command with { Once = ForTheCall(byKey, ask.Deadline) } };
@@ -71,11 +76,13 @@ internal sealed class Writes : IDisposable
 
         Course? course = null;
         Ticket ticket = default;
+        GroupId group = default;
+        Closing? closing = null;
         try
         {
             while (true)
             {
-                var target = _targets.Choose(ask, course?.Hint ?? default, course?.Attempts ?? 0);
+                var target = _targets.Choose(course?.Next(ask) ?? ask, course?.Hint ?? default, course?.Attempts ?? 0);
                 if (target.IsReachable)
                 {
                     if (needsSession)
@@ -84,8 +91,8 @@ internal sealed class Writes : IDisposable
                         var admission = sessions.TryTake(out ticket, out var opening);
                         if (admission == Admission.Opening)
                         {
-                            // The target may be another one by the time that the session is open.
-                            await Course.UntilAsync(opening, ask.Deadline.MsSince(NodeClock.Now), Ended);
+                            // The target may be another one by the time that the session is open, or before.
+                            await Course.UntilAsync(Task.WhenAny(opening, target.TableNews), ask.Deadline.MsSince(NodeClock.Now), Ended);
                             if (NodeClock.Now >= ask.Deadline || Ended.IsCancellationRequested)
                             {
                                 return Outcome.Of(ResultCode.NoQuorum, $"time ran out before a session was open at shard {target.Route.Shard}; nothing was written: {sessions.LastRefusal ?? "it did not answer"}", target.Node);
@@ -100,10 +107,12 @@ internal sealed class Writes : IDisposable
                         }
 
                         needsSession = false;
+                        group = target.Route.Group;
                         ask = ask with { Command = ask.Command with { Once = ticket.Once } };
                     }
 
-                    var outcome = await _targets.AskAsync(target, ask);
+                    var outcome = await _targets.AskAsync(target, course?.Next(ask) ?? ask);
+                    GetReady(in outcome, in ask);
                     switch (Judge(in outcome, in ask, ref doubt))
                     {
                         case Verdict.Answer:
@@ -119,20 +128,29 @@ internal sealed class Writes : IDisposable
                                 SessionsOf(ticket.Session!.Shard).Forget(ticket.Session);
                             }
 
+                            closing?.Dispose();
+                            closing = null;
                             ticket.End();
                             ticket = default;
-                            ask = ask with { Command = ask.Command with { Once = null } };
+                            ask = ask with { Shard = isBound ? ask.Shard : default, Command = ask.Command with { Once = null } };
                             needsSession = true;
                             break;
                         case Verdict.Lost:
                             return Outcome.Of(ResultCode.Indeterminate, $"{Forgotten}: {doubt}", outcome.Leader);
+                        case Verdict.NeverThere when closing is { IsDone: true }:
+                            doubt = null;
+                            goto case Verdict.Anew;
+                        case Verdict.NeverThere:
+                            closing ??= new Closing(ticket.Session!, group, SessionsOf(ticket.Session!.Shard));
+                            await closing.TryAsync(this, target.Route!.Group, ask.Deadline);
+                            break;
                         default:
                             ask = AfterMove(ask, target, outcome, doubt is not null);
                             break;
                     }
 
                     (course ??= new Course()).Note(target, outcome);
-                    if (!ask.Forward && _targets.Choose(ask, default, course.Attempts) is { Place: Place.Elsewhere } elsewhere)
+                    if (!ask.Forward && _targets.Choose(course.Next(ask), default, course.Attempts) is { Place: Place.Elsewhere } elsewhere)
                     {
                         target = elsewhere;
                     }
@@ -157,6 +175,7 @@ internal sealed class Writes : IDisposable
         }
         finally
         {
+            closing?.Dispose();
             ticket.End();
         }
     }
@@ -186,6 +205,9 @@ internal sealed class Writes : IDisposable
 
         /// <summary>From now on it is in doubt: try the same again, and say that it is a retry.</summary>
         InDoubt,
+
+        /// <summary>It is in doubt, and the shard that was asked never had its slot.</summary>
+        NeverThere,
 
         /// <summary>It is in doubt and will stay so.</summary>
         Lost,
@@ -217,7 +239,9 @@ internal sealed class Writes : IDisposable
 
         if (doubt is not null)
         {
-            return outcome.Code is ResultCode.SessionExpired or ResultCode.KeyExpired ? Verdict.Lost : Verdict.Again;
+            return outcome.Code is ResultCode.SessionExpired or ResultCode.KeyExpired ? Verdict.Lost
+                : outcome.Code == ResultCode.NotOwner && MovedHint.Of(outcome.Result) is null && ask.Command.Once is Once.InSession { Origin.Value: 0 } ? Verdict.NeverThere
+                : Verdict.Again;
         }
 
         return outcome.Code switch
@@ -255,7 +279,46 @@ internal sealed class Writes : IDisposable
         return ask with { Shard = moved.Shard, Command = ask.Command with { Once = once with { Origin = origin } } };
     }
 
+    /// <summary>The slot's next owner will be asked in some milliseconds, and the first write to a shard waits for a session there.</summary>
+    private void GetReady(in Outcome outcome, in Ask ask)
+    {
+        if (ask.Command.Once is Once.InSession && MovedHint.Ahead(outcome.Result) is { } ahead)
+        {
+            SessionsOf(ahead.Shard).GetReady();
+        }
+    }
+
     private static Outcome Unknown(string doubt, NodeId leader) => Outcome.Of(ResultCode.Indeterminate, doubt, leader);
+
+    /// <summary>Closes the session of a write in doubt at a shard that never had its slot, once all other writes of the session are answered.</summary>
+    private sealed class Closing : IDisposable
+    {
+        private readonly WriteSession _session;
+        private readonly GroupId _group;
+
+        public Closing(WriteSession session, GroupId group, ShardSessions sessions)
+        {
+            _session = session;
+            _group = group;
+            sessions.Forget(session);
+            session.WaitForClose(1);
+        }
+
+        /// <summary>The shard's log executes nothing more under it.</summary>
+        public bool IsDone { get; private set; }
+
+        public async ValueTask TryAsync(Writes writes, GroupId group, Instant deadline)
+        {
+            // Another group under the number knows nothing of the session.
+            if (group == _group && _session.MayClose)
+            {
+                var ask = new Ask(CallKind.Command, Command.CloseSession(_session.Id), default, _session.Shard, Stale: false, Forward: true, deadline);
+                IsDone = (await writes.RunAsync(ask, inDoubt: false)).Code is ResultCode.Ok or ResultCode.SessionExpired;
+            }
+        }
+
+        public void Dispose() => _session.WaitForClose(-1);
+    }
 
     private ShardSessions SessionsOf(ShardId shard) => _sessions.TryGetValue(shard, out var sessions) ? sessions : _sessions.GetOrAdd(shard, NewSessions);
 

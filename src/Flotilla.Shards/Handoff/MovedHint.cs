@@ -16,11 +16,22 @@ public readonly record struct MovedHint(SlotEpoch Epoch, ShardId Shard, GroupId 
     /// <summary>The hint of an answer; null if it gives none.</summary>
     public static MovedHint? Of(in CommandResult result) =>
         result.Code == ResultCode.NotOwner && !result.Version.IsNone
-            ? new MovedHint(new SlotEpoch(result.Version.SlotEpoch), new ShardId(checked((int)result.Version.Counter)), new GroupId(result.Version.Sub))
+            ? Of(result.Version)
             : null;
+
+    /// <summary>
+    /// Who will get a frozen slot if the move is not aborted, by a <see cref="ResultCode.SlotMoving"/>; null if it does not say. No fact: good to
+    /// get ready for, and not to be followed, since that shard may never have owned the slot.
+    /// </summary>
+    public static MovedHint? Ahead(in CommandResult result) => result.Code == ResultCode.SlotMoving && !result.Version.IsNone ? Of(result.Version) : null;
 
     internal static CommandResult NotOwner(Departure? departure) =>
         departure is null
             ? CommandResult.Of(ResultCode.NotOwner)
             : new CommandResult(ResultCode.NotOwner, new Version(departure.Epoch.Value, 0, (ulong)departure.Shard.Value, departure.Group.Value), default);
+
+    internal static CommandResult Moving(OutgoingMove move, Slot slot) =>
+        new(ResultCode.SlotMoving, new Version(move.Slots[slot].Next.Value, 0, (ulong)move.TargetShard.Value, move.Target.Value), default);
+
+    private static MovedHint Of(Version version) => new(new SlotEpoch(version.SlotEpoch), new ShardId(checked((int)version.Counter)), new GroupId(version.Sub));
 }

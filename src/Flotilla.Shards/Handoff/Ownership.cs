@@ -100,6 +100,21 @@ public sealed class Ownership
     /// <summary>With which sessions a slot came; 0 if with none.</summary>
     internal int LineageOf(Slot slot) => _lineages.GetValueOrDefault(slot.Value);
 
+    /// <summary>The move that a frozen slot is in.</summary>
+    internal OutgoingMove FrozenBy(Slot slot) => Outgoing.First(m => m.Phase == OutgoingPhase.Frozen && m.Slots.Slots.Contains(slot));
+
+    /// <summary>The epochs of the slots that are served: owned and not frozen.</summary>
+    internal uint[] ServedEpochs()
+    {
+        var served = (uint[])_epochs.Clone();
+        foreach (var slot in Frozen.Slots())
+        {
+            served[slot.Value] = 0;
+        }
+
+        return served;
+    }
+
     /// <summary>Every slot of these is owned here under that epoch.</summary>
     internal bool Owns(SlotEpochs slots)
     {

@@ -256,6 +256,24 @@ public sealed class Retry_rules
     }
 
     [Fact]
+    public async Task A_hint_about_one_slot_says_nothing_of_the_other_slots_of_its_shard()
+    {
+        await using var n1 = await FakeServer.StartAsync();
+        await using var n2 = await FakeServer.StartAsync();
+        await using var n3 = await FakeServer.StartAsync();
+        n1.Config = new ConfigDocument(
+            [Node("n1", n1), Node("n2", n2), Node("n3", n3)],
+            [new ShardDocument(1, "active", "raft", "n2", 4, ["n1", "n2", "n3"], [], [], KeySlot.Count, [[0, KeySlot.Count - 1]], "4.1")]);
+        n2.Script = request => n2.Requests.Count == 1 ? new Twist.Refuse(409, "not_leader", n3.Address.ToString()) : null; // That slot has moved to a shard which n3 leads.
+        using var client = Make(n1, o => o with { DirectRouting = true });
+        Assert.Equal(CallOutcome.Ok, (await client.PutAsync(Key, Value, cancel: TestContext.Current.CancellationToken)).Outcome);
+        Assert.Equal(CallOutcome.Ok, (await client.PutAsync("another"u8.ToArray(), Value, cancel: TestContext.Current.CancellationToken)).Outcome);
+        Assert.Equal(CallOutcome.Ok, (await client.PutAsync(Key, Value, cancel: TestContext.Current.CancellationToken)).Outcome);
+        Assert.Equal(2, n3.Applied.Count);
+        Assert.Single(n2.Applied);
+    }
+
+    [Fact]
     public async Task Direct_routing_goes_on_through_other_nodes_when_the_leader_is_gone()
     {
         await using var n1 = await FakeServer.StartAsync();

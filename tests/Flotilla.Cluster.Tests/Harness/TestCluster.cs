@@ -12,6 +12,7 @@ internal sealed class TestCluster : IAsyncDisposable
     private readonly string _members;
     private readonly string[] _extra;
     private readonly List<TestNode> _nodes;
+    private readonly List<TestNode> _routers = [];
     private readonly Dictionary<TestNode, SmallDisk> _disks = [];
 
     private TestCluster(int nodes, string[] extra)
@@ -87,6 +88,16 @@ internal sealed class TestCluster : IAsyncDisposable
             "--data-dir", DataDir(node), "--join", $"127.0.0.1:{contact.RpcPort}",
         ]);
         return node;
+    }
+
+    /// <summary>Starts a router, and waits until it serves.</summary>
+    public async Task<HostPort> StartRouterAsync()
+    {
+        var router = new TestNode($"router-{_routers.Count + 1}", Ports.Next(), 0);
+        _routers.Add(router);
+        Run(router, ["dotnet", Shell.Cli, "router", "--listen", $"127.0.0.1:{router.HttpPort}", "--nodes", string.Join(',', Endpoints)]);
+        await ReadyAsync(router);
+        return new HostPort("127.0.0.1", router.HttpPort);
     }
 
     /// <summary>Starts another node, which waits until it is added.</summary>
@@ -189,7 +200,7 @@ internal sealed class TestCluster : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        foreach (var node in Nodes)
+        foreach (var node in _routers.Concat(Nodes))
         {
             await node.KillAsync();
         }

@@ -35,6 +35,7 @@ internal enum Fate
 internal sealed class FakeShards : ITargets
 {
     private readonly Lock _gate = new();
+    private readonly TaskCompletionSource _never = new();
     private readonly List<StateMachine> _machines = [];
     private readonly List<ShardRoute> _routes = [];
     private readonly List<(int Shard, Command Command)> _late = [];
@@ -73,6 +74,9 @@ internal sealed class FakeShards : ITargets
     /// <summary>Every attempt that was made of a write with a key, in order.</summary>
     public List<Command> Attempts { get; } = [];
 
+    /// <summary>A session was closed.</summary>
+    public bool IsClosed { get; private set; }
+
     public StateMachine Machine(int shard = 0) => _machines[shard];
 
     /// <summary>Lets an hour, or less, go by.</summary>
@@ -101,13 +105,14 @@ internal sealed class FakeShards : ITargets
     {
         var route = _routes[ask.Shard == default ? Owner : ask.Shard.Value - 1];
         var place = LedElsewhere && !ask.Forward ? Place.Elsewhere : Place.Here;
-        return new Target(place, route, new NodeId("n1"), null, false, Task.CompletedTask, null, null);
+        return new Target(place, route, new NodeId("n1"), null, false, Task.CompletedTask, null, null) { TableNews = _never.Task };
     }
 
     public ValueTask<Outcome> AskAsync(in Target target, in Ask ask)
     {
         lock (_gate)
         {
+            IsClosed |= ask.Command.Kind == CommandKind.CloseSession;
             var isOpening = ask.Command.Kind == CommandKind.OpenSession;
             var plan = isOpening ? OpeningPlan : Plan;
             if (!ask.Command.Key.IsEmpty)
@@ -119,6 +124,8 @@ internal sealed class FakeShards : ITargets
             var fate = plan.TryDequeue(out var planned) ? planned : Draw?.Invoke(ask.Command) ?? Fate.Answered;
             switch (fate)
             {
+                case CommandResult result:
+                    return new(new Outcome(result, null, default, null));
                 case ResultCode code:
                     return new(Outcome.Of(code, $"refused with {code}"));
                 case Fate.NotSent:

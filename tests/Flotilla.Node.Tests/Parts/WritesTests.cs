@@ -66,7 +66,6 @@ public sealed class WritesTests : IDisposable
 
     [Theory, Trait("Hazard", "34")]
     [InlineData(ResultCode.NotLeader)]
-    [InlineData(ResultCode.NotOwner)]
     [InlineData(ResultCode.Overloaded)]
     [InlineData(ResultCode.NoQuorum)]
     [InlineData(ResultCode.SlotMoving)]
@@ -267,10 +266,86 @@ public sealed class WritesTests : IDisposable
 
         // In doubt it asks the shard that may have executed it, and no other.
         shards.Plan.Enqueue(Fate.AnswerLost);
-        shards.Plan.Enqueue(ResultCode.NotOwner);
+        shards.Plan.Enqueue(ResultCode.SlotMoving);
         var doubtful = RunAsync(Command.Increment(Bytes("n"), 1), by: writes);
         shards.Owner = 1;
         Assert.Equal("2", Text((await doubtful).Result.Value));
+    }
+
+    [Fact, Trait("Hazard", "37")]
+    public async Task A_first_attempt_goes_at_once_where_the_slot_went_and_never_in_a_circle()
+    {
+        var shards = new FakeShards(3);
+        using var writes = new Writes(shards, TimeSpan.FromSeconds(5));
+        shards.Owner = 2; // By a table that is old, and stays so: it went to the second shard, and on to the first.
+        shards.Plan.Enqueue(WentTo(shard: 2, epoch: 2));
+        shards.Plan.Enqueue(WentTo(shard: 1, epoch: 3));
+        Assert.Equal("1", Text((await RunAsync(Command.Increment(Bytes("n"), 1), by: writes)).Result.Value));
+        Assert.Equal(3, shards.Attempts.Count);
+        Assert.False(((Once.InSession)shards.Attempts[^1].Once!).IsRetry); // The others certainly executed nothing.
+
+        // A word that is no newer than one followed before is not followed: the table counts.
+        shards.Plan.Enqueue(WentTo(shard: 2, epoch: 5));
+        shards.Plan.Enqueue(WentTo(shard: 3, epoch: 4));
+        var pending = RunAsync(Command.Increment(Bytes("n"), 1), by: writes);
+        await Eventually.IsTrueAsync(() => shards.Attempts.Count > 5, "the table is gone by");
+        shards.Owner = 0;
+        Assert.Equal("2", Text((await pending).Result.Value));
+    }
+
+    [Fact, Trait("Hazard", "37")]
+    public async Task A_session_is_open_at_the_next_owner_before_a_frozen_slot_is_there()
+    {
+        var shards = new FakeShards(2);
+        using var writes = new Writes(shards, TimeSpan.FromSeconds(5));
+        shards.Plan.Enqueue(new CommandResult(ResultCode.SlotMoving, new Data.Version(2, 0, Counter: 2, Sub: 2), default));
+        Assert.Equal("1", Text((await RunAsync(Command.Increment(Bytes("n"), 1), by: writes)).Result.Value)); // Aborted: it stayed.
+        await Eventually.IsTrueAsync(() => shards.Machine(1).SessionCount == 1, "the target has opened a session");
+    }
+
+    [Theory, Trait("Hazard", "34")]
+    [InlineData(Fate.Lost)]
+    [InlineData(Fate.AnswerLost)]
+    [InlineData(Fate.Late)]
+    internal async Task A_write_in_doubt_at_a_shard_that_never_had_its_slot_is_executed_once_where_the_slot_is(Fate fate)
+    {
+        var shards = new FakeShards(2);
+        using var writes = new Writes(shards, TimeSpan.FromSeconds(5));
+        shards.Owner = 1;
+        shards.Plan.Enqueue(fate);
+        var pending = RunAsync(Command.Increment(Bytes("n"), 1), by: writes);
+        await Eventually.IsTrueAsync(() => shards.Attempts.Count > 1, "it is asked again");
+        shards.Owner = 0;
+        Assert.Equal("1", Text((await pending).Result.Value));
+
+        // What is still under way to the wrong shard finds its session closed, should the slot ever come there.
+        Assert.True(shards.IsClosed);
+        var names = shards.Attempts.ConvertAll(a => (Once.InSession)a.Once!);
+        Assert.True(names[1].IsRetry);
+        Assert.Equal(names[0] with { IsRetry = true }, names[1]);
+        Assert.False(names[^1].IsRetry);
+        Assert.NotEqual((names[0].Session, names[0].Sequence), (names[^1].Session, names[^1].Sequence));
+        shards.DeliverLate();
+        Assert.Equal(0, shards.Machine(1).Records.Count);
+    }
+
+    [Fact, Trait("Hazard", "34")]
+    public async Task Other_writes_in_doubt_of_a_session_are_settled_before_it_is_closed()
+    {
+        var shards = new FakeShards(2);
+        using var writes = new Writes(shards, TimeSpan.FromSeconds(5));
+        shards.Plan.Enqueue(Fate.Held);
+        var other = RunAsync(Command.Increment(Bytes("n"), 1), by: writes);
+        await Eventually.IsTrueAsync(() => shards.Held == 1, "one is under way");
+        shards.Plan.Enqueue(Fate.Lost);
+        shards.Draw = command => command.Key.Span.SequenceEqual("m"u8) && !shards.IsClosed ? ResultCode.NotOwner : Fate.Answered;
+        var pending = RunAsync(Command.Increment(Bytes("m"), 1), by: writes);
+        await Eventually.IsTrueAsync(() => shards.Attempts.Count(a => a.Key.Span.SequenceEqual("m"u8)) > 3, "it is asked again and again");
+        Assert.False(shards.IsClosed);
+        shards.ReleaseHeld();
+        Assert.Equal("1", Text((await other).Result.Value));
+        await Eventually.IsTrueAsync(() => shards.IsClosed, "nobody else needs the session");
+        Assert.Equal(ResultCode.Indeterminate, (await pending).Code); // It is answered there after all: what the first attempt came to is not known.
     }
 
     [Fact]
@@ -400,4 +475,6 @@ public sealed class WritesTests : IDisposable
 
     private Task<Outcome> RunAsync(Command command, int timeoutMs = 10_000, Writes? by = null, bool isRetry = false, bool forward = true) =>
         (by ?? _writes).RunAsync(new Ask(CallKind.Command, command, default, default, Stale: false, forward, NodeClock.Now.PlusMs(timeoutMs)), isRetry).AsTask();
+
+    private static CommandResult WentTo(int shard, uint epoch) => new(ResultCode.NotOwner, new Data.Version(epoch, 0, (ulong)shard, (ulong)shard), default);
 }

@@ -90,11 +90,18 @@ public sealed class ReplicaHandoffTests
         Until(() => !_source.Leader.Replica!.Ownership.Frozen.IsEmpty);
         _isCut = true;
         _messages.Clear();
-        Assert.Equal(ResultCode.SlotMoving, _source.Result(_source.Execute(_source.Leader, Command.Put(B("{a}x"), B("w")))).Code);
+        var applied = _source.Leader.Replica!.LastApplied;
+        var refused = _source.Result(_source.Execute(_source.Leader, Command.Put(B("{a}x"), B("w"))));
+        Assert.Equal(ResultCode.SlotMoving, refused.Code);
+        Assert.Equal(2, MovedHint.Ahead(in refused)?.Shard.Value);
+        Assert.Null(MovedHint.Of(in refused)); // The target may never get it.
+        Assert.Equal(applied, _source.Leader.Replica.LastApplied); // It cost no entry.
         Assert.Equal(ResultCode.SlotMoving, _source.Result(_source.Get(_source.Leader, "{a}x")).Code);
         Assert.Equal(ResultCode.Ok, _source.Result(_source.Get(_source.Leader, "{a}x", stale: true)).Code);
         Assert.Equal(ResultCode.Ok, _source.Result(_source.Execute(_source.Leader, Command.Put(B("{b}x"), B("w")))).Code);
-        Assert.Equal(ResultCode.SlotMoving, Page(_source.Scan(_source.Leader, ScanOf())).Code);
+        var page = Page(_source.Scan(_source.Leader, ScanOf()));
+        Assert.Equal("{b}x", Keys(page));
+        Assert.Equal(SlotSet.All.Except(SlotSet.Of([Slot.Of(B("{a}"))])), page.Slots);
         var stale = Page(_source.Scan(_source.Leader, ScanOf(), stale: true));
         Assert.Equal("{a}x {b}x", Keys(stale));
         Assert.Equal(Slot.Count, stale.Slots.Count);

@@ -150,6 +150,7 @@ internal sealed class ScenarioWorld
 
     private static string Result(CommandResult result) =>
         MovedHint.Of(in result) is { } hint ? $"NotOwner, went to {hint.Shard} as {hint.Epoch}"
+        : MovedHint.Ahead(in result) is { } ahead ? $"SlotMoving, on the way to {ahead.Shard} as {ahead.Epoch}"
         : $"{result.Code}{(result.Value.IsEmpty ? "" : " " + Text(result.Value))}{(result.Version.IsNone ? "" : $" @{result.Version}")}";
 
     private void Begin(Shard source, Shard target, string tags)

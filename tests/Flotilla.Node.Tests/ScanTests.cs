@@ -1,0 +1,103 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using System.Text;
+using Flotilla.Node.Tests.Clusters;
+using Flotilla.Raft;
+using Flotilla.Shards;
+using Flotilla.Topology;
+using Flotilla.Wire.Peers;
+
+namespace Flotilla.Node.Tests;
+
+/// <summary>Listings that are read page by page while slots move.</summary>
+public sealed class ScanTests
+{
+    private const int Keys = 400;
+
+    [Fact, Trait("Hazard", "44")]
+    public async Task Each_key_that_is_there_all_the_time_is_listed_once_while_slots_come_and_go()
+    {
+        await using var cluster = await TestCluster.StartAsync(3);
+        for (var i = 0; i < Keys; i++)
+        {
+            await cluster[0].Gateway.PutSurelyAsync(Key(i), "v");
+        }
+
+        using var stop = new CancellationTokenSource();
+        var wrong = new ConcurrentQueue<string>();
+        var listings = 0;
+        var readers = Enumerable.Range(0, 3).Select(reader => Task.Run(async () =>
+        {
+            while (!stop.IsCancellationRequested && wrong.IsEmpty)
+            {
+                await ListAsync(cluster[reader].Gateway, reader, wrong);
+                Interlocked.Increment(ref listings);
+            }
+        })).ToArray();
+        var writer = Task.Run(async () =>
+        {
+            for (var i = 0; !stop.IsCancellationRequested; i++)
+            {
+                // Beside the keys that stay, so that pages end elsewhere each time.
+                var key = $"k-{i % Keys:D4}-more";
+                await cluster[i % 3].Gateway.PutSurelyAsync(key, i.ToString(CultureInfo.InvariantCulture));
+            }
+        }, TestContext.Current.CancellationToken);
+
+        foreach (var shard in (int[])[4, 5])
+        {
+            Assert.Equal(ChangeCode.Done, (await cluster[0].Changes.AddShardAsync(new ShardId(shard), address: null)).Code);
+            await SettledAsync(cluster, [.. Enumerable.Range(1, shard)]);
+        }
+
+        Assert.Equal(ChangeCode.Done, (await cluster[1].Changes.RemoveShardAsync(new ShardId(1), TimeSpan.FromSeconds(10))).Code);
+        await SettledAsync(cluster, [2, 3, 4, 5]);
+        var before = listings;
+        await Eventually.IsTrueAsync(() => listings > before + 3 || !wrong.IsEmpty, "listings go on", seconds: 60);
+        await stop.CancelAsync();
+        await Task.WhenAll([.. readers, writer]);
+        Assert.Empty(wrong);
+    }
+
+    private static async Task ListAsync(IGateway gateway, int reader, ConcurrentQueue<string> wrong)
+    {
+        var next = 0;
+        ReadOnlyMemory<byte>? from = default(ReadOnlyMemory<byte>);
+        while (from is { } first)
+        {
+            var page = await gateway.ScanAsync(new ScanRequest(first, Encoding.UTF8.GetBytes("k-"), 37, 1 << 20), new CallOptions(true, false, TimeoutMs: 30_000));
+            if (page.Code != ResultCode.Ok)
+            {
+                wrong.Enqueue($"reader {reader}: {page.Code} {page.Detail}");
+                return;
+            }
+
+            foreach (var record in page.Records)
+            {
+                var key = Encoding.UTF8.GetString(record.Key.Span);
+                if (!key.EndsWith("-more", StringComparison.Ordinal) && key != Key(next++))
+                {
+                    wrong.Enqueue($"reader {reader}: {key} came where {Key(next - 1)} should");
+                    return;
+                }
+            }
+
+            from = page.Next;
+        }
+
+        if (next != Keys)
+        {
+            wrong.Enqueue($"reader {reader}: the listing ended at {next} of {Keys}");
+        }
+    }
+
+    private static Task SettledAsync(TestCluster cluster, int[] shards)
+    {
+        var ring = new Ring([.. shards.Select(static s => new RingMember(new ShardId(s)))]);
+        return Eventually.IsTrueAsync(
+            () => shards.All(shard => cluster.Running.All(i => cluster[i].Gateway.View.Shards.Where(s => s.Shard.Value == shard).Sum(static s => s.Ranges.Sum(static r => r.Last - r.First + 1)) == ring.SlotsOf(new ShardId(shard)).Count)),
+            $"the slots lie where shards {string.Join(", ", shards)} want them", seconds: 90);
+    }
+
+    private static string Key(int i) => string.Create(CultureInfo.InvariantCulture, $"k-{i:D4}");
+}

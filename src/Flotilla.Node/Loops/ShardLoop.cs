@@ -28,6 +28,7 @@ internal sealed class ShardLoop
     private WalJob _job = WalJob.Rent();
     private (bool IsReluctant, bool IsFull, int Replicas) _told;
     private volatile bool _stopping;
+    private long _callsBegun;
 
     public ShardLoop(int number, LoopLimits limits, LoopServices services)
     {
@@ -38,6 +39,9 @@ internal sealed class ShardLoop
 
     /// <summary>The inputs that wait.</summary>
     public Inbox Inbox => _inbox;
+
+    /// <summary>Clients' calls that its replicas have taken in, ever. Any thread.</summary>
+    public long CallsBegun => Volatile.Read(ref _callsBegun);
 
     /// <summary>Gives the loop a replica, before <see cref="Start"/> or while it runs: what is posted afterwards finds it there.</summary>
     public void Add(HostedReplica replica)
@@ -280,6 +284,7 @@ internal sealed class ShardLoop
             return;
         }
 
+        Volatile.Write(ref _callsBegun, _callsBegun + 1);
         var id = target.Calls.Add(call);
         switch (call.Kind)
         {

@@ -36,12 +36,10 @@ internal sealed class ShardSteward(ClusterState cluster, StewardView around, ILo
     /// <summary>A shard that has too few replicas for so long becomes active all the same: their number is a target, no condition.</summary>
     private const double JoiningPatienceMs = 10_000;
 
-    /// <summary>As for snapshots: 32 MiB a second in all.</summary>
-    private const long BytesPerPace = (32L << 20) / 1000 * PaceMs;
-
     private static readonly HandoffLimits Limits = new();
 
     private readonly CancellationTokenSource _stop = new();
+    private readonly HandoffPace _pace = new(Environment.ProcessorCount);
     private readonly Dictionary<ShardKey, Instant> _joiningSince = [];
     private readonly SecondBirths _seconds = new();
     private Ring? _ring;
@@ -91,13 +89,18 @@ internal sealed class ShardSteward(ClusterState cluster, StewardView around, ILo
     private bool Pace()
     {
         var moving = around.Replicas().Where(static hosted => hosted.GivesSlots).ToArray();
+        if (moving.Length == 0)
+        {
+            return false;
+        }
+
+        var bytes = _pace.Take(around.Replicas().Select(static hosted => hosted.Loop).Distinct().Sum(static loop => loop.CallsBegun), NodeClock.Now) / moving.Length;
         foreach (var hosted in moving)
         {
-            var bytes = BytesPerPace / moving.Length;
             hosted.Loop.Inbox.Post(LoopInput.ForAct(hosted, (replica, _) => replica.AllowHandoffBytes(bytes)));
         }
 
-        return moving.Length > 0;
+        return true;
     }
 
     /// <summary>True if every shard that is led here is where it should be.</summary>

@@ -17,6 +17,8 @@ internal sealed class BackupFile : IDisposable
     private readonly ArrayBufferWriter<byte> _buffer = new(BackupFormat.MaxContentBytes + BackupFormat.FrameOverheadBytes);
     private readonly BackupFrameWriter _frames;
     private (long Length, uint Checksum, BackupFoot Counts) _shardFrom;
+    private readonly HashSet<int> _shards = [];
+    private int _shard;
     private BackupFoot _counts;
     private bool _isComplete;
 
@@ -31,8 +33,8 @@ internal sealed class BackupFile : IDisposable
     /// <summary>Bytes written.</summary>
     public long Bytes => _file.Position;
 
-    /// <summary>Records in what was written.</summary>
-    public long Records => _counts.Records;
+    /// <summary>How many shards there are of which something was written.</summary>
+    public int Shards => _shards.Count;
 
     /// <summary>Begins one. Where the name is a symbolic link, the file that it leads to is written, and the link stays.</summary>
     /// <exception cref="IOException">It can't be written, would take the place of what is no file, or another backup to the same name is under way.</exception>
@@ -54,10 +56,11 @@ internal sealed class BackupFile : IDisposable
         }
     }
 
-    /// <summary>Begins a shard.</summary>
+    /// <summary>Begins a shard, or another image of one.</summary>
     public void Begin(BackupShard shard)
     {
         _shardFrom = (_file.Position, _frames.Checksum, _counts);
+        _shard = shard.Shard;
         Write(BackupFrameKind.Shard, shard.Encode());
     }
 
@@ -72,6 +75,7 @@ internal sealed class BackupFile : IDisposable
     public void End(BackupShardEnd end)
     {
         Write(BackupFrameKind.ShardEnd, end.Encode());
+        _shards.Add(_shard);
         _counts = _counts with { Shards = _counts.Shards + 1, Records = _counts.Records + end.Records };
     }
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Flotilla.Shards.ExactlyOnce;
 using Flotilla.Shards.Image;
+using Flotilla.Topology;
 using Flotilla.Wire.Backups;
 using Flotilla.Wire.Log;
 
@@ -11,7 +12,7 @@ namespace Flotilla.Cli.Backup;
 /// <param name="ClusterId">The cluster that it came from.</param>
 /// <param name="BegunAt">When it was begun, as ISO 8601 in UTC: every write acknowledged before is in it.</param>
 /// <param name="Shards">How many shards the cluster had.</param>
-/// <param name="Records">How many records, those among them that have expired since.</param>
+/// <param name="Records">How many records, those among them that have expired since; what a later image replaces left out.</param>
 /// <param name="Bytes">The file's length.</param>
 /// <param name="Content">A digest of keys and values, which does not depend on shards.</param>
 internal sealed record BackupSummary(string File, string ClusterId, string BegunAt, int Shards, long Records, long Bytes, string Content);
@@ -25,8 +26,10 @@ internal sealed class BackupReader(string name, Stream file) : IDisposable
     private readonly ContentDigest _digest = new();
     private readonly HashSet<int> _shards = [];
     private BackupHead _head;
+    private readonly SlotCover _cover = new();
     private long _blocks;
     private long _records;
+    private long _all;
     private long _offset;
 
     /// <summary>Opens a file.</summary>
@@ -56,13 +59,17 @@ internal sealed class BackupReader(string name, Stream file) : IDisposable
     /// <summary>Bytes read so far.</summary>
     public long Offset => Volatile.Read(ref _offset);
 
+    /// <summary>Which image counts for each slot, once all is read.</summary>
+    public SlotCover Cover => _cover;
+
     /// <summary>Reads it all.</summary>
-    /// <param name="record">Is shown every record; null to check alone.</param>
-    /// <param name="key">Is shown every idempotency key, those of a shard before its records; null for nobody.</param>
+    /// <param name="counting">By an earlier reading: which image counts for each slot. Null to check alone.</param>
+    /// <param name="record">Is shown every record that counts; null to check alone.</param>
+    /// <param name="key">Is shown every idempotency key that counts, those of a shard before its records; null for nobody.</param>
     /// <param name="afterBlock">Called after each block, when what is in it has been shown.</param>
     /// <param name="cancel">Ends it.</param>
     /// <exception cref="BackupDamagedException">It is no whole backup. Records may have been shown.</exception>
-    public async Task<BackupSummary> ReadAsync(ImageRecordHandler? record, Action<RestoredKey>? key, Func<ValueTask>? afterBlock, CancellationToken cancel)
+    public async Task<BackupSummary> ReadAsync(SlotCover? counting, ImageRecordHandler? record, Action<RestoredKey>? key, Func<ValueTask>? afterBlock, CancellationToken cancel)
     {
         var magic = new byte[BackupFormat.Magic.Length];
         var got = await file.ReadAtLeastAsync(magic, magic.Length, throwOnEndOfStream: false, cancel);
@@ -85,15 +92,27 @@ internal sealed class BackupReader(string name, Stream file) : IDisposable
             frame.Require(frame.Kind == BackupFrameKind.Shard, "the blocks of a shard, or the end, should follow");
             var shard = BackupShard.Decode(frame);
             frame.Require(shard.ClusterId == _head.ClusterId, "a shard is of another cluster");
-            frame.Require(_shards.Add(shard.Shard), "a shard is there twice");
+            frame.Require(_shards.Add(shard.Shard) || _head.Format > 1, "a shard is there twice");
+            var image = _cover.Images + 1;
+            _cover.Begin();
             var blocks = new ShardBlocks(
                 (name, value, version, expiresAtMs) =>
                 {
-                    _digest.Add(name, value);
+                    var slot = Slot.Of(name);
+                    _cover.Add(slot, _digest.Of(name, value));
                     Volatile.Write(ref _records, _records + 1);
-                    record?.Invoke(name, value, version, expiresAtMs);
+                    if (counting?.ImageOf(slot) == image)
+                    {
+                        record?.Invoke(name, value, version, expiresAtMs);
+                    }
                 },
-                key);
+                known =>
+                {
+                    if (counting?.ImageOf(known.Slot) == image)
+                    {
+                        key?.Invoke(known);
+                    }
+                });
             while (!blocks.Take(frame = await NextAsync(frames, cancel)))
             {
                 _blocks++;
@@ -102,10 +121,14 @@ internal sealed class BackupReader(string name, Stream file) : IDisposable
                     await afterBlock();
                 }
             }
+
+            _cover.End(blocks.Owned, blocks.Frozen);
+            _all += blocks.Records;
         }
 
-        frame.Require(_shards.Count == _head.Shards, $"the head announced {_head.Shards} shards, and there are {_shards.Count}");
-        frame.Require(BackupFoot.Decode(frame) == new BackupFoot(_shards.Count, _blocks, _records, frame.Offset), "the foot counts otherwise than what is there");
+        frame.Require(_head.Format > 1 || _shards.Count == _head.Shards, $"the head announced {_head.Shards} shards, and there are {_shards.Count}");
+        frame.Require(BackupFoot.Decode(frame) == new BackupFoot(_cover.Images, _blocks, _all, frame.Offset), "the foot counts otherwise than what is there");
+        frame.Require(_head.Format == 1 || _cover.Missing.IsEmpty, "not all slots are in it");
         if (await frames.ReadAsync(cancel) is { } more)
         {
             more.Require(false, "something follows its end");
@@ -114,7 +137,7 @@ internal sealed class BackupReader(string name, Stream file) : IDisposable
         return new BackupSummary(
             name, _head.ClusterId.ToString("x16", CultureInfo.InvariantCulture),
             DateTimeOffset.FromUnixTimeMilliseconds(Math.Min(_head.BegunAtMs, DateTimeOffset.MaxValue.ToUnixTimeMilliseconds())).ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture),
-            _shards.Count, _records, frames.Offset, ContentDigest.Show(_digest.Sum));
+            _shards.Count, _cover.Records, frames.Offset, ContentDigest.Show(_cover.Content));
     }
 
     /// <inheritdoc/>
@@ -142,6 +165,12 @@ internal sealed class ShardBlocks(ImageRecordHandler? record, Action<RestoredKey
 
     /// <summary>How many records the image has, by its first block.</summary>
     public long Records => _image.RecordsAnnounced;
+
+    /// <summary>What the shard owned, and what of that nobody served; once it is complete.</summary>
+    public SlotEpochs Owned => _image.OwnedEpochs;
+
+    /// <summary>See <see cref="Owned"/>.</summary>
+    public SlotSet Frozen => _image.FrozenSlots;
 
     /// <summary>Takes the next frame. True if it was the shard's end.</summary>
     /// <exception cref="BackupDamagedException">It can't be the next one.</exception>

@@ -11,11 +11,8 @@ internal sealed class ContentDigest : IDisposable
 {
     private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
 
-    /// <summary>The sum; that of several shards is the sum of theirs.</summary>
-    public UInt128 Sum { get; private set; }
-
-    /// <summary>Adds a record.</summary>
-    public void Add(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value)
+    /// <summary>What a record adds to the sum.</summary>
+    public UInt128 Of(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value)
     {
         Span<byte> buffer = stackalloc byte[SHA256.HashSizeInBytes];
         BinaryPrimitives.WriteInt32LittleEndian(buffer, key.Length);
@@ -23,7 +20,7 @@ internal sealed class ContentDigest : IDisposable
         _hash.AppendData(key);
         _hash.AppendData(value);
         _hash.GetHashAndReset(buffer);
-        Sum += BinaryPrimitives.ReadUInt128LittleEndian(buffer);
+        return BinaryPrimitives.ReadUInt128LittleEndian(buffer);
     }
 
     /// <summary>A sum as text.</summary>

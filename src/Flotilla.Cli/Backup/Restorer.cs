@@ -54,8 +54,8 @@ internal sealed class Restorer(FlotillaClient client, int workers, TimeSpan pati
     /// <summary>Why it stopped, or null.</summary>
     public LoadFailure? Failure => Volatile.Read(ref _failure);
 
-    /// <summary>Restores until the backup ends, <paramref name="stop"/> is cancelled, or something fails for good. Whatever was sent is brought to an end.</summary>
-    public async Task RunAsync(BackupReader backup, CancellationToken stop)
+    /// <summary>Restores what counts by an earlier reading, until the backup ends, <paramref name="stop"/> is cancelled, or something fails for good. Whatever was sent is brought to an end.</summary>
+    public async Task RunAsync(BackupReader backup, SlotCover counting, CancellationToken stop)
     {
         using var halt = CancellationTokenSource.CreateLinkedTokenSource(stop);
         var queue = Channel.CreateBounded<Item>(new BoundedChannelOptions(workers * QueuedPerWorker) { SingleWriter = true });
@@ -65,6 +65,7 @@ internal sealed class Restorer(FlotillaClient client, int workers, TimeSpan pati
         try
         {
             await backup.ReadAsync(
+                counting,
                 (key, value, _, expiresAtMs) => block.Add(new Item(key.ToArray(), value.ToArray(), expiresAtMs)),
                 key => keys.Add(key),
                 async () =>

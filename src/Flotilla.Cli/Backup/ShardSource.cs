@@ -2,6 +2,7 @@ using System.Text.Json;
 using Flotilla.Cli.Flags;
 using Flotilla.Contracts;
 using Flotilla.Contracts.Http;
+using Flotilla.Topology;
 using Flotilla.Wire.Backups;
 
 namespace Flotilla.Cli.Backup;
@@ -16,8 +17,8 @@ internal sealed class ShardSource(TimeSpan patience) : IDisposable
     /// <summary>Records that have come so far. Any thread.</summary>
     public long Records => Volatile.Read(ref _records);
 
-    /// <summary>The digest of what has come.</summary>
-    public UInt128 Content { get; private set; }
+    /// <summary>Which image counts for each slot, of those that have come.</summary>
+    public SlotCover Cover { get; } = new();
 
     /// <summary>When something came last, as <see cref="Environment.TickCount64"/> counts.</summary>
     public long LastNews { get; private set; } = Environment.TickCount64;
@@ -34,6 +35,7 @@ internal sealed class ShardSource(TimeSpan patience) : IDisposable
         silence.CancelAfter(patience);
         var isWhole = false;
         into.Begin(shard);
+        Cover.Begin();
         try
         {
             using var answer = await OfTheNode(_http.GetAsync(new Uri($"http://{node}/backup?shard={shard.Shard}"), HttpCompletionOption.ResponseHeadersRead, silence.Token), cancel);
@@ -47,7 +49,7 @@ internal sealed class ShardSource(TimeSpan patience) : IDisposable
             first.Require(first.Kind == BackupFrameKind.Shard && BackupShard.Decode(first) == shard, "what comes is another shard, or one of another cluster");
             var blocks = new ShardBlocks((key, value, _, _) =>
             {
-                digest.Add(key, value);
+                Cover.Add(Slot.Of(key), digest.Of(key, value));
                 Volatile.Write(ref _records, _records + 1);
             });
             while (true)
@@ -58,7 +60,7 @@ internal sealed class ShardSource(TimeSpan patience) : IDisposable
                 if (blocks.Take(frame))
                 {
                     into.End(new BackupShardEnd(blocks.Blocks, blocks.Records));
-                    Content += digest.Sum;
+                    Cover.End(blocks.Owned, blocks.Frozen);
                     isWhole = true;
                     return null;
                 }

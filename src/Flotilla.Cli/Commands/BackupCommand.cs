@@ -9,6 +9,7 @@ using Flotilla.Cli.Status;
 using Flotilla.Client;
 using Flotilla.Contracts;
 using Flotilla.Contracts.Http;
+using Flotilla.Topology;
 using Flotilla.Wire.Backups;
 
 namespace Flotilla.Cli.Commands;
@@ -18,6 +19,9 @@ internal sealed class BackupCommand : CliCommand
 {
     private const int RetryPauseMs = 200;
 
+    /// <summary>So many times the shards of the cluster are read at most, where slots keep moving.</summary>
+    private const int MaxRounds = 8;
+
     private static readonly Toggle Verify = new("--verify", "Write nothing: check that FILE is a whole backup, and say what is in it");
 
     private readonly Argument<string> _file = new("FILE") { Description = "The backup; it appears under this name, in the place of an older one, only once it is complete" };
@@ -25,7 +29,7 @@ internal sealed class BackupCommand : CliCommand
     public BackupCommand()
         : base(
             "backup",
-            "Writes all records of a cluster into one checksummed file while the cluster serves: each shard as it was at one moment, with every write acknowledged before the backup began.",
+            "Writes all records of a cluster into one checksummed file while the cluster serves: each shard as it was at one moment, with every write acknowledged before the backup began, also while slots move from shard to shard.",
             "flotilla backup monday.flotilla", "with progress on a terminal",
             "flotilla backup --verify monday.flotilla", "is it whole? needs no cluster; `flotilla restore` brings it back")
     {
@@ -86,7 +90,7 @@ internal sealed class BackupCommand : CliCommand
         shell.Stop.ThrowIfCancellationRequested();
         backup.Complete();
         var summary = new BackupSummary(
-            file, cluster.ClusterId, begun.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture), shards.Count, backup.Records, backup.Bytes, ContentDigest.Show(source.Content));
+            file, cluster.ClusterId, begun.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture), backup.Shards, source.Cover.Records, backup.Bytes, ContentDigest.Show(source.Cover.Content));
         return await ReportAsync(invocation, summary, string.Create(CultureInfo.InvariantCulture, $"backed up in {Stopwatch.GetElapsedTime(started).TotalSeconds:0.0} s:"));
     }
 
@@ -98,7 +102,7 @@ internal sealed class BackupCommand : CliCommand
         try
         {
             // Off this thread: reading a file that is in memory never waits, and progress is to be shown meanwhile.
-            var checking = Task.Run(() => reader.ReadAsync(null, null, null, shell.Stop), shell.Stop);
+            var checking = Task.Run(() => reader.ReadAsync(null, null, null, null, shell.Stop), shell.Stop);
             while (!checking.IsCompleted)
             {
                 await Task.WhenAny(checking, Task.Delay(ProgressLine.Interval, CancellationToken.None));
@@ -130,43 +134,78 @@ internal sealed class BackupCommand : CliCommand
         return ExitCode.Done;
     }
 
-    /// <summary>Fetches every shard, each from whoever can give it. Null, or why one could not be had.</summary>
-    private static async Task<string?> FetchAsync(Invocation invocation, FlotillaClient client, ShardSource source, BackupFile backup, ulong clusterId, List<int> shards)
+    /// <summary>
+    /// Fetches every shard, each from whoever can give it. Shards are read one after the other, so a slot that moves meanwhile may be in
+    /// none of the images: then its present owner is read once more. Null, or why it could not be done.
+    /// </summary>
+    private static async Task<string?> FetchAsync(Invocation invocation, FlotillaClient client, ShardSource source, BackupFile backup, ulong clusterId, IReadOnlyList<int> shards)
     {
         var stop = invocation.Shell.Stop;
         var patience = invocation.Get(CommonFlags.Timeout);
-        foreach (var shard in shards)
+        var most = MaxRounds * shards.Count;
+        var lastNew = Environment.TickCount64;
+        while (true)
         {
-            for (var begun = Environment.TickCount64; ;)
+            foreach (var shard in shards)
             {
-                var reason = "no node is known that has it";
-                var status = await client.StatusAsync(stop);
-                foreach (var node in status.Document is { } document ? Candidates(document, shard) : [])
+                if (await FetchAsync(client, source, backup, new BackupShard(clusterId, shard), patience, stop) is { } reason)
                 {
-                    reason = await source.TryFetchAsync(node.Http, new BackupShard(clusterId, shard), backup, stop);
-                    if (reason is null)
-                    {
-                        break;
-                    }
-
-                    reason = $"node {node.Id}: {reason}";
+                    return reason;
                 }
 
+                lastNew = Environment.TickCount64;
+            }
+
+            var missing = source.Cover.Missing;
+            if (missing.IsEmpty)
+            {
+                return null;
+            }
+
+            if (source.Cover.Images >= most || Environment.TickCount64 - lastNew > patience.TotalMilliseconds)
+            {
+                return $"{missing.Count} slots moved from shard to shard whenever their shard was read: try again once flotilla status shows no moves";
+            }
+
+            // Whoever owned them gave them away before it was asked, or had frozen them: somebody else has them, or will in a moment.
+            await Task.Delay(RetryPauseMs, stop);
+            var status = await client.StatusAsync(stop);
+            shards = status.Document is { } document ? [.. document.Shards.Where(s => s.Ranges.Any(range => Overlaps(missing, range))).Select(static s => s.Id).Order()] : [];
+        }
+    }
+
+    private static bool Overlaps(SlotSet slots, int[] range) => SlotSet.Of(Enumerable.Range(range[0], range[1] - range[0] + 1).Select(static i => new Slot((ushort)i))).Overlaps(slots);
+
+    /// <summary>Fetches one shard. Null also if it is not there any more: its slots are elsewhere.</summary>
+    private static async Task<string?> FetchAsync(FlotillaClient client, ShardSource source, BackupFile backup, BackupShard shard, TimeSpan patience, CancellationToken stop)
+    {
+        for (var begun = Environment.TickCount64; ;)
+        {
+            var reason = "no node is known that has it";
+            var status = await client.StatusAsync(stop);
+            if (status.Document is { Shards.Count: > 0 } known && known.Shards.All(s => s.Id != shard.Shard))
+            {
+                return null;
+            }
+
+            foreach (var node in status.Document is { } document ? Candidates(document, shard.Shard) : [])
+            {
+                reason = await source.TryFetchAsync(node.Http, shard, backup, stop);
                 if (reason is null)
                 {
-                    break;
+                    return null;
                 }
 
-                if (Environment.TickCount64 - Math.Max(begun, source.LastNews) > patience.TotalMilliseconds)
-                {
-                    return $"shard {shard} could not be read: {status.Error?.Message ?? reason}";
-                }
-
-                await Task.Delay(RetryPauseMs, stop);
+                reason = $"node {node.Id}: {reason}";
             }
-        }
 
-        return null;
+            if (Environment.TickCount64 - Math.Max(begun, source.LastNews) > patience.TotalMilliseconds)
+            {
+                return $"shard {shard.Shard} could not be read: {status.Error?.Message ?? reason}";
+            }
+
+            await Task.Delay(RetryPauseMs, stop);
+        }
     }
 
     /// <summary>The nodes that vote in a shard, its leader first: it never has to ask another whether it is up to date.</summary>

@@ -38,9 +38,11 @@ internal sealed class RestoreCommand : CliCommand
         var file = invocation.Argument(_file)!;
         var clients = invocation.Get(Clients);
         BackupSummary? found;
+        SlotCover counting;
         using (var check = BackupReader.Open(file))
         {
             found = await BackupCommand.CheckAsync(invocation, check, "restore", file);
+            counting = check.Cover;
         }
 
         if (found is null)
@@ -71,7 +73,7 @@ internal sealed class RestoreCommand : CliCommand
         var progress = new ProgressLine(shell.Err, shell.ErrIsTerminal, Math.Max(1, found.Records), 0);
         using (var backup = BackupReader.Open(file))
         {
-            var restoring = Task.Run(() => restorer.RunAsync(backup, shell.Stop), CancellationToken.None);
+            var restoring = Task.Run(() => restorer.RunAsync(backup, counting, shell.Stop), CancellationToken.None);
             while (!restoring.IsCompleted)
             {
                 await Task.WhenAny(restoring, Task.Delay(ProgressLine.Interval, CancellationToken.None));

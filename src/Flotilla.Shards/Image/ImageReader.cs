@@ -74,6 +74,12 @@ public sealed class ImageReader
     /// <summary>The slots that the shard owned; known from the second block on. Of others there may be records in the image, which are nobody's to read.</summary>
     public SlotSet OwnedSlots => SlotSet.Where(s => _slotEpochs[s.Value] != 0);
 
+    /// <summary><see cref="OwnedSlots"/> with their epochs.</summary>
+    public SlotEpochs OwnedEpochs => SlotEpochs.Of(_slotEpochs);
+
+    /// <summary>Those of them that were in a move past its Freeze, and perhaps another shard's already; known once the image is complete.</summary>
+    public SlotSet FrozenSlots { get; private set; } = SlotSet.Empty;
+
     /// <summary>The configuration that was given when the image was taken; known from the first block on.</summary>
     public ReadOnlyMemory<byte> Configuration => _header.Configuration;
 
@@ -226,6 +232,7 @@ public sealed class ImageReader
             _sessions.Count == _header.Sessions && _sessions.ResultCount == _header.Results && _keyBlocks!.Count == _header.Keys && _records.Count == _header.Records,
             $"the header announced {_header}, and there came {_sessions.Count} sessions, {_sessions.ResultCount} results, {_keyBlocks!.Count} keys and {_records.Count} records");
         var ownership = _header.Format < 3 ? new Ownership(_slotEpochs) : OwnershipCodec.Decode(_ownership.WrittenMemory, _slotEpochs, _header.Format);
+        FrozenSlots = ownership.Frozen;
         _isComplete = true;
         if (_passes)
         {

@@ -5,8 +5,11 @@ namespace Flotilla.Wire.Backups;
 /// <summary>What a backup is made of (docs/backup.md). Explicit and append-only: backups are kept for years.</summary>
 public static class BackupFormat
 {
-    /// <summary>The format that is written, and the only one so far.</summary>
-    public const ushort Version = 1;
+    /// <summary>
+    /// The format that is written. In format 1 each shard was there once, so that slots which moved meanwhile could be missing or there twice. In
+    /// format 2 there may be several images of one shard, and together they have every slot.
+    /// </summary>
+    public const ushort Version = 2;
 
     /// <summary>A frame without its content: kind, length and checksum.</summary>
     public const int FrameOverheadBytes = 1 + sizeof(uint) + sizeof(uint);
@@ -40,14 +43,17 @@ public enum BackupFrameKind : byte
 /// <summary>Where a backup came from.</summary>
 /// <param name="ClusterId">The cluster.</param>
 /// <param name="BegunAtMs">When it was begun, in milliseconds since the Unix epoch, by the clock of whoever wrote it.</param>
-/// <param name="Shards">How many shards follow.</param>
+/// <param name="Shards">How many shards the cluster had when it was begun; in format 1 so many follow.</param>
 public readonly record struct BackupHead(ulong ClusterId, long BegunAtMs, int Shards)
 {
+    /// <summary>The format of the file.</summary>
+    public ushort Format { get; init; } = BackupFormat.Version;
+
     /// <summary>Its content: format, cluster, time, shards; little-endian.</summary>
     public byte[] Encode()
     {
         var to = new byte[22];
-        BinaryPrimitives.WriteUInt16LittleEndian(to, BackupFormat.Version);
+        BinaryPrimitives.WriteUInt16LittleEndian(to, Format);
         BinaryPrimitives.WriteUInt64LittleEndian(to.AsSpan(2), ClusterId);
         BinaryPrimitives.WriteInt64LittleEndian(to.AsSpan(10), BegunAtMs);
         BinaryPrimitives.WriteInt32LittleEndian(to.AsSpan(18), Shards);
@@ -61,9 +67,9 @@ public readonly record struct BackupHead(ulong ClusterId, long BegunAtMs, int Sh
         var content = frame.Content.Span;
         frame.Require(content.Length >= 2, "the head has no format");
         var format = BinaryPrimitives.ReadUInt16LittleEndian(content);
-        frame.Require(format == BackupFormat.Version, $"the format is {format}, and this program knows {BackupFormat.Version} only: use a newer one");
+        frame.Require(format is > 0 and <= BackupFormat.Version, $"the format is {format}, and this program knows 1 to {BackupFormat.Version}: use a newer one");
         frame.Require(content.Length == 22, "the head has not its length");
-        var head = new BackupHead(BinaryPrimitives.ReadUInt64LittleEndian(content[2..]), BinaryPrimitives.ReadInt64LittleEndian(content[10..]), BinaryPrimitives.ReadInt32LittleEndian(content[18..]));
+        var head = new BackupHead(BinaryPrimitives.ReadUInt64LittleEndian(content[2..]), BinaryPrimitives.ReadInt64LittleEndian(content[10..]), BinaryPrimitives.ReadInt32LittleEndian(content[18..])) { Format = format };
         frame.Require(head.Shards > 0 && head.BegunAtMs >= 0, "the head makes no sense");
         return head;
     }
@@ -118,9 +124,9 @@ public readonly record struct BackupShardEnd(long Blocks, long Records)
 }
 
 /// <summary>What a file came to.</summary>
-/// <param name="Shards">How many shards there were.</param>
+/// <param name="Shards">How many images of shards there are.</param>
 /// <param name="Blocks">How many blocks in all of them.</param>
-/// <param name="Records">How many records.</param>
+/// <param name="Records">How many records, those included that do not count.</param>
 /// <param name="Bytes">How many bytes of the file are before this frame.</param>
 public readonly record struct BackupFoot(int Shards, long Blocks, long Records, long Bytes)
 {

@@ -20,15 +20,16 @@ internal static class Samples
 
     public static Command Put(string key, string value, long ttlMs = 0) => Command.Put(Bytes(key), Bytes(value)) with { TtlMs = ttlMs };
 
-    /// <summary>A backup of shards that have executed these commands at this log time. Returns the file.</summary>
+    /// <summary>A backup of shards that have executed these commands at this log time, and own the slots of their keys; the first owns all others too. Returns the file.</summary>
     public static string Write(long logTimeMs, params Command[][] shards)
     {
+        var later = SlotSet.Of(shards.Skip(1).SelectMany(static commands => commands).Select(static command => Slot.Of(command.Key.Span)));
         var path = Path.Combine(Terminal.TempDir(), "b");
         using var file = BackupFile.Create(path, new BackupHead(ClusterId, 1_700_000_000_000, shards.Length));
         for (var i = 0; i < shards.Length; i++)
         {
             file.Begin(new BackupShard(ClusterId, i + 1));
-            var image = ImageOf(logTimeMs, shards[i]);
+            var image = ImageOf(logTimeMs, i == 0 ? SlotSet.All.Except(later) : SlotSet.Of(shards[i].Select(static command => Slot.Of(command.Key.Span))), shards[i]);
             var blocks = Blocks(image);
             foreach (var block in blocks)
             {
@@ -42,9 +43,11 @@ internal static class Samples
         return path;
     }
 
-    public static StateImage ImageOf(long logTimeMs, params Command[] commands)
+    public static StateImage ImageOf(long logTimeMs, params Command[] commands) => ImageOf(logTimeMs, SlotSet.All, commands);
+
+    public static StateImage ImageOf(long logTimeMs, SlotSet slots, params Command[] commands)
     {
-        var machine = new StateMachine(new BTree(), [.. Enumerable.Range(0, Slot.Count).Select(i => new Slot((ushort)i))]);
+        var machine = new StateMachine(new BTree(), [.. slots.Slots()]);
         machine.Apply(new Entry(new LogIndex(1), new Term(1), EntryKind.Command, CommandCodec.Encode(logTimeMs, commands)), null);
         return machine.TakeImage(default);
     }
@@ -63,13 +66,33 @@ internal static class Samples
         return blocks;
     }
 
+    /// <summary>A shard's state as a node sends it.</summary>
+    public static byte[] Sent(int shard, StateImage image)
+    {
+        var frames = new BackupFrameWriter();
+        var to = new ArrayBufferWriter<byte>();
+        frames.Write(to, BackupFrameKind.Shard, new BackupShard(ClusterId, shard).Encode());
+        var blocks = Blocks(image);
+        foreach (var block in blocks)
+        {
+            frames.Write(to, BackupFrameKind.Block, block);
+        }
+
+        frames.Write(to, BackupFrameKind.ShardEnd, new BackupShardEnd(blocks.Count, image.Records.Count).Encode());
+        return to.WrittenSpan.ToArray();
+    }
+
     /// <summary>Reads a backup whole.</summary>
     public static async Task<(BackupSummary Summary, SortedDictionary<string, (string Value, long ExpiresAtMs)> Records)> ReadAsync(Stream stream)
     {
         var records = new SortedDictionary<string, (string, long)>(StringComparer.Ordinal);
-        using var reader = new BackupReader("b", stream);
-        var summary = await reader.ReadAsync(
-            (key, value, _, expiresAtMs) => records.Add(Encoding.UTF8.GetString(key), (Encoding.UTF8.GetString(value), expiresAtMs)), null, null, TestContext.Current.CancellationToken);
+        using var copy = new MemoryStream();
+        await stream.CopyToAsync(copy, TestContext.Current.CancellationToken);
+        using var check = new BackupReader("b", new MemoryStream(copy.ToArray()));
+        var summary = await check.ReadAsync(null, null, null, null, TestContext.Current.CancellationToken);
+        using var reader = new BackupReader("b", new MemoryStream(copy.ToArray()));
+        await reader.ReadAsync(
+            check.Cover, (key, value, _, expiresAtMs) => records.Add(Encoding.UTF8.GetString(key), (Encoding.UTF8.GetString(value), expiresAtMs)), null, null, TestContext.Current.CancellationToken);
         return (summary, records);
     }
 

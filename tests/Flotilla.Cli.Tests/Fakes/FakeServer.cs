@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using System.Net;
 using System.Text;
 using System.Text.Json;
@@ -61,6 +62,9 @@ public sealed class FakeServer : IAsyncDisposable
     public StatusDocument? Status { get; set; }
 
     public RaftStatusDocument? Raft { get; set; }
+
+    /// <summary>The state of a shard, for a backup; null for none.</summary>
+    public Func<int, byte[]>? Backup { get; set; }
 
     /// <summary>How a change stands, one question after the other; the last answer stays.</summary>
     public ConcurrentQueue<ChangeDocument> Changes { get; } = new();
@@ -138,6 +142,12 @@ public sealed class FakeServer : IAsyncDisposable
 
         var seen = new Seen(context.Request.Method, key, target, body.ToArray(), new HeaderDictionary(context.Request.Headers.ToDictionary(StringComparer.OrdinalIgnoreCase)));
         Requests.Enqueue(seen);
+        if (path == "/backup" && Backup is { } backup)
+        {
+            await context.Response.Body.WriteAsync(backup(int.Parse(context.Request.Query["shard"]!, CultureInfo.InvariantCulture)));
+            return;
+        }
+
         switch (Script(seen))
         {
             case Twist.Refuse refuse:

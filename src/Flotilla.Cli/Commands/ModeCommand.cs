@@ -33,9 +33,9 @@ internal sealed class ModeCommand : CliCommand
             return await ShowAsync(invocation, shard);
         }
 
-        if (mode is not ("raft" or "sync" or "chain" or "quorum" or "async"))
+        if (mode is not ("raft" or "sync"))
         {
-            throw new UsageException($"'{mode}' is no mode: raft, sync, chain, quorum or async");
+            throw new UsageException(mode is "chain" or "quorum" or "async" ? $"mode {mode} comes later; raft and sync are built" : $"'{mode}' is no mode: raft or sync");
         }
 
         return await ChangeRun.FollowAsync(invocation, (client, wait, cancel) => client.SetModeAsync(mode, shard, wait, cancel), $"{NodeArgument.Shards(shard)}: mode {mode}");

@@ -30,6 +30,18 @@ public sealed class Changes
         Assert.All(server.Requests, r => Assert.Equal(asked, $"{r.Method} {r.Target}"));
     }
 
+    [Theory]
+    [InlineData("chain", "comes later")]
+    [InlineData("best", "is no mode")]
+    public async Task A_mode_that_is_not_built_or_none_is_refused_before_anybody_is_asked(string mode, string why)
+    {
+        await using var server = await FakeServer.StartAsync();
+        var result = await Terminal.RunAsync("mode", mode, "--endpoint", server.Url);
+        Assert.Equal(2, result.Exit);
+        Assert.Contains(why, result.Err, StringComparison.Ordinal);
+        Assert.Empty(server.Requests);
+    }
+
     [Fact]
     public async Task A_lost_answer_is_asked_for_again_since_twice_is_the_same_as_once()
     {

@@ -29,7 +29,7 @@ began() {
     { read -r stat < "/proc/$1/stat"; } 2> /dev/null || return 1
     # The name, in parentheses, may hold anything; the start time is the 20th field behind it.
     set -- ${stat##*) }
-    [ "$1" != Z ] || return 1
+    [ "$1" != Z ] || return 1 # Ended, and nobody has asked how.
     echo "${20}"
 }
 
@@ -189,7 +189,7 @@ for variable in "${!FLOTILLA_@}"; do
     unset "$variable"
 done
 
-"$root/flotilla" --version > /dev/null # Builds, if need be: once, and with its messages here.
+"$root/flotilla" --version > /dev/null 9>&- # Builds, if need be: once, and with its messages here.
 trap 'fail interrupted' INT TERM
 cd "$dir"
 for name in ${missing[@]+"${missing[@]}"}; do

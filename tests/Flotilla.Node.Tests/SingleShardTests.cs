@@ -48,7 +48,7 @@ public sealed class SingleShardTests
         await shards.SettledAsync(1, 2, 3);
         for (var i = 0; i < 50; i++)
         {
-            Assert.Equal($"v{i}", await shards[3].Gateway.ReadAsync($"k{i}"));
+            Assert.Equal($"v{i}", await shards[3].Gateway.ReadSurelyAsync($"k{i}"));
         }
     }
 
@@ -117,7 +117,7 @@ public sealed class SingleShardTests
         Assert.Equal(began, shards[1].Gateway.View.ClusterId);
         await Eventually.IsTrueAsync(() => shards.Nodes.Log.Has(2408, "Shard 1: node 1-1 has no replica of it yet: the shard exists already"), "it says what to do");
         Assert.Empty(shards[1].Gateway.View.Local);
-        Assert.Equal("1", await shards[1].Gateway.ReadAsync("a"));
+        Assert.Equal("1", await shards[1].Gateway.ReadSurelyAsync("a"));
         Assert.Equal(ChangeCode.Done, (await shards[1, 2].Changes.RemoveNodeAsync(new NodeId("1-1"), ShardChoice.All, Patience)).Code);
         Assert.Equal(ChangeCode.Done, (await shards[1, 2].Changes.AddNodeAsync(new NodeId("1-1"), shards[1].Rpc, ShardChoice.Hosted, Patience)).Code);
 

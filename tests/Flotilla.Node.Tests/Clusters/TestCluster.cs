@@ -205,6 +205,22 @@ internal static class GatewayText
         };
     }
 
+    /// <summary>Reads until there is an answer: a shard may have no leader for a moment, and on a starved machine for longer.</summary>
+    public static async Task<string?> ReadSurelyAsync(this IGateway gateway, string key)
+    {
+        var deadline = DateTime.UtcNow.AddSeconds(60);
+        while (true)
+        {
+            var answer = await gateway.GetAsync(Bytes(key), CallOptions.Default);
+            if (answer.Result.Code is ResultCode.Ok or ResultCode.NotFound)
+            {
+                return answer.Result.Code == ResultCode.Ok ? Text(answer.Result.Value) : null;
+            }
+
+            Assert.True(DateTime.UtcNow < deadline, $"get {key}: {answer.Result.Code} {answer.Detail}");
+        }
+    }
+
     /// <summary>Puts until it is certain that it was done, as a client would that may write twice.</summary>
     public static async Task PutSurelyAsync(this IGateway gateway, string key, string value)
     {

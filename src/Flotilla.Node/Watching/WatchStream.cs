@@ -42,6 +42,7 @@ internal sealed class WatchStream : IWatchStream
     private readonly Task _opening;
     private readonly ulong _clusterId;
     private readonly List<(ShardId Shard, EventPosition At)> _positions;
+    private readonly HashSet<ShardId> _over;
     private Dictionary<ShardId, ShardTask> _tasks = [];
     private Batch? _current;
     private int _next;
@@ -49,8 +50,9 @@ internal sealed class WatchStream : IWatchStream
     private int _end;
     private int _disposed;
 
-    public WatchStream(ClusterState cluster, IWatchSources sources, WatchRequest request, IReadOnlyList<(ShardRoute Route, EventPosition At)> begins, Action closed, ILogger log)
+    public WatchStream(ClusterState cluster, IWatchSources sources, WatchRequest request, IReadOnlyList<(ShardRoute Route, EventPosition At)> begins, IReadOnlyCollection<ShardId> over, Action closed, ILogger log)
     {
+        _over = [.. over];
         _cluster = cluster;
         _sources = sources;
         _request = request;
@@ -59,7 +61,7 @@ internal sealed class WatchStream : IWatchStream
         _clusterId = cluster.Table.ClusterId;
         _batchBytes = Math.Clamp(BytesOfAllBatches / begins.Count, 4 << 10, 64 << 10);
         _queue = Channel.CreateBounded<Batch>(new BoundedChannelOptions(begins.Count) { SingleReader = true });
-        _positions = [.. begins.Select(begin => (begin.Route.Shard, begin.At))];
+        _positions = [.. begins.Select(begin => (begin.Route.Shard, begin.At)).Concat(over.Select(static shard => (Shard: shard, At: EventPosition.Over))).OrderBy(static position => position.Shard)];
         foreach (var (route, at) in begins)
         {
             Begin(route, at);
@@ -95,15 +97,7 @@ internal sealed class WatchStream : IWatchStream
                     return new WatchEvent(read.Kind, read.Key, read.Value, read.Version, Cursor);
                 }
 
-                if (batch.IsLast)
-                {
-                    Leave(batch.Shard);
-                }
-                else
-                {
-                    Stand(batch.Shard, batch.Reached);
-                }
-
+                Stand(batch.Shard, batch.IsLast ? EventPosition.Over : batch.Reached);
                 _current = null;
             }
 
@@ -164,13 +158,6 @@ internal sealed class WatchStream : IWatchStream
             _positions[place] = (shard, at);
             _cursor = null;
         }
-    }
-
-    // All that a retired shard ever did was taken: whoever goes on with the cursor need not ask for it.
-    private void Leave(ShardId shard)
-    {
-        _positions.RemoveAll(position => position.Shard == shard);
-        _cursor = null;
     }
 
     /// <summary>A shard that is born while the watch stands is watched from its first entry on: what it got by handoff makes no events.</summary>
@@ -277,6 +264,11 @@ internal sealed class WatchStream : IWatchStream
     {
         while (true)
         {
+            if (_over.Contains(came.Source))
+            {
+                return; // All that it ever did was passed on before this cursor.
+            }
+
             if (Tasks.TryGetValue(came.Source, out var source))
             {
                 if (source.IsOver)

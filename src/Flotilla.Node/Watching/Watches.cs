@@ -86,18 +86,25 @@ internal sealed class Watches(ClusterState cluster, IWatchSources sources, int m
         }
 
         var begins = table.Shards.Select((route, i) => (Route: route, At: ends[i].Reached)).ToList();
+        HashSet<ShardId> over = [];
         if (request.From is not null)
         {
             // One that has retired since answers for a while.
+            over = [.. cursor.Where(static c => c.At == EventPosition.Over).Select(static c => c.Shard)];
+            cursor = [.. cursor.Where(static c => c.At != EventPosition.Over)];
             var past = cursor.Where(c => table.Of(c.Shard) is null).Select(c => table.OfAny(c.Shard)).OfType<ShardRoute>();
             begins = [.. table.Shards.Concat(past).Select(route => (route, cursor.FirstOrDefault(c => c.Shard == route.Shard).At))];
-            if (await LostAsync(table, cursor, begins, ends, request.Forward, deadline, cancellation) is { } lost)
+            var ahead = new HashSet<ShardId>();
+            if (await LostAsync(table, cursor, begins, ends, over, ahead, request.Forward, deadline, cancellation) is { } lost)
             {
                 return new WatchOpening(WatchOutcome.Compacted, null, lost);
             }
+
+            // Its slots have been taken in everywhere before it retired: where no mark of that is ahead, none will come.
+            over.IntersectWith(ahead);
         }
 
-        return new WatchOpening(WatchOutcome.Open, new WatchStream(cluster, sources, request, begins, Closed, log), null);
+        return new WatchOpening(WatchOutcome.Open, new WatchStream(cluster, sources, request, begins, over, Closed, log), null);
     }
 
     private async ValueTask<RoutingTable> TableAsync(Instant deadline, CancellationToken cancellation)
@@ -126,7 +133,7 @@ internal sealed class Watches(ClusterState cluster, IWatchSources sources, int m
 
     /// <summary>Why nobody can go on from a cursor without a gap; null if it can be done.</summary>
     private async ValueTask<string?> LostAsync(
-        RoutingTable table, IReadOnlyList<(ShardId Shard, EventPosition At)> cursor, List<(ShardRoute Route, EventPosition At)> begins, WatchReply[] ends, bool forward, Instant deadline, CancellationToken cancellation)
+        RoutingTable table, IReadOnlyList<(ShardId Shard, EventPosition At)> cursor, List<(ShardRoute Route, EventPosition At)> begins, WatchReply[] ends, HashSet<ShardId> over, HashSet<ShardId> ahead, bool forward, Instant deadline, CancellationToken cancellation)
     {
         const string Fresh = " Read the records anew, and watch without \"from\".";
         foreach (var (shard, _) in cursor)
@@ -145,34 +152,45 @@ internal sealed class Watches(ClusterState cluster, IWatchSources sources, int m
             }
         }
 
-        var known = begins.Select(static begin => begin.Route.Shard).ToHashSet();
-        var lost = await Task.WhenAll(begins.Select((begin, i) => LostAsync(begin.Route, begin.At, i < ends.Length ? ends[i].Reached : begin.At, known, forward, deadline, cancellation)));
-        return lost.FirstOrDefault(static why => why is not null) is { } first ? first + Fresh : null;
+        var walks = await Task.WhenAll(begins.Select((begin, i) => WalkAsync(begin.Route, begin.At, i < ends.Length ? ends[i].Reached : begin.At, forward, deadline, cancellation)));
+        for (var i = 0; i < walks.Length; i++)
+        {
+            var shard = begins[i].Route.Shard;
+            if (walks[i] is not { } sources)
+            {
+                return $"Shard {shard} does not keep all events behind the cursor any more.{Fresh}";
+            }
+
+            ahead.UnionWith(sources);
+            foreach (var source in sources)
+            {
+                if (!over.Contains(source) && begins.TrueForAll(begin => begin.Route.Shard != source) && cluster.IsRetired(source))
+                {
+                    return $"Slots came to shard {shard} from shard {source}, which is not there any more: what was done there is not kept.{Fresh}";
+                }
+            }
+        }
+
+        return null;
     }
 
-    /// <summary>Walks over what one shard keeps behind a position: all of it must be there, and each shard from which slots came.</summary>
-    private async Task<string?> LostAsync(ShardRoute route, EventPosition at, EventPosition end, HashSet<ShardId> known, bool forward, Instant deadline, CancellationToken cancellation)
+    /// <summary>Walks over what one shard keeps behind a position: the shards from which slots came; null if not all of it is kept.</summary>
+    private async Task<HashSet<ShardId>?> WalkAsync(ShardRoute route, EventPosition at, EventPosition end, bool forward, Instant deadline, CancellationToken cancellation)
     {
+        var from = new HashSet<ShardId>();
         while (true)
         {
             // No key is empty, so that marks alone come.
             var reply = await sources.AskAsync(route, new WatchPull(PullKind.Events, at, new EventFilter(default, IsKey: true), 1), 1, forward, deadline, cancellation);
             if (reply.Code != PullCode.Ok)
             {
-                return $"Shard {route.Shard} does not keep all events behind the cursor any more.";
+                return null;
             }
 
-            foreach (var mark in reply.Events)
-            {
-                if (mark.Kind == ShardEventKind.Came && !known.Contains(mark.Source) && cluster.IsRetired(mark.Source))
-                {
-                    return $"Slots came to shard {route.Shard} from shard {mark.Source}, which is not there any more: what was done there is not kept.";
-                }
-            }
-
+            from.UnionWith(reply.Events.Where(static mark => mark.Kind == ShardEventKind.Came).Select(static mark => mark.Source));
             if (reply.Reached <= at || reply.Reached >= end)
             {
-                return null;
+                return from;
             }
 
             at = reply.Reached;

@@ -13,6 +13,9 @@ public readonly record struct EventPosition(LogIndex Through, uint Next) : IComp
     /// <summary>Before the first entry.</summary>
     public static EventPosition Zero => default;
 
+    /// <summary>Behind all that a shard which is retired ever did.</summary>
+    public static EventPosition Over => new(new LogIndex(ulong.MaxValue - 1), 0);
+
     /// <summary>Behind everything that the entries up to this one made.</summary>
     public static EventPosition After(LogIndex entry) => new(entry, 0);
 

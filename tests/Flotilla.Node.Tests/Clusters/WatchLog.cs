@@ -39,7 +39,11 @@ internal sealed class WatchLog : IAsyncDisposable
 
     public static async Task<IWatchStream> OpenAsync(IWatches watches, string prefix = "", string? from = null)
     {
-        var opening = await watches.OpenAsync(new WatchRequest(new EventFilter(Bytes(prefix), IsKey: false), from), TestContext.Current.CancellationToken);
+        // On a busy machine a shard may be without a leader for longer than one attempt takes.
+        var opening = default(WatchOpening)!;
+        await Eventually.IsTrueAsync(
+            async () => (opening = await watches.OpenAsync(new WatchRequest(new EventFilter(Bytes(prefix), IsKey: false), from), TestContext.Current.CancellationToken)).Outcome != WatchOutcome.NoQuorum,
+            "the watch is opened", seconds: 60);
         Assert.True(opening.Outcome == WatchOutcome.Open, $"{opening.Outcome}: {opening.Detail}");
         return opening.Stream!;
     }

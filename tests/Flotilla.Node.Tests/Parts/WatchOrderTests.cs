@@ -138,7 +138,7 @@ public sealed class WatchOrderTests
     }
 
     [Fact]
-    public async Task A_retired_shard_is_watched_to_its_end_and_no_cursor_names_it_afterwards()
+    public async Task A_retired_shard_is_watched_to_its_end_and_a_cursor_says_that_it_is_over()
     {
         var shards = new FakeLogs();
         shards.Put(One, "k", 1, 2);
@@ -152,13 +152,17 @@ public sealed class WatchOrderTests
             () =>
             {
                 Assert.Null(stream.TryTake());
-                return WatchCursor.TryDecode(stream.Cursor, out _, out var positions) && positions is [{ Shard: var only }] && only == Two;
-            }, "only the other one is named");
+                return WatchCursor.TryDecode(stream.Cursor, out _, out var positions) && positions[0] == (One, EventPosition.Over) && positions[1].Shard == Two;
+            }, "the cursor says so");
 
         // A mark that comes late, of slots that it gave before its end, waits for nobody.
         shards.Add(Two, ShardEventKind.Came, source: One, move: 1);
         shards.Put(Two, "k", 2, 4);
+        var cursor = stream.Cursor;
         await TakesAsync(stream, "2.0.4.0");
+        shards.Retire(One);
+        await using var next = shards.Watch(cursor);
+        await TakesAsync(next, "2.0.4.0");
     }
 
     [Fact]
@@ -207,6 +211,12 @@ public sealed class WatchOrderTests
 
         public int FreezesAsked => Volatile.Read(ref _freezesAsked);
 
+        public void Retire(ShardId shard)
+        {
+            _cluster.LearnRetired([new Flotilla.Topology.Descriptors.ShardKey(shard, (ulong)shard.Value)]);
+            _cluster.Publish(new RoutingTable(7, _cluster.Table.Shards.Where(r => r.Shard != shard)));
+        }
+
         public void RetireUnheard(ShardId shard) => _cluster.LearnRetired([new Flotilla.Topology.Descriptors.ShardKey(shard, 99)]);
 
         public void Put(ShardId shard, string key, uint epoch, ulong counter) => Add(shard, ShardEventKind.Put, key, new Version(epoch, 0, counter, 0));
@@ -224,8 +234,9 @@ public sealed class WatchOrderTests
         {
             IReadOnlyList<(ShardId Shard, EventPosition At)> positions = [];
             Assert.True(cursor is null || WatchCursor.TryDecode(cursor, out _, out positions));
-            var begins = _cluster.Table.Shards.Select(r => (r, positions.FirstOrDefault(p => p.Shard == r.Shard).At)).ToArray();
-            return new WatchStream(_cluster, this, new WatchRequest(default, cursor), begins, static () => { }, NullLogger.Instance);
+            var over = positions.Where(static p => p.At == EventPosition.Over).Select(static p => p.Shard).ToArray();
+            var begins = _cluster.Table.Shards.Where(r => !over.Contains(r.Shard)).Select(r => (r, positions.FirstOrDefault(p => p.Shard == r.Shard).At)).ToArray();
+            return new WatchStream(_cluster, this, new WatchRequest(default, cursor), begins, over, static () => { }, NullLogger.Instance);
         }
 
         public async ValueTask<WatchReply> AskAsync(ShardRoute route, WatchPull pull, int waitMs, bool forward, Instant deadline, CancellationToken cancellation)

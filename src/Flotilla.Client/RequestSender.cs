@@ -30,6 +30,9 @@ internal sealed class RequestSender : IDisposable
     private const int DirectAttempts = 4;
     private static readonly TimeSpan RefreshPause = TimeSpan.FromMilliseconds(100);
 
+    // A hint has served the slot that it was about: what else has changed may be learned at leisure. /config is long while slots move.
+    private static readonly TimeSpan LeisurelyRefreshPause = TimeSpan.FromMilliseconds(500);
+
     // A key holds until the log time at which its call is over, and as much longer as the log time may be ahead of this
     // client's idea of it; it may be behind by as much. What differs more is learned from a refusal, and nothing is at stake:
     // an attempt that comes after the end is refused, never executed anew.
@@ -123,7 +126,7 @@ internal sealed class RequestSender : IDisposable
                     hint = leader;
                     last = failure.Error;
                     Learn(slot, leader);
-                    if (direct)
+                    if (direct && Stopwatch.GetElapsedTime(Volatile.Read(ref _refreshedAt)) > LeisurelyRefreshPause)
                     {
                         _ = RefreshInBackgroundAsync();
                     }

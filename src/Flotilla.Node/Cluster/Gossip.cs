@@ -28,6 +28,9 @@ internal sealed class Gossip : IAsyncDisposable
 {
     private const int PeriodMs = 1000;
 
+    /// <summary>What changes nothing but how far moves have come is taken over so often: a routing table is no small thing to make.</summary>
+    private const int CatchUpMs = 100;
+
     private readonly Lock _gate = new();
     private readonly ClusterState _cluster;
     private readonly GossipServices _services;
@@ -42,7 +45,10 @@ internal sealed class Gossip : IAsyncDisposable
     private Task _working = Task.CompletedTask;
     private long _currentAtUs = NodeClock.Now.Microseconds;
     private volatile bool _tick;
+    private Timer? _catchUp;
     private bool _isStale;
+    private bool _isBehind;
+    private Instant _followed;
     private bool _isCompared;
     private string? _lastRefusal;
 
@@ -114,6 +120,7 @@ internal sealed class Gossip : IAsyncDisposable
                 gossip._signal.Set();
             },
             this, PeriodMs, PeriodMs);
+        _catchUp = new Timer(static state => ((Gossip)state!)._signal.Set(), this, Timeout.Infinite, Timeout.Infinite);
     }
 
     /// <summary>What a replica here has applied says something new of its shard. From the loops; never waits.</summary>
@@ -180,6 +187,11 @@ internal sealed class Gossip : IAsyncDisposable
             await _timer.DisposeAsync();
         }
 
+        if (_catchUp is not null)
+        {
+            await _catchUp.DisposeAsync();
+        }
+
         _signal.Set();
         await _working;
         _stop.Dispose();
@@ -212,8 +224,9 @@ internal sealed class Gossip : IAsyncDisposable
         var led = new SortedDictionary<ShardKey, AppliedShard>();
         while (_news.TryDequeue(out var shard))
         {
-            _topology.Know(shard.Describe(_cluster.Self, _cluster.Nodes, _topology.RingDigest));
-            _isStale = true;
+            var descriptor = shard.Describe(_cluster.Self, _cluster.Nodes, _topology.RingDigest);
+            _topology.Know(descriptor);
+            NoteChange(descriptor);
             if (shard.Leads)
             {
                 led[shard.Key] = led.TryGetValue(shard.Key, out var before) && before.IsUrgent ? shard with { IsUrgent = true } : shard;
@@ -316,7 +329,7 @@ internal sealed class Gossip : IAsyncDisposable
 
         if (output.Changed.Count > 0)
         {
-            _isStale = true;
+            _isBehind = true;
             if (Learn(output.Changed.OfType<NodeItem>()))
             {
                 _services.NodesChanged();
@@ -325,6 +338,7 @@ internal sealed class Gossip : IAsyncDisposable
             // Who leads is merged at once, whichever thread this is: calls wait for it.
             foreach (var shard in output.Changed.OfType<ShardItem>())
             {
+                NoteChange(shard.Descriptor);
                 if (shard.Descriptor.Leader is { } leader && _cluster.Table.Of(shard.Key.Shard) is { } route && route.Group.Value == shard.Key.Group)
                 {
                     route.Merge(new Term(shard.Descriptor.Version.Term), new NodeId(leader), source: default, _cluster.Self);
@@ -335,11 +349,22 @@ internal sealed class Gossip : IAsyncDisposable
         }
     }
 
+    private void NoteChange(ShardDescriptor shard)
+    {
+        _isBehind = true;
+        _isStale |= _topology.IsNews(shard);
+    }
+
     private void Follow()
     {
-        if (_isStale)
+        var waitMs = CatchUpMs - NodeClock.Now.MsSince(_followed);
+        if (_isBehind && !_isStale && waitMs > 0)
         {
-            _isStale = false;
+            _catchUp?.Change((int)waitMs + 1, Timeout.Infinite);
+        }
+        else if (_isStale || _isBehind)
+        {
+            (_isStale, _isBehind, _followed) = (false, false, NodeClock.Now);
             _topology.Rebuild(_gossiper.Table, _gossiper.ClusterId);
             _services.Save?.Offer(_gossiper.Table, _gossiper.ClusterId);
             TellRingsThatChanged();

@@ -28,6 +28,13 @@ internal sealed class Topology(ClusterState cluster, Func<GroupId, HostedReplica
     /// <summary>Of the ring of <see cref="View"/>.</summary>
     public ulong RingDigest => View.Ring.Digest;
 
+    /// <summary>Whether what a shard says now changes where calls go or what the ring is. How far its moves have come does not.</summary>
+    public bool IsNews(ShardDescriptor next) =>
+        View.Find(next.Key) is not { } old
+        || (old.State, old.Mode, old.Weight, old.Leader, old.RingDigest, old.ConfigurationIndex) != (next.State, next.Mode, next.Weight, next.Leader, next.RingDigest, next.ConfigurationIndex)
+        || !old.Slots.Equals(next.Slots)
+        || !old.InSync.SequenceEqual(next.InSync);
+
     /// <summary>What this node knows of a shard without gossip; an older word of it stands no more.</summary>
     public void Know(ShardDescriptor descriptor)
     {

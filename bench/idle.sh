@@ -13,9 +13,9 @@ flotilla=(dotnet src/Flotilla.Cli/bin/Release/net10.0/flotilla.dll)
 . bench/nodes.sh
 
 ticks=$(getconf CLK_TCK)
-# Of process I: CPU time so far in ticks; how often its threads went to sleep of their own accord so far.
+# Of process I: CPU time so far in ticks; how often its threads went to sleep of their own accord so far (some may end meanwhile).
 cpu() { awk '{ sub(/^.*\) /, ""); print $12 + $13 }' "/proc/${pids[$1]}/stat"; }
-sleeps() { cat /proc/"${pids[$1]}"/task/*/status 2>/dev/null | awk '/^voluntary_ctxt/ { sum += $2 } END { print sum }'; }
+sleeps() { { cat /proc/"${pids[$1]}"/task/*/status 2>/dev/null || true; } | awk '/^voluntary_ctxt/ { sum += $2 } END { print sum }'; }
 threads() { awk '/^Threads/ { print $2 }' "/proc/${pids[$1]}/status"; }
 
 led() { curl -fsS -m 5 "http://127.0.0.1:${http[$1]}/raft/status" | grep -o '"role":"leader"' | wc -l; }

@@ -93,4 +93,8 @@ public enum Standing
 /// <paramref name="Voters"/> and <paramref name="Learners"/> are those of the newest configuration that it knows to be committed.
 /// <paramref name="Slots"/> is how many it owns by what is applied here; <paramref name="Moves"/> are the shard's, null unless this replica leads.
 /// </summary>
-public sealed record ReplicaView(ShardId Shard, Role Role, Term Term, NodeId Leader, LogIndex CommitIndex, LogIndex LastApplied, LogIndex LastLogIndex, LogIndex SnapshotIndex, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, bool Admitted, long Keys, long Bytes, bool SeatIsTaken = false, LogIndex LogBase = default, IReadOnlyList<NodeId>? Awaited = null, Standing Standing = Standing.Voter, int Slots = 0, IReadOnlyList<MoveView>? Moves = null);
+public sealed record ReplicaView(ShardId Shard, Role Role, Term Term, NodeId Leader, LogIndex CommitIndex, LogIndex LastApplied, LogIndex LastLogIndex, LogIndex SnapshotIndex, IReadOnlyList<NodeId> Voters, IReadOnlyList<NodeId> Learners, bool Admitted, long Keys, long Bytes, bool SeatIsTaken = false, LogIndex LogBase = default, IReadOnlyList<NodeId>? Awaited = null, Standing Standing = Standing.Voter, int Slots = 0, IReadOnlyList<MoveView>? Moves = null)
+{
+    /// <summary>Its group has nothing to do: heartbeats of nodes stand in for its own.</summary>
+    public bool IsQuiet { get; init; }
+}

@@ -30,6 +30,9 @@ internal static class NodeMetrics
     /// <summary>Times that a replica of this node became leader.</summary>
     public static readonly Counter<long> LeaderElections = Meter.CreateCounter<long>("flotilla_elections_won_total", "{election}", "Times that a replica of this node became leader.");
 
+    /// <summary>Replicas here whose groups are quiet.</summary>
+    public static readonly UpDownCounter<long> QuietReplicas = Meter.CreateUpDownCounter<long>("flotilla_quiet_replicas", "{replica}", "Replicas of this node whose groups have nothing to do: heartbeats of nodes stand in for theirs.");
+
     /// <summary>Calls forwarded to another node.</summary>
     public static readonly Counter<long> Forwarded = Meter.CreateCounter<long>("flotilla_forwarded_calls_total", "{call}", "Calls forwarded to another node.");
 

@@ -11,6 +11,7 @@ using Flotilla.Node.Snapshots;
 using Flotilla.Node.Watching;
 using Flotilla.Raft;
 using Flotilla.Raft.Membership;
+using Flotilla.Raft.Quiet;
 using Flotilla.Shards;
 using Flotilla.Storage;
 using Flotilla.Storage.Identity;
@@ -63,6 +64,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     private readonly TopologySaver _saver;
     private readonly Gateway _gateway;
     private readonly RequestServer _requests;
+    private readonly HeardPulses _heard = new();
     private readonly DiskWatch _disk;
     private readonly Handover _handover;
     private readonly LeaderSpreader _spreader;
@@ -101,7 +103,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _disk = new DiskWatch(options.NodeId, state.FreeBytes, DiskWatch.ReserveFor(options.Wal), Fail, _log);
         _gateway = new Gateway(_cluster, new ClusterTargets(_cluster, _transport), options.RequestTimeout);
         Backups = new BackupServer(_cluster, options.RequestTimeout);
-        var services = new LoopServices(_wal, _snapshots, _transport.Send, OnRoleChanged, OnConfigurationChanged, _gossip.Applied, _courier.Send, () => _disk.Objection, IsReluctant, () => _disk.IsFull, Fail);
+        var services = new LoopServices(_wal, _snapshots, _transport.Send, OnRoleChanged, OnConfigurationChanged, _gossip.Applied, _courier.Send, () => _disk.Objection, IsReluctant, () => _disk.IsFull, _heard, _transport.Beat, Fail);
         _host = new ReplicaHost(options, state, _cluster, services, _log);
         _handover = new Handover(_cluster, _transport, _gateway, _host.Loops);
         _spreader = new LeaderSpreader(_cluster, _log, Fail);
@@ -238,6 +240,8 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
 
     void IPeerEvents.OnGossip(Hello from, ReadOnlyMemory<byte> message) => _gossip.Receive(from, message);
 
+    void IPeerEvents.OnHeartbeat(Hello from, uint loop) => _heard.Hear(from.Node, new Pulse(from.Incarnation, from.BootNumber, loop), NodeClock.Now);
+
     void IPeerEvents.OnHandoff(in HandoffEnvelope envelope) => _courier.Receive(envelope);
 
     void IPeerEvents.OnUp(PeerSession session)
@@ -246,6 +250,11 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         if (!remote.IsRouter)
         {
             _cluster.Learn(remote.Node, new NodeAddresses(remote.Http, remote.Rpc, null));
+            _heard.ForgetOthers(remote.Node, remote.Incarnation, remote.BootNumber);
+            foreach (var loop in _host.Loops)
+            {
+                loop.Inbox.Post(LoopInput.ForPeerProcess(remote));
+            }
         }
 
         _gossip.Greet(session);

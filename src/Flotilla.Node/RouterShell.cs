@@ -106,6 +106,11 @@ public sealed class RouterShell : IPeerEvents, IAsyncDisposable
         }
     }
 
+    void IPeerEvents.OnHeartbeat(Hello from, uint loop)
+    {
+        // Nobody sends a router any: it is a member of no group.
+    }
+
     void IPeerEvents.OnHandoff(in HandoffEnvelope envelope)
     {
         // A router has no replicas.

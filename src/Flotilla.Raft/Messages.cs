@@ -62,6 +62,20 @@ public sealed record InstallSnapshotReply(Term Term, ulong Id, long NextOffset, 
 /// <summary>The leader asks its successor to start an election at once (dissertation, section 3.10).</summary>
 public sealed record TimeoutNow(Term Term) : Message(Term);
 
+/// <summary>The leader, which has nothing to do, asks its follower to be quiet with it; a heartbeat otherwise (<c>Raft.Quiet.cs</c>).</summary>
+/// <param name="Term">The leader's term.</param>
+/// <param name="Index">Where its log ends, all of it committed.</param>
+/// <param name="Boot">The boot number of the leader's process; its node heartbeats stand in from here on.</param>
+/// <param name="Loop">Which of the process's loops sends them.</param>
+/// <param name="Question">Numbers the leader's questions in this term; the answer repeats it.</param>
+public sealed record GoQuiet(Term Term, LogIndex Index, ulong Boot, uint Loop, ulong Question) : Message(Term);
+
+/// <summary>Answers <see cref="GoQuiet"/>; or, unasked, tells that the sender is awake, which wakes who is quiet.</summary>
+/// <param name="Term">The follower's term.</param>
+/// <param name="Question">The question that is answered; 0 if none is.</param>
+/// <param name="Agrees">The follower is quiet from now on.</param>
+public sealed record GoQuietReply(Term Term, ulong Question, bool Agrees) : Message(Term);
+
 /// <summary>A follower asks the leader for a read index (dissertation, section 6.4). <paramref name="Id"/> is the follower's own, echoed.</summary>
 public sealed record ReadIndexRequest(Term Term, ulong Id) : Message(Term);
 

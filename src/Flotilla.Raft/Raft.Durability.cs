@@ -59,7 +59,11 @@ public sealed partial class Raft
     }
 
     /// <summary>The state machine has applied everything up to here: older entries may leave memory.</summary>
-    public void Applied(LogIndex index) => Log.Evict(LogIndex.Min(index, _durableIndex), _options.LogCacheBytes);
+    public void Applied(LogIndex index)
+    {
+        _applied = LogIndex.Max(_applied, index);
+        Log.Evict(LogIndex.Min(index, _durableIndex), _options.LogCacheBytes);
+    }
 
     /// <summary>The persist that makes the log durable through <paramref name="index"/>, and the promises with it.</summary>
     private PersistSequence DurableThrough(LogIndex index) =>

@@ -58,6 +58,7 @@ public sealed partial class Raft
 
         Role = Role.Follower;
         Leader = leader;
+        IsQuiet = false;
         _votes.Clear();
         RestartElectionTimer();
     }
@@ -76,6 +77,7 @@ public sealed partial class Raft
         if (DiskIsStalled)
         {
             // A vote could not be made durable, so there is nothing to win.
+            SayThatNobodyLeads();
             return;
         }
 

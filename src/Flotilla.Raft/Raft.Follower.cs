@@ -45,6 +45,7 @@ public sealed partial class Raft
             BecomeFollower(Term, leader);
         }
 
+        IsQuiet = false;
         _lastLeaderContact = _now;
         RestartElectionTimer();
     }

@@ -20,6 +20,11 @@ public sealed partial class Raft
     {
         get
         {
+            if (IsQuiet)
+            {
+                return Instant.Never;
+            }
+
             var next = Instant.Min(Instant.Min(_heartbeatAt, _checkQuorumAt), SnapshotDeadline);
             if (_followers.Count > 0 && _underWay.Count > 0 && !DiskIsStalled)
             {
@@ -109,6 +114,7 @@ public sealed partial class Raft
         SyncFollowers();
         _uncommittedBytes = Log.CostAbove(CommitIndex);
         _transfer = null;
+        IsBusy();
         _heartbeatAt = _now.PlusMs(_options.HeartbeatMs);
         _checkQuorumAt = _now.PlusMs(_options.ElectionTimeoutMs);
         _termStart = Log.LastIndex.Next;
@@ -127,6 +133,11 @@ public sealed partial class Raft
 
     private void TickLeader()
     {
+        if (IsQuiet)
+        {
+            return;
+        }
+
         if (_now >= _checkQuorumAt)
         {
             _checkQuorumAt = _now.PlusMs(_options.HeartbeatMs);
@@ -150,6 +161,11 @@ public sealed partial class Raft
             Compact();
             EndFarewells();
             PromoteLearners();
+            if (AskToBeQuiet())
+            {
+                return;
+            }
+
             foreach (var follower in _followers)
             {
                 if (_now.MsSince(follower.LastSent) >= _options.HeartbeatMs / 2.0)
@@ -162,6 +178,8 @@ public sealed partial class Raft
 
     private void AppendAsLeader(in Entry entry)
     {
+        Wake();
+        IsBusy();
         AppendToLog(entry);
         _uncommittedBytes += entry.Cost;
     }

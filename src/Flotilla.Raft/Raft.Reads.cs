@@ -82,6 +82,8 @@ public sealed partial class Raft
     /// <summary>A later round confirms the reads of one under way as well: it began after they came.</summary>
     private void SendRound()
     {
+        Wake();
+        IsBusy();
         _round++;
         foreach (var follower in _followers)
         {

@@ -28,6 +28,7 @@ public sealed partial class Raft
         get;
         set
         {
+            _hasToWake |= value && !field;
             field = value;
             _keptWhileFull = value ? _keptWhileFull : 0;
         }

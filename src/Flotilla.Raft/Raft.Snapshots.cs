@@ -118,6 +118,7 @@ public sealed partial class Raft
         ArgumentNullException.ThrowIfNull(snapshot);
         ArgumentNullException.ThrowIfNull(configuration);
         _now = now;
+        _applied = LogIndex.Max(_applied, snapshot.Index);
         if (_receiving?.Id == snapshot.Id)
         {
             _receiving = null;
@@ -157,6 +158,7 @@ public sealed partial class Raft
         }
 
         _snapshots.Add(snapshot);
+        _applied = snapshot.Index;
         var configuration = recovered.SnapshotConfiguration ?? Configuration;
         if (Log.TermAt(snapshot.Index) != snapshot.Term)
         {

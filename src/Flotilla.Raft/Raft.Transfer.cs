@@ -48,6 +48,7 @@ public sealed partial class Raft
 
     private void BeginTransfer(Follower target, bool anyone, bool becauseDiskStalls, IReadOnlyList<NodeId> tried)
     {
+        Wake();
         _transfer = new LeadershipTransfer(target.Id, _now.PlusMs(_options.ElectionTimeoutMs), anyone, becauseDiskStalls, tried);
         MaybeFinishTransfer(target);
     }
@@ -88,13 +89,13 @@ public sealed partial class Raft
         return true;
     }
 
-    /// <summary>The follower with the longest log among those that answer and were not tried.</summary>
+    /// <summary>The follower with the longest log among those that answer and were not tried; of a quiet group, or one that has just woken, all count as answering.</summary>
     private Follower? MostUpToDate(IReadOnlyList<NodeId> tried)
     {
         Follower? best = null;
         foreach (var follower in _followers)
         {
-            if (_now.MsSince(follower.LastHeard) < _options.ElectionTimeoutMs && !tried.Contains(follower.Id) && MayLead(follower.Id) && (best is null || follower.Match > best.Match))
+            if ((_now.MsSince(follower.LastHeard) < _options.ElectionTimeoutMs || IsQuiet || _now.MsSince(_wokeAt) < _options.ElectionTimeoutMs) && !tried.Contains(follower.Id) && MayLead(follower.Id) && (best is null || follower.Match > best.Match))
             {
                 best = follower;
             }

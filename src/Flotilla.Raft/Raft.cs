@@ -18,7 +18,7 @@ namespace Flotilla.Raft;
 /// (<see cref="Effect.Send"/> names the persist it waits for), a vote goes only to a log at least as new, and only
 /// entries of the leader's own term are committed by counting (5.4.2).</para>
 /// <para>The parts: <c>Raft.Durability.cs</c> what waits for the disk; <c>Raft.Elections.cs</c>; <c>Raft.Leader.cs</c> and
-/// <c>Raft.Follower.cs</c> replication from both sides; <c>Raft.Snapshots.cs</c>; <c>Raft.Reads.cs</c>; <c>Raft.Transfer.cs</c>; <c>Raft.Membership.cs</c> and <c>Membership/</c> who belongs to
+/// <c>Raft.Follower.cs</c> replication from both sides; <c>Raft.Snapshots.cs</c>; <c>Raft.Reads.cs</c>; <c>Raft.Quiet.cs</c>; <c>Raft.Transfer.cs</c>; <c>Raft.Membership.cs</c> and <c>Membership/</c> who belongs to
 /// the group; <c>Identity/</c> who may vote.</para>
 /// </remarks>
 public sealed partial class Raft
@@ -115,7 +115,12 @@ public sealed partial class Raft
     {
         get
         {
-            var next = !Admitted ? _askEmptyAt : Role == Role.Leader ? LeaderDeadline : _electionDeadline;
+            if (_hasToWake)
+            {
+                return _now;
+            }
+
+            var next = !Admitted ? _askEmptyAt : Role == Role.Leader ? LeaderDeadline : IsQuiet ? Instant.Never : _electionDeadline;
             return Instant.Min(Instant.Min(next, ReadDeadline), CommitHintDeadline);
         }
     }
@@ -126,6 +131,7 @@ public sealed partial class Raft
     public void Tick(Instant now)
     {
         _now = now;
+        WakeIfDue();
         if (!Admitted)
         {
             AskWhetherOthersAreEmpty();
@@ -134,7 +140,7 @@ public sealed partial class Raft
         {
             TickLeader();
         }
-        else if (now >= _electionDeadline)
+        else if (!IsQuiet && now >= _electionDeadline)
         {
             StartPreVote();
         }
@@ -152,6 +158,7 @@ public sealed partial class Raft
             return;
         }
 
+        WakeFor(from, message);
         var known = Recognizes(from, incarnation);
         switch (message)
         {
@@ -176,7 +183,7 @@ public sealed partial class Raft
         // A replica that may have forgotten its vote takes no part. And only the right incarnation of a peer counts, once it is
         // stored durably: for what is counted, which is answers. What a peer asks or says as leader stands on its term and its
         // log, and this replica's log may not tell yet which incarnation sits there now. Peers ask again, so nothing is lost.
-        var counts = message is RequestVoteReply or AppendEntriesReply or InstallSnapshotReply;
+        var counts = message is RequestVoteReply or AppendEntriesReply or InstallSnapshotReply or GoQuietReply;
         if (!Admitted || (counts && !known) || (counts && message is not RequestVoteReply { PreVote: true } && !IsStoredDurably(from)))
         {
             return;
@@ -215,6 +222,12 @@ public sealed partial class Raft
                 break;
             case TimeoutNow:
                 OnTimeoutNow();
+                break;
+            case GoQuiet request:
+                OnGoQuiet(from, incarnation, request);
+                break;
+            case GoQuietReply reply:
+                OnGoQuietReply(from, reply);
                 break;
             case ReadIndexRequest request:
                 OnReadIndexRequest(from, request);
@@ -273,6 +286,7 @@ public sealed partial class Raft
         if (peer == Leader && Role == Role.Follower)
         {
             Leader = default;
+            IsQuiet = false;
             FailForwardedReads();
             _electionDeadline = now.PlusMs(RandomMs(HintSpreadMs) + ReluctanceMs);
         }
@@ -334,7 +348,7 @@ public sealed partial class Raft
                 // Dissertation, 4.2.3: a server that hears from a live leader lets nobody raise its term.
                 return false;
             default:
-                BecomeFollower(message.Term, message is AppendEntries or InstallSnapshot ? from : default);
+                BecomeFollower(message.Term, message is AppendEntries or InstallSnapshot or GoQuiet ? from : default);
                 return true;
         }
     }
@@ -355,6 +369,9 @@ public sealed partial class Raft
                 break;
             case ReadIndexRequest request:
                 Send(from, new ReadIndexReply(Term, request.Id, false, default), Vow);
+                break;
+            case GoQuiet request:
+                Send(from, new GoQuietReply(Term, request.Question, false), Vow);
                 break;
         }
     }

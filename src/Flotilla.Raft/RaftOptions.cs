@@ -51,6 +51,12 @@ public sealed record RaftOptions
     /// <summary>A snapshot's receiver that does not answer for this long is given up until it is heard of again. Milliseconds, default 10,000.</summary>
     public int SnapshotTimeoutMs { get; init; } = 10_000;
 
+    /// <summary>
+    /// A leader that has had nothing to do for this long asks its followers to be quiet with it, where node heartbeats are sent
+    /// (<see cref="Raft.Pulse"/>); 0 for never, less than two heartbeats counts as two. Milliseconds, default 1000.
+    /// </summary>
+    public int QuietAfterMs { get; init; } = 1000;
+
     /// <summary>A read that got no read index after this long fails. Milliseconds, default 1000.</summary>
     public int ReadTimeoutMs { get; init; } = 1000;
 }

@@ -41,7 +41,6 @@ public sealed partial class Replica
     private readonly CommittedEntries _committed;
     private readonly LogClock _logClock;
     private readonly List<CommandResult> _results = [];
-
     private readonly HandoffSeat _handoffs;
     private readonly SnapshotSchedule _snapshots;
     private readonly InSyncGate _inSync;
@@ -405,6 +404,7 @@ public sealed partial class Replica
 
         _committed.Forget();
         _moreToApply = !fetching && _machine.LastApplied < Raft.CommitIndex;
+        Raft.StaysAwake = Waiting > 0 || Ownership.HasMoves || InSyncGate.Holds(Ownership); // Who is in sync is known by heartbeats.
         if (_machine.LastApplied > before)
         {
             Raft.Applied(_machine.LastApplied);

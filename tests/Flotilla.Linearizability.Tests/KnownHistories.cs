@@ -101,6 +101,10 @@ public sealed class KnownHistories
         Wrong(Put("a", "1", 0, 10), Cas("b", "1", "2", true, 20, 30), Put("a", "1", 40, 50), Get("c", "2", 60, 70));
 
     [Fact]
+    public void A_mismatch_after_a_delete_and_a_put_of_unknown_outcome_owes_itself_to_the_put() =>
+        Right(Delete("a", null, 0, 5, Outcome.Unknown), Put("b", "1", 10, 20, Outcome.Unknown), Cas("c", null, "2", false, 30, 40));
+
+    [Fact]
     public void A_mismatch_where_it_must_have_matched_is_wrong() => Wrong(Put("a", "1", 0, 10), Cas("b", "1", "2", false, 20, 30));
 
     [Fact]

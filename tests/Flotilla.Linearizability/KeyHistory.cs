@@ -150,7 +150,8 @@ internal sealed class KeyHistory
                 _writers[op.Value] += HasIncrements && _numbers[op.Value] is not null ? 2 : 1;
             }
 
-            if (op.Expected >= 0 && !op.Mismatch)
+            // A mismatch too tells its value from all others: an unknown delete is no twin of an unknown put to one that expected nothing.
+            if (op.Expected >= 0)
             {
                 observed[op.Expected] = true;
             }

@@ -75,7 +75,7 @@ public sealed class SimulationTests
     [Fact]
     public void A_quiet_cluster_answers_everything()
     {
-        var result = Simulation.Run(2, null, options => options with { Seconds = 20, FaultEveryMs = 1_000_000_000, Noise = 0, Lasting = false });
+        var result = Simulation.Run(2, null, options => options with { Seconds = 20, FaultEveryMs = 1_000_000_000, Noise = 0, Lasting = false, ThinkMs = 80 });
         Assert.Null(result.Failure);
         Assert.Equal(0, result.Counts["unknown"]);
         Assert.Equal(0, result.Counts["fail"]);
@@ -94,6 +94,7 @@ public sealed class SimulationTests
             "slow disk", "stalled disk", "stalled disk without heirs", "failed sync", "clock drift", "wall clock jump", "transfer", "false hint", "leader churn", "deposed leader", "wipe", "fetch", "reluctance", "damage", "damage refused",
             "snapshot", "torn snapshot", "installed snapshot", "change of mind", "add", "remove", "wiped node is whole again",
             "struck changes", "gateway restart", "session", "session expired", "write without room for a session", "retry in a session", "retry under a key", "answered after a retry", "answered after retries",
+            "quiet", "woken", "leader silent", "quorum silent",
         ];
         Assert.All(faults, fault => Assert.True(totals.GetValueOrDefault(fault) >= 5, $"{fault} happened {totals.GetValueOrDefault(fault)} times"));
         string[] lasting = ["one-way cut", "cut link", "mute", "deaf", "bridge", "flapping", "stalled disk", "stopped", "dead", "left behind", "removal", "promotion", "loss"];

@@ -48,6 +48,9 @@ public sealed record SimulationOptions
     /// <summary>Of a hundred writes so many have an idempotency key.</summary>
     public int UnderKeys { get; init; }
 
+    /// <summary>Groups go quiet, and heartbeats of nodes stand in for theirs.</summary>
+    public bool NodeHeartbeats { get; init; }
+
     /// <summary>Limits of replicas.</summary>
     public ReplicaOptions Replica { get; init; } = new();
 
@@ -63,18 +66,20 @@ public sealed record SimulationOptions
         var snapshots = other.Hit(0.75);
         var members = other.Hit(0.4);
         var once = new Chance(seed ^ 0x0A5CE11E);
+        var quiet = new Chance(seed ^ 0x51E9CE77);
         var options = new SimulationOptions
         {
             Nodes = seed % 2 == 0 ? 3 : 5,
             Shards = 1 + chance.Below(3),
             Clients = 3 + chance.Below(6),
-            ThinkMs = (int)chance.Between(30, 150),
+            ThinkMs = (int)chance.Between(30, 150) + (int)(quiet.Hit(0.3) ? quiet.Between(100, 400) : 0), // The slow ones let groups go quiet.
             FaultEveryMs = (int)chance.Between(300, 2500),
             Noise = chance.Hit(0.3) ? 0 : chance.Below(50) / 1000.0,
             Wipes = chance.Hit(0.15),
             SegmentBytes = chance.Hit(0.5) ? 8 << 10 : 64 << 10,
             InSessions = once.Hit(0.2) ? 0 : 45,
             UnderKeys = once.Hit(0.2) ? 0 : 30,
+            NodeHeartbeats = quiet.Hit(0.7),
             Replica = new ReplicaOptions
             {
                 // Sessions that soon expire, are soon full or too many; keys outlive any leap of a clock, but for those that nobody checks.
@@ -89,6 +94,7 @@ public sealed record SimulationOptions
                 MaxEntryBytes = tight ? 300 : 256 << 10,
                 Raft = new RaftOptions
                 {
+                    QuietAfterMs = (int)quiet.Between(1, 200),
                     LogTailBytes = other.Hit(0.7) ? 0 : 16 << 20,
                     MaxLagBytes = once.Hit(0.5) ? 0 : 256 << 20,
                     FullDiskBytes = other.Hit(0.7) ? 0 : 500,

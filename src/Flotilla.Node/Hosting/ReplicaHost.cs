@@ -4,6 +4,7 @@ using Flotilla.Node.Loops;
 using Flotilla.Node.Snapshots;
 using Flotilla.Raft;
 using Flotilla.Raft.Membership;
+using Flotilla.Raft.Quiet;
 using Flotilla.Shards;
 using Flotilla.Storage.Identity;
 using Flotilla.Storage.Snapshots;
@@ -43,7 +44,8 @@ internal sealed class ReplicaHost
         _fatal = services.Fatal;
         _retired = [.. state.Retired.Select(static shard => shard.Group)];
         var count = Environment.ProcessorCount <= 4 ? 1 : Environment.ProcessorCount / 4;
-        _loops = [.. Enumerable.Range(0, count).Select(i => new ShardLoop(i, LoopLimits.Default, services))];
+        _loops = [.. Enumerable.Range(0, count).Select(i => new ShardLoop(
+            i, LoopLimits.Default, services, new QuietShards(options.NodeId, options.Replica.Raft, (uint)i, services.Heard, services.Beat)))];
     }
 
     /// <summary>The loops.</summary>
@@ -248,7 +250,10 @@ internal sealed class ReplicaHost
 
     private HostedReplica Make(ShardGenesis shard, RaftRecovery recovered, ClockReading clock, StateMachine? restored) => new(
         shard, _options.NodeId,
-        new Replica(shard with { Voters = VotersOf(shard) }, _options.NodeId, _state.Incarnation, Options, recovered, (ulong)Random.Shared.NextInt64(), clock, restored: restored));
+        new Replica(shard with { Voters = VotersOf(shard) }, _options.NodeId, _state.Incarnation, Options, recovered, (ulong)Random.Shared.NextInt64(), clock, restored: restored)
+        {
+            Raft = { Pulse = new Pulse(_state.Incarnation, _state.BootNumber, (uint)NumberOfLoop(shard)) },
+        });
 
     /// <summary>
     /// Its first voters, as far as a replica here may go by them. A directory that entered the cluster is not the first voter
@@ -257,5 +262,7 @@ internal sealed class ReplicaHost
     /// </summary>
     private IReadOnlyList<NodeId> VotersOf(ShardGenesis shard) => _state.HasEntered && shard.Voters is [var only] && only == _options.NodeId && _state.Genesis.Shards.Any(first => first.Group == shard.Group) ? [] : shard.Voters;
 
-    private ShardLoop LoopOf(ShardGenesis shard) => _loops[shard.Shard.Value % _loops.Length];
+    private ShardLoop LoopOf(ShardGenesis shard) => _loops[NumberOfLoop(shard)];
+
+    private int NumberOfLoop(ShardGenesis shard) => shard.Shard.Value % _loops.Length;
 }

@@ -112,6 +112,9 @@ internal sealed class HostedReplica
         }
 
         _preferred = new LeaderElsewhere(voter);
+
+        // A quiet one is not stepped for long, and says nothing until then.
+        Loop.Inbox.Post(LoopInput.ForAct(this, static (_, _) => { }));
         return ulong.MaxValue;
     }
 
@@ -206,7 +209,10 @@ internal sealed class HostedReplica
             Genesis.Shard, standing == Standing.Learner && raft.Role == Role.Follower ? Role.Learner : raft.Role, raft.Term, raft.Leader, raft.CommitIndex, Replica.LastApplied,
             raft.Log.LastIndex, raft.Snapshot?.Index ?? LogIndex.Zero, configuration.Voters, configuration.Learners, raft.Admitted, Replica.Records.Count, Replica.Records.Bytes,
             raft.SeatIsTaken, raft.Log.Base.Index, raft.Awaited, standing, Replica.Ownership.Slots.Count,
-            raft.Role == Role.Leader ? MoveView.Of(_moves.Outgoing(Replica), _moves.Incoming(Replica)) : null);
+            raft.Role == Role.Leader ? MoveView.Of(_moves.Outgoing(Replica), _moves.Incoming(Replica)) : null)
+        {
+            IsQuiet = raft.IsQuiet,
+        };
     }
 
     private Standing StandingOf(Raft.Raft raft) => raft.Configuration.Find(_self) switch

@@ -1,5 +1,6 @@
 using Flotilla.Raft;
 using Flotilla.Shards;
+using Flotilla.Wire.Peers;
 
 namespace Flotilla.Node.Loops;
 
@@ -20,6 +21,9 @@ internal enum LoopInputKind : byte
 
     /// <summary>A peer's process is gone; for every replica of the loop.</summary>
     PeerGone,
+
+    /// <summary>A peer's stream stands: the payload is its <see cref="Hello"/>. For every replica of the loop that relied on another process.</summary>
+    PeerProcess,
 
     /// <summary>Hand leadership to <see cref="LoopInput.Peer"/>, or to whichever voter is most caught up if none is named.</summary>
     Transfer,
@@ -55,6 +59,8 @@ internal readonly record struct LoopInput(LoopInputKind Kind, HostedReplica? Tar
     public static LoopInput ForFetched(HostedReplica target, NodeId to, IReadOnlyList<Entry> entries) => new(LoopInputKind.Fetched, target, entries, to, 0);
 
     public static LoopInput ForPeerGone(NodeId peer) => new(LoopInputKind.PeerGone, null, null, peer, 0);
+
+    public static LoopInput ForPeerProcess(Hello process) => new(LoopInputKind.PeerProcess, null, process, process.Node, 0);
 
     public static LoopInput ForTransfer(HostedReplica target, NodeId to) => new(LoopInputKind.Transfer, target, null, to, 0);
 

@@ -32,5 +32,7 @@ internal readonly record struct LoopLimits(InboxBound Calls, InboxBound Messages
 /// <param name="NoWritesBecause">Why no new writes are to be taken, in words for clients; null while they are.</param>
 /// <param name="IsReluctant">The replicas of this node should rather not lead.</param>
 /// <param name="IsFull">The replicas of this node can't keep new entries.</param>
+/// <param name="Heard">The heartbeats that came from other nodes.</param>
+/// <param name="Beat">Sends a heartbeat of a loop to nodes; may drop. The list is the caller's again afterwards.</param>
 /// <param name="Fatal">The node can't go on.</param>
-internal sealed record LoopServices(WalWriter Wal, SnapshotWorker Snapshots, Action<List<OutboundMessage>> Send, Action<ReplicaView> RoleChanged, Action<HostedReplica> ConfigurationChanged, Action<AppliedShard> ShardChanged, Action<IReadOnlyList<(ShardId Shard, GroupId Group, HandoffMessage Message)>> SendHandoffs, Func<string?> NoWritesBecause, Func<bool> IsReluctant, Func<bool> IsFull, Action<Exception> Fatal);
+internal sealed record LoopServices(WalWriter Wal, SnapshotWorker Snapshots, Action<List<OutboundMessage>> Send, Action<ReplicaView> RoleChanged, Action<HostedReplica> ConfigurationChanged, Action<AppliedShard> ShardChanged, Action<IReadOnlyList<(ShardId Shard, GroupId Group, HandoffMessage Message)>> SendHandoffs, Func<string?> NoWritesBecause, Func<bool> IsReluctant, Func<bool> IsFull, HeardPulses Heard, Action<IReadOnlyList<NodeId>, uint> Beat, Action<Exception> Fatal);

@@ -21,6 +21,7 @@ internal sealed class ShardLoop
 
     private readonly Inbox _inbox;
     private readonly LoopServices _services;
+    private readonly QuietShards _quiet;
     private readonly Thread _thread;
     private readonly List<HostedReplica> _replicas = [];
     private readonly List<HostedReplica> _touched = [];
@@ -30,8 +31,9 @@ internal sealed class ShardLoop
     private volatile bool _stopping;
     private long _callsBegun;
 
-    public ShardLoop(int number, LoopLimits limits, LoopServices services)
+    public ShardLoop(int number, LoopLimits limits, LoopServices services, QuietShards quiet)
     {
+        _quiet = quiet;
         _inbox = new Inbox(limits.Calls, limits.Messages);
         _services = services;
         _thread = new Thread(Run) { IsBackground = true, Name = $"shard-loop-{number}" };
@@ -126,7 +128,7 @@ internal sealed class ShardLoop
 
     private int WaitMs()
     {
-        var earliest = Instant.Never;
+        var earliest = _quiet.NextDeadline;
         foreach (var hosted in _replicas)
         {
             earliest = Instant.Min(earliest, hosted.Deadline);
@@ -153,6 +155,8 @@ internal sealed class ShardLoop
         var (isReluctant, isFull, _) = told;
         foreach (var hosted in _replicas)
         {
+            // A quiet one may have to wake for it.
+            Touch(hosted);
             hosted.Replica.Reluctant = isReluctant;
             hosted.Replica.HasNoRoom = isFull;
         }
@@ -196,6 +200,7 @@ internal sealed class ShardLoop
                     Begin(target, (Call)input.Payload!, clock);
                     break;
                 case LoopInputKind.Message:
+                    _quiet.BeforeMessage(target);
                     replica.Receive(input.Peer, new Incarnation(input.Number), (Message)input.Payload!, clock);
                     break;
                 case LoopInputKind.Persisted:
@@ -233,6 +238,9 @@ internal sealed class ShardLoop
                 }
 
                 break;
+            case LoopInputKind.PeerProcess:
+                _quiet.ProcessIs((Hello)input.Payload!, clock.Now, Touch);
+                break;
             case LoopInputKind.Run:
                 ((Action)input.Payload!)();
                 break;
@@ -245,6 +253,7 @@ internal sealed class ShardLoop
     {
         target.IsGone = true;
         _replicas.Remove(target);
+        _quiet.Forget(target);
         foreach (var call in target.Calls.RemoveAll())
         {
             call.Abandon();
@@ -310,6 +319,8 @@ internal sealed class ShardLoop
                 hosted.Replica.Tick(clock);
             }
         }
+
+        _quiet.Tick(clock.Now, _replicas.Count, Touch);
     }
 
     private void Touch(HostedReplica hosted)
@@ -348,7 +359,9 @@ internal sealed class ShardLoop
             }
 
             var reconfigured = hosted.TakeReconfigured();
-            hosted.Publish(clock.Now, changed || reconfigured);
+
+            // Nothing may touch a quiet one for long, so what it looks like is published as it is.
+            hosted.Publish(clock.Now, changed || reconfigured || hosted.Replica.Raft.IsQuiet != hosted.View.IsQuiet);
             if (changed)
             {
                 _services.RoleChanged(hosted.View);
@@ -380,6 +393,7 @@ internal sealed class ShardLoop
         foreach (var hosted in _touched)
         {
             Answer(hosted);
+            _quiet.Note(hosted, clock.Now);
             hosted.Deadline = hosted.Replica.NextDeadline;
         }
 
@@ -465,6 +479,7 @@ internal sealed class ShardLoop
 
     private void AbandonAll()
     {
+        _quiet.End();
         NeverStarted(_inbox.Close());
         foreach (var hosted in _replicas)
         {

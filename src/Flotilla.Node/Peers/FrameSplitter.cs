@@ -26,6 +26,7 @@ internal sealed class FrameSplitter(ulong clusterId)
             return;
         }
 
+        _part.Heartbeats.AddRange(frame.Heartbeats);
         foreach (var envelope in frame.Messages)
         {
             MakeRoom(PeerFrame.ApproximateBytes(envelope.Message), stream);

@@ -15,6 +15,9 @@ internal interface IPeerEvents
     /// <summary>A message of gossip has arrived, sealed.</summary>
     void OnGossip(Hello from, ReadOnlyMemory<byte> message);
 
+    /// <summary>A loop of another node lives: its heartbeat stands in for those of its quiet groups.</summary>
+    void OnHeartbeat(Hello from, uint loop);
+
     /// <summary>A message about a move of slots has arrived.</summary>
     /// <exception cref="PeerFormatException">It can't be read; the stream is cut.</exception>
     void OnHandoff(in HandoffEnvelope envelope);

@@ -85,6 +85,15 @@ internal sealed class OutboundQueue(int maxBytes)
         }
     }
 
+    /// <summary>Adds a heartbeat of a loop, unless one waits already.</summary>
+    public void AddHeartbeat(uint loop)
+    {
+        if (!_filling.Heartbeats.Contains(loop))
+        {
+            _filling.Heartbeats.Add(loop);
+        }
+    }
+
     /// <summary>The next frame goes out though it be empty: it shows that this process is alive.</summary>
     public void Pulse() => _pulse = true;
 

@@ -142,6 +142,22 @@ internal sealed class PeerSession
         _signal.Set();
     }
 
+    /// <summary>Sends a heartbeat of one of this process's loops. It may be dropped.</summary>
+    public void SendHeartbeat(uint loop)
+    {
+        lock (_gate)
+        {
+            if (_closed)
+            {
+                return;
+            }
+
+            _queue.AddHeartbeat(loop);
+        }
+
+        _signal.Set();
+    }
+
     /// <summary>Shows the other side that this process is alive, whatever else there is to say.</summary>
     public void Pulse()
     {
@@ -333,6 +349,11 @@ internal sealed class PeerSession
         if (frame.ClusterId != _clusterId)
         {
             throw new PeerFormatException($"a frame of cluster {frame.ClusterId:x16} came on a stream of cluster {_clusterId:x16}");
+        }
+
+        foreach (var loop in frame.Heartbeats)
+        {
+            _events.OnHeartbeat(Remote, loop);
         }
 
         foreach (var envelope in frame.Messages)

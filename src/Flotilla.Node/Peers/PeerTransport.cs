@@ -90,6 +90,19 @@ internal sealed class PeerTransport : IAsyncDisposable
         }
     }
 
+    /// <summary>Sends a heartbeat of a loop to nodes, on the streams that stand. For any thread; never blocks.</summary>
+    public void Beat(IReadOnlyList<NodeId> to, uint loop)
+    {
+        var links = Volatile.Read(ref _links);
+        foreach (var node in to)
+        {
+            if (links.TryGetValue(node, out var link))
+            {
+                link.Session?.SendHeartbeat(loop);
+            }
+        }
+    }
+
     /// <summary>Serves a stream that another process has opened, until it ends.</summary>
     public async Task<RpcStatus> AcceptAsync(RpcDuplex stream, RpcCall call)
     {

@@ -43,6 +43,9 @@ internal sealed class Follower(NodeId id, LogIndex next, Instant now)
     /// <summary>In <see cref="Flow.Probe"/>: a probe is under way. If it is lost, the answer to the next heartbeat, which is a probe too, goes on from there.</summary>
     public bool ProbeSent { get; private set; }
 
+    /// <summary>The newest question whether to be quiet to which it agreed.</summary>
+    public ulong AgreedToBeQuiet { get; set; }
+
     /// <summary>Entries for it are being read back from the disk.</summary>
     public bool Fetching { get; set; }
 

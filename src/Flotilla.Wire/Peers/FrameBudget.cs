@@ -51,7 +51,7 @@ internal static class FrameBudget
         (Level.Frame, 3) => Level.Envelope,
         (Level.Frame, 4) => Level.Leaf,
         (Level.Frame, 5) => Level.Reply,
-        (Level.Frame, 7 or 8) => Level.Leaf,
+        (Level.Frame, 7 or 8 or 9) => Level.Leaf,
         (Level.Envelope, 4) => Level.Votes,
         (Level.Envelope, 5) => Level.Append,
         (Level.Votes, 3) => Level.Leaf,

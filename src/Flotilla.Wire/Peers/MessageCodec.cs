@@ -60,6 +60,12 @@ internal static class MessageCodec
             case EmptyReply m:
                 proto.EmptyReply = new Pb.EmptyReply { Empty = m.Empty, Begun = m.Begun, Stored = m.Stored.Value };
                 break;
+            case GoQuiet m:
+                proto.GoQuiet = new Pb.GoQuiet { Index = m.Index.Value, Boot = m.Boot, Loop = m.Loop, Question = m.Question };
+                break;
+            case GoQuietReply m:
+                proto.GoQuietReply = new Pb.GoQuietReply { Question = m.Question, Agrees = m.Agrees };
+                break;
             default:
                 throw new ArgumentException($"{message.GetType().Name} has no place in peer.proto", nameof(envelope));
         }
@@ -86,9 +92,17 @@ internal static class MessageCodec
             Pb.Envelope.MessageOneofCase.ReadIndexReply => new ReadIndexReply(term, proto.ReadIndexReply.Id, proto.ReadIndexReply.Ok, new(proto.ReadIndexReply.Index)),
             Pb.Envelope.MessageOneofCase.EmptyRequest => new EmptyRequest(term),
             Pb.Envelope.MessageOneofCase.EmptyReply => new EmptyReply(term, proto.EmptyReply.Empty, proto.EmptyReply.Begun, new(proto.EmptyReply.Stored)),
+            Pb.Envelope.MessageOneofCase.GoQuiet => FromProto(term, proto.GoQuiet),
+            Pb.Envelope.MessageOneofCase.GoQuietReply => new GoQuietReply(term, proto.GoQuietReply.Question, proto.GoQuietReply.Agrees),
             _ => throw new PeerFormatException("an envelope holds no message that is known here"),
         };
         return new PeerEnvelope(new GroupId(proto.Group), message);
+    }
+
+    private static GoQuiet FromProto(Term term, Pb.GoQuiet proto)
+    {
+        Check.That(proto.Boot > 0 && proto.Loop < PeerFrame.MaxLoops, "a question whether to be quiet names no loop that could be");
+        return new GoQuiet(term, new(proto.Index), proto.Boot, proto.Loop, proto.Question);
     }
 
     private static Pb.AppendEntries ToProto(AppendEntries message)

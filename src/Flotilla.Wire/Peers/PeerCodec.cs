@@ -53,6 +53,11 @@ public static class PeerCodec
             proto.Handoffs.Add(new Pb.Handoff { Group = handoff.Group.Value, Message = UnsafeByteOperations.UnsafeWrap(handoff.Message) });
         }
 
+        foreach (var loop in frame.Heartbeats)
+        {
+            proto.Heartbeats.Add(new Pb.NodeHeartbeat { Loop = loop });
+        }
+
         return proto;
     }
 
@@ -102,6 +107,12 @@ public static class PeerCodec
         {
             Check.That(handoff.Group != 0 && handoff.Message.Length > 0, "a message about a move is for no group, or empty");
             into.Handoffs.Add(new HandoffEnvelope(new GroupId(handoff.Group), handoff.Message.Memory));
+        }
+
+        foreach (var heartbeat in proto.Heartbeats)
+        {
+            Check.That(heartbeat.Loop < PeerFrame.MaxLoops, "a heartbeat is of a loop that no node has");
+            into.Heartbeats.Add(heartbeat.Loop);
         }
     }
 }

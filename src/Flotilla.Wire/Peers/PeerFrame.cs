@@ -16,9 +16,12 @@ public sealed class PeerFrame
     /// The version of the protocol spoken here. A peer with another one is refused. 2: commands carry how they take effect
     /// once; a peer that passed over that would execute retries twice. 3: descriptors are gossiped. 4: idempotency
     /// keys may come with an end, which a peer must not pass over for the same reason as 2. 5: slots
-    /// move between shards.
+    /// move between shards. 6: groups go quiet, and heartbeats of nodes stand in.
     /// </summary>
-    public const uint ProtocolVersion = 5;
+    public const uint ProtocolVersion = 6;
+
+    /// <summary>A node has fewer loops than this.</summary>
+    public const uint MaxLoops = 1024;
 
     /// <summary>The longest message of gossip, in bytes.</summary>
     public const int MaxGossipBytes = 1 << 20;
@@ -44,8 +47,11 @@ public sealed class PeerFrame
     /// <summary>About moves of slots, between shards' leaders.</summary>
     public List<HandoffEnvelope> Handoffs { get; } = [];
 
+    /// <summary>The sender's loops whose heartbeats these are (<see cref="Raft.Quiet.Pulse.Loop"/>); below <see cref="MaxLoops"/>.</summary>
+    public List<uint> Heartbeats { get; } = [];
+
     /// <summary>Nothing to send.</summary>
-    public bool IsEmpty => Hello is null && Messages.Count == 0 && Requests.Count == 0 && Replies.Count == 0 && Gossip.Count == 0 && Handoffs.Count == 0;
+    public bool IsEmpty => Heartbeats.Count == 0 && Hello is null && Messages.Count == 0 && Requests.Count == 0 && Replies.Count == 0 && Gossip.Count == 0 && Handoffs.Count == 0;
 
     /// <summary>Takes everything out, to fill the frame anew; <see cref="ClusterId"/> stays.</summary>
     public void Clear()
@@ -56,6 +62,7 @@ public sealed class PeerFrame
         Replies.Clear();
         Gossip.Clear();
         Handoffs.Clear();
+        Heartbeats.Clear();
     }
 
     /// <summary>About how many bytes a message takes in a frame, to keep a batch below the limit.</summary>

@@ -24,7 +24,8 @@ internal sealed class LoneLoop : IDisposable
         _wal = Wal.Open(new FileDisk(_root), new WalOptions { SegmentBytes = 1 << 20 });
         _writer = new WalWriter(_wal, e => Failed.TrySetResult(e), static () => true);
         _snapshots = new SnapshotWorker(SnapshotStore.Open(new FileDisk(Path.Combine(_root, "snapshots"))), static _ => true, e => Failed.TrySetResult(e), NullLogger.Instance);
-        Loop = new ShardLoop(0, LoopLimits.Default, new LoopServices(_writer, _snapshots, static _ => { }, static _ => { }, static _ => { }, static _ => { }, static _ => { }, () => IsDiskLow ? "the disk is low" : null, () => IsDiskLow, static () => false, e => Failed.TrySetResult(e)));
+        Loop = new ShardLoop(0, LoopLimits.Default, new LoopServices(_writer, _snapshots, static _ => { }, static _ => { }, static _ => { }, static _ => { }, static _ => { }, () => IsDiskLow ? "the disk is low" : null, () => IsDiskLow, static () => false, new HeardPulses(), static (_, _) => { }, e => Failed.TrySetResult(e)),
+            new QuietShards(voters[0], new RaftOptions(), 0, new HeardPulses(), static (_, _) => { }));
         var shard = new ShardGenesis(new ShardId(1), new GroupId(1), voters, [.. Enumerable.Range(0, Slot.Count).Select(s => new Slot((ushort)s))]);
         Hosted = new HostedReplica(shard, voters[0], new Replica(shard, voters[0], new Incarnation(1), new ReplicaOptions(), RaftRecovery.Empty, 1, NodeClock.Read()));
         Loop.Add(Hosted);

@@ -1,3 +1,5 @@
+using Flotilla.Raft.Quiet;
+
 namespace Flotilla.Raft.Tests.Scenarios;
 
 /// <summary>One node of a scenario: a Raft, its clock, and a disk that keeps what was synced and forgets the rest at a crash.</summary>
@@ -16,6 +18,11 @@ internal sealed class Host(NodeId id, IReadOnlyList<NodeId> voters, ScenarioWorl
     public Raft? Raft { get; private set; }
 
     public Instant Now { get; private set; } = new(1_000_000);
+
+    /// <summary>Node heartbeats stand in for those of quiet groups.</summary>
+    public bool HasNodeHeartbeats { get; set; }
+
+    public ulong Boot { get; private set; }
 
     public bool DiskHeld { get; set; }
 
@@ -62,6 +69,8 @@ internal sealed class Host(NodeId id, IReadOnlyList<NodeId> voters, ScenarioWorl
         var recovery = new RaftRecovery(HardState, Identity, Disk.Count == 0 ? DiskBase.Index : Disk[^1].Index, runs, DiskBase, uncommitted,
             [.. Disk.Where(entry => entry.Kind == EntryKind.Configuration)], Snapshot, Snapshot is null ? null : world.ConfigurationOf(Snapshot));
         Raft = new Raft(Id, Incarnation, voters, Options, recovery, seed, Now);
+        Boot++;
+        Raft.Pulse = HasNodeHeartbeats ? new Pulse(Incarnation, Boot, 0) : default;
     }
 
     /// <summary>Stops the process. What was not synced is lost.</summary>

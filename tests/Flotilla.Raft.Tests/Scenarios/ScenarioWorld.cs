@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Flotilla.Raft.Membership;
+using Flotilla.Raft.Quiet;
 
 namespace Flotilla.Raft.Tests.Scenarios;
 
@@ -20,6 +21,13 @@ internal sealed class ScenarioWorld
     private ulong _seed = 1;
     private ulong _incarnations = 100;
     private bool _quiet;
+    private bool _nodeHeartbeats;
+
+    /// <summary>A node's replica; the node must run.</summary>
+    public Raft RaftOf(string id) => At(id).Raft!;
+
+    /// <summary>A node's clock.</summary>
+    public Instant NowOf(string id) => At(id).Now;
 
     /// <summary>Carries out one command and returns what happened.</summary>
     public string Run(string command)
@@ -103,6 +111,9 @@ internal sealed class ScenarioWorld
                 At(words[1]).Advance(Number(words[2]));
                 At(words[1]).Pump();
                 break;
+            case "pass":
+                Pass(Number(words[1]));
+                break;
             case "deliver":
                 Deliver(words[1..], lose: false);
                 break;
@@ -145,6 +156,16 @@ internal sealed class ScenarioWorld
                 At(words[1]).Raft!.PeerGone(new NodeId(words[2]), At(words[1]).Now);
                 At(words[1]).Pump();
                 break;
+            case "heard":
+                At(words[1]).Raft!.LeaderWasHeard(At(words[1]).Now);
+                break;
+            case "silent":
+                At(words[1]).Raft!.LeaderIsSilent(At(words[1]).Now);
+                At(words[1]).Pump();
+                break;
+            case "busy" or "idle":
+                At(words[1]).Raft!.StaysAwake = words[0] == "busy";
+                break;
             case "transfer":
                 Say(At(words[1]).Raft!.TransferLeadership(words.Length > 2 ? new NodeId(words[2]) : default, At(words[1]).Now) ? "begun" : "refused");
                 At(words[1]).Pump();
@@ -157,7 +178,7 @@ internal sealed class ScenarioWorld
                 At(words[1]).SnapshotDamaged = true;
                 break;
             case "join":
-                _hosts[new NodeId(words[1])] = new Host(new NodeId(words[1]), [], this) { Incarnation = new Incarnation(_incarnations++), Options = _options };
+                _hosts[new NodeId(words[1])] = new Host(new NodeId(words[1]), [], this) { Incarnation = new Incarnation(_incarnations++), Options = _options, HasNodeHeartbeats = _nodeHeartbeats };
                 At(words[1]).Start(_seed++);
                 At(words[1]).Pump();
                 break;
@@ -204,10 +225,17 @@ internal sealed class ScenarioWorld
                 "snapshot-chunk-bytes" => _options with { SnapshotChunkBytes = value },
                 "snapshot-bytes-per-second" => _options with { SnapshotBytesPerSecond = value },
                 "log-cache-bytes" => _options with { LogCacheBytes = value },
+                "quiet-after-ms" => WithNodeHeartbeats(value),
                 "seed" => Seeded((ulong)value),
                 _ => throw new InvalidOperationException($"no such option: {name}"),
             };
         }
+    }
+
+    private RaftOptions WithNodeHeartbeats(int quietAfterMs)
+    {
+        _nodeHeartbeats = true;
+        return _options with { QuietAfterMs = quietAfterMs };
     }
 
     private RaftOptions Seeded(ulong seed)
@@ -223,7 +251,7 @@ internal sealed class ScenarioWorld
         var ids = (empty ? words[..^1] : words).Select(word => new NodeId(word)).ToArray();
         foreach (var id in ids)
         {
-            _hosts[id] = new Host(id, ids, this) { Incarnation = new Incarnation(_incarnations++), Options = _options };
+            _hosts[id] = new Host(id, ids, this) { Incarnation = new Incarnation(_incarnations++), Options = _options, HasNodeHeartbeats = _nodeHeartbeats };
         }
 
         if (!empty)
@@ -288,6 +316,40 @@ internal sealed class ScenarioWorld
         Each([""], host => host.Pump());
     }
 
+    /// <summary>Time passes for all, 50 ms at a time, and every message arrives; node heartbeats too.</summary>
+    private void Pass(double ms)
+    {
+        for (; ms > 0; ms -= 50)
+        {
+            Each([""], host =>
+            {
+                host.Advance(Math.Min(ms, 50));
+                StandIn(host);
+                host.Pump();
+            });
+            RunUntilQuiet();
+        }
+    }
+
+    /// <summary>A quiet follower hears its leader's node, if that is the process it relies on and the way is open; or has not heard it for too long.</summary>
+    private void StandIn(Host host)
+    {
+        if (host.Raft is not { IsQuiet: true, Role: Role.Follower } raft)
+        {
+            return;
+        }
+
+        var leader = _hosts[raft.Leader];
+        if (leader.Raft is not null && new Pulse(leader.Incarnation, leader.Boot, 0) == raft.LeaderPulse && !_cuts.Contains((leader.Id, host.Id)))
+        {
+            raft.LeaderWasHeard(host.Now);
+        }
+        else if (host.Now.MsSince(raft.LastLeaderContact) >= _options.ElectionTimeoutMs)
+        {
+            raft.LeaderIsSilent(host.Now);
+        }
+    }
+
     private void RunUntilQuiet()
     {
         Each([""], host => host.Pump());
@@ -331,7 +393,7 @@ internal sealed class ScenarioWorld
             terms.Add(raft.Log.TermAt(index)!.Value.Value.ToString(CultureInfo.InvariantCulture));
         }
 
-        Say($"{host.Id} {raft.Role} {raft.Term} leader={raft.Leader} commit={raft.CommitIndex} log=[{(raft.Log.Base.Index > LogIndex.Zero ? $"..{raft.Log.Base.Index}/{raft.Log.Base.Term} " : "")}{string.Join(' ', terms)}]{(raft.SnapshotIsSuspect ? " snapshot suspect" : "")}{(raft.ConfigurationIndex > LogIndex.Zero ? $" {{{raft.Configuration}}}" : "")}{(raft.Admitted ? "" : " not admitted")}{(raft.IsRemoved ? " removed" : "")}{(raft.SeatIsTaken ? " seat taken" : "")}");
+        Say($"{host.Id} {raft.Role} {raft.Term} leader={raft.Leader} commit={raft.CommitIndex} log=[{(raft.Log.Base.Index > LogIndex.Zero ? $"..{raft.Log.Base.Index}/{raft.Log.Base.Term} " : "")}{string.Join(' ', terms)}]{(raft.SnapshotIsSuspect ? " snapshot suspect" : "")}{(raft.ConfigurationIndex > LogIndex.Zero ? $" {{{raft.Configuration}}}" : "")}{(raft.Admitted ? "" : " not admitted")}{(raft.IsRemoved ? " removed" : "")}{(raft.IsQuiet ? " quiet" : "")}{(raft.SeatIsTaken ? " seat taken" : "")}");
     }
 
     private void Each(string[] words, Action<Host> action)

@@ -20,6 +20,8 @@ internal static class Text
         TimeoutNow m => $"TimeoutNow {m.Term}",
         ReadIndexRequest m => $"ReadIndex {m.Term}",
         ReadIndexReply m => $"ReadIndexReply {m.Term} {(m.Ok ? $"index={m.Index}" : "refused")}",
+        GoQuiet m => $"GoQuiet {m.Term} at {m.Index} boot={m.Boot} question={m.Question}",
+        GoQuietReply m => $"GoQuietReply {m.Term} {(m.Agrees ? $"agrees to {m.Question}" : m.Question > 0 ? $"refuses {m.Question}" : "awake")}",
         EmptyRequest => "Empty?",
         EmptyReply m => $"EmptyReply {(m.Empty ? "empty" : "not empty")}{(m.Begun ? " begun" : "")} stored={m.Stored}",
         _ => message.ToString(),

@@ -100,6 +100,7 @@ public sealed partial class SimulatedNode
         Restore = null;
         _hadLog = true;
         _world.Say(this, $"starts, boot {Boot}, {Incarnation}");
+        BeginQuiet();
         foreach (var hosted in Replicas)
         {
             var recovered = store.Recover(hosted.Genesis.Group, _wal.Recovered(hosted.Genesis.Group));
@@ -112,7 +113,7 @@ public sealed partial class SimulatedNode
             }
 
             var replica = new Replica(hosted.Genesis, Id, Incarnation, _world.Options.Replica, recovered, _chance.Next(), Clock.Read(), restored: restored.State);
-            hosted.Started(replica, recovered.HardState, log);
+            hosted.Started(Beating(replica), recovered.HardState, log);
             foreach (var invariant in _world.Invariants)
             {
                 invariant.Started(hosted);
@@ -247,6 +248,7 @@ public sealed partial class SimulatedNode
     private void Run()
     {
         var clock = Clock.Read();
+        ListenFirst();
         foreach (var hosted in Replicas)
         {
             if (hosted.Inbox.Count > 0 || hosted.Replica.NextDeadline <= clock.Now || hosted.WakeAtUs == long.MaxValue)
@@ -255,12 +257,14 @@ public sealed partial class SimulatedNode
             }
         }
 
+        TickQuiet(clock);
         StartSync();
     }
 
     private void Step(HostedReplica hosted, ClockReading clock)
     {
         var replica = hosted.Replica;
+        BeforeStep(hosted);
         var inbox = hosted.TakeInbox();
         foreach (var input in inbox)
         {
@@ -305,6 +309,7 @@ public sealed partial class SimulatedNode
             throw new SimulationException($"{hosted.Name} asks to be woken at {replica.NextDeadline.Microseconds}, which is past, and does nothing then");
         }
 
+        AfterStep(hosted, clock.Now);
         Wake(hosted);
     }
 

@@ -17,6 +17,8 @@ internal static class FrameText
         Append(text, frame.Requests);
         Append(text, frame.Replies);
         Append(text, frame.Gossip);
+        Append(text, frame.Handoffs);
+        Append(text, frame.Heartbeats);
         return text.ToString();
     }
 

@@ -70,7 +70,7 @@ public sealed class PeerCodecTests
     public void Every_type_of_message_has_a_place_on_the_wire()
     {
         var types = typeof(Message).Assembly.GetTypes().Where(t => t.IsSubclassOf(typeof(Message))).ToHashSet();
-        var drawn = Enumerable.Range(0, 12).Select(kind => new RandomFrames(1).Message(kind).GetType()).ToHashSet();
+        var drawn = Enumerable.Range(0, 14).Select(kind => new RandomFrames(1).Message(kind).GetType()).ToHashSet();
         Assert.True(types.SetEquals(drawn), $"these need a place in peer.proto, MessageCodec and RandomFrames: {string.Join(", ", types.Except(drawn))}");
         Assert.Equal(types.Count, Enum.GetValues<Pb.Envelope.MessageOneofCase>().Length - 1);
     }
@@ -200,6 +200,9 @@ public sealed class PeerCodecTests
         ["an answer that says nothing"] = new() { Replies = { new Pb.CallReply { Id = 1 } } },
         ["an answer with an unknown code"] = new() { Replies = { new Pb.CallReply { Id = 1, Result = new() { Code = 15 } } } },
         ["a page out of order"] = new() { Replies = { new Pb.CallReply { Id = 1, Page = new() { Records = { new Pb.Record { Key = ByteString.CopyFromUtf8("b") }, new Pb.Record { Key = ByteString.CopyFromUtf8("a") } } } } } },
+        ["a question whether to be quiet without a boot number"] = Envelope(new Pb.Envelope { Group = 1, GoQuiet = new() { Index = 1 } }),
+        ["a question whether to be quiet of a loop beyond all loops"] = Envelope(new Pb.Envelope { Group = 1, GoQuiet = new() { Boot = 1, Loop = PeerFrame.MaxLoops } }),
+        ["a heartbeat of a loop beyond all loops"] = new() { Heartbeats = { new Pb.NodeHeartbeat { Loop = PeerFrame.MaxLoops } } },
         ["empty gossip"] = new() { Gossip = { ByteString.Empty } },
         ["gossip without bounds"] = new() { Gossip = { ByteString.CopyFrom(new byte[PeerFrame.MaxGossipBytes + 1]) } },
     };

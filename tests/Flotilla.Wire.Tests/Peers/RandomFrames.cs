@@ -25,7 +25,7 @@ internal sealed class RandomFrames(int seed)
 
         for (var i = _random.Next(6); i > 0; i--)
         {
-            frame.Messages.Add(new PeerEnvelope(new GroupId(Number() | 1), Message(_random.Next(12))));
+            frame.Messages.Add(new PeerEnvelope(new GroupId(Number() | 1), Message(_random.Next(14))));
         }
 
         for (var i = _random.Next(4); i > 0; i--)
@@ -41,6 +41,16 @@ internal sealed class RandomFrames(int seed)
         for (var i = Chance(20) ? _random.Next(4) : 0; i > 0; i--)
         {
             frame.Gossip.Add(Bytes(1, 300));
+        }
+
+        for (var i = Chance(20) ? _random.Next(4) : 0; i > 0; i--)
+        {
+            frame.Handoffs.Add(new HandoffEnvelope(new GroupId(Number() | 1), Bytes(1, 300)));
+        }
+
+        for (var i = Chance(20) ? _random.Next(4) : 0; i > 0; i--)
+        {
+            frame.Heartbeats.Add((uint)_random.Next((int)PeerFrame.MaxLoops));
         }
 
         return frame;
@@ -64,6 +74,8 @@ internal sealed class RandomFrames(int seed)
         7 => new EmptyRequest(new(Number())),
         10 => new NotMember(new(Number()), new(Number())),
         8 => Install(),
+        11 => new GoQuiet(new(Number()), new(Number()), Number() | 1, (uint)_random.Next((int)PeerFrame.MaxLoops), Number()),
+        12 => new GoQuietReply(new(Number()), Number(), Chance(50)),
         9 => new InstallSnapshotReply(new(Number()), Number(), _random.NextInt64(long.MaxValue), new(Number())),
         _ => new EmptyReply(new(Number()), Chance(50), Chance(50), new(Number())),
     };

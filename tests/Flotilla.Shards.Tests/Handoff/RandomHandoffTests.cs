@@ -10,6 +10,7 @@ public sealed class RandomHandoffTests
     [Trait("Hazard", "41")]
     [Trait("Hazard", "42")]
     [Trait("Hazard", "43")]
+    [Trait("Hazard", "54")]
     public void Whatever_happens_a_slot_has_one_owner_who_has_all_that_was_acknowledged_and_nothing_twice()
     {
         var asked = (Environment.GetEnvironmentVariable("FLOTILLA_HANDOFF_SEEDS") ?? "20").Split("..");

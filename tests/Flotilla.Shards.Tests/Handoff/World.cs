@@ -31,6 +31,7 @@ internal sealed class World
     private readonly ulong _seed;
     private readonly double _trouble;
     private readonly int[] _skewMs;
+    private readonly HashSet<(Slot Slot, uint Epoch, ShardId Shard)> _maps = [];
     private SplitMix64 _random;
     private double _loss;
     private long _order;
@@ -166,6 +167,7 @@ internal sealed class World
             }
         }
 
+        MapsMustLead();
         foreach (var client in _clients)
         {
             client.Check();
@@ -309,6 +311,41 @@ internal sealed class World
             Assert.True(serving.Length <= 1, $"Slot {slot} is served by {string.Join(" and ", serving.Select(s => s.Id))}; {this}");
             var epochs = Shards.Select(s => s.Machine.Ownership.EpochOf(slot)).Where(e => e != 0).ToArray();
             Assert.True(epochs.Distinct().Count() == epochs.Length && epochs.Length >= 1, $"Slot {slot} is owned under {string.Join(" and ", epochs)}; {this}");
+        }
+    }
+
+    /// <summary>
+    /// Whoever asks by an old map, however old, comes to the owner by following hints: each was given for a later epoch than the one before,
+    /// so that two who point at each other are never followed for ever (hazard 54).
+    /// </summary>
+    private void MapsMustLead()
+    {
+        foreach (var slot in Slots)
+        {
+            foreach (var shard in Shards)
+            {
+                if (shard.Machine.Ownership.EpochOf(slot) is > 0 and var owned)
+                {
+                    _maps.Add((slot, owned, shard.Id));
+                }
+            }
+        }
+
+        foreach (var (slot, epoch, shard) in _maps)
+        {
+            var (at, known) = (shard, epoch);
+            for (var hops = 0; ; hops++)
+            {
+                var ownership = Shards.Single(s => s.Id == at).Machine.Ownership;
+                if (ownership.EpochOf(slot) >= known)
+                {
+                    break;
+                }
+
+                var left = ownership.DepartureOf(slot);
+                Assert.True(left is not null && left.Epoch.Value > known && hops < Shards.Length, $"Slot {slot}: who asks shard {shard} by epoch {epoch} is led to shard {at} under {known}, and from there to {left}; {this}");
+                (at, known) = (left.Shard, left.Epoch.Value);
+            }
         }
     }
 

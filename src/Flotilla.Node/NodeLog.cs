@@ -102,6 +102,9 @@ internal static partial class NodeLog
     [LoggerMessage(EventId = 2408, Level = LogLevel.Warning, Message = "Shard {Shard}: node {Node} has no replica of it yet: {Reason}.")]
     public static partial void OwnShardWaits(this ILogger log, ShardId shard, NodeId node, string reason);
 
+    [LoggerMessage(EventId = 2411, Level = LogLevel.Warning, Message = "This node does not get its shards of --shards-per-node yet: {Reason} It is tried again.")]
+    public static partial void NodeGetsNoShard(this ILogger log, string reason);
+
     [LoggerMessage(EventId = 2400, Level = LogLevel.Error, Message = "Two groups go by the number of shard {Shard}: it was born at two nodes at once, or two clusters were mixed. Neither takes part in a move. One that owns no slots retires by itself; if both own some, both go on, and the warnings of flotilla status name them.")]
     public static partial void ShardIsDoubled(this ILogger log, ShardId shard);
 

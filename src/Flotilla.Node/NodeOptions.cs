@@ -54,6 +54,9 @@ public sealed record NodeOptions
     /// <summary>It begins no cluster, but enters one: it asks <see cref="Join"/>, or waits until it is added.</summary>
     public bool Enters => Join is not null || InitialCluster.Count == 0;
 
+    /// <summary>How many shards begin at this node when it enters a cluster, 1 to 1000; null for none. In a cluster that begins, <see cref="Shards"/> says how many there are.</summary>
+    public int? ShardsPerNode { get; init; }
+
     /// <summary>The process is for one shard alone (<c>flotilla shard</c>); null for a node that hosts whatever it is given.</summary>
     public SingleShard? Single { get; init; }
 

@@ -70,6 +70,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     private readonly LeaderSpreader _spreader;
     private readonly Placer? _placer;
     private readonly OwnShard? _ownShard;
+    private readonly NodeShards? _nodeShards;
     private readonly ShardSteward _steward;
     private readonly RetiredShards _retired;
     private readonly HandoffCourier _courier;
@@ -110,6 +111,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _placer = options.Single is null ? new Placer(_cluster, _transport, state.Flags.Replicas, _log, Fail) : null;
         _ownShard = options.Single is { } single ? new OwnShard(single, options.Rpc, options.Join is not null, _cluster, new OwnShardView(() => _host.Replicas.Any(r => r.Genesis.Shard == single.Shard), () => _gossip.IsCompared, changes.Bear, Changes), _log) : null;
         _steward = new ShardSteward(_cluster, new StewardView(() => _host.Replicas, () => _gossip.View, _gossip.RingToldBy, LivingNodes, state.Flags.Replicas, options.Single is not null), _log, Fail);
+        _nodeShards = options.ShardsPerNode is { } perNode ? new NodeShards(perNode, _cluster, new NodeShardsView(() => _host.BeganHere, () => _gossip.IsCompared, changes.Bear), _log) : null;
         _retired = new RetiredShards(_cluster, _host, options.RetiredPatience, Fail);
         foreach (var member in state.Genesis.Members.Concat(state.Known))
         {
@@ -163,6 +165,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _placer?.Start();
         _steward.Start();
         _ownShard?.Start();
+        _nodeShards?.Start();
         _retired.Start();
     }
 
@@ -419,6 +422,11 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         }
 
         await _spreader.DisposeAsync();
+        if (_nodeShards is not null)
+        {
+            await _nodeShards.DisposeAsync();
+        }
+
         await _gossip.DisposeAsync();
         await _saver.DisposeAsync();
         await _transport.DisposeAsync();

@@ -104,6 +104,49 @@ public sealed class ShardLifeTests
         Assert.Contains("n1 (HTTP", nowhere.Detail, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Nodes_that_are_added_at_one_moment_bring_the_shards_that_they_are_told_to()
+    {
+        await using var cluster = await TestCluster.StartAsync(1, shards: 2);
+        for (var i = 0; i < 100; i++)
+        {
+            await cluster[0].Gateway.PutSurelyAsync($"k{i}", $"v{i}");
+        }
+
+        // Both are likely to take the same numbers at first: one of each two shards retires, and another comes in its place.
+        var added = new[] { cluster.Add(contact: 0, o => o with { ShardsPerNode = 2 }), cluster.Add(contact: 0, o => o with { ShardsPerNode = 2 }) };
+        await Task.WhenAll(added.Select(node => cluster.StartNodeAsync(node)));
+        await AllHaveSharesAsync(cluster, 6);
+        for (var i = 0; i < 100; i++)
+        {
+            Assert.Equal($"v{i}", await cluster[added[0]].Gateway.ReadSurelyAsync($"k{i}"));
+        }
+
+        // What was brought is not brought again: neither by a restart, nor when people have removed it.
+        var born = cluster.Log.Count(2406);
+        var last = cluster[0].Gateway.View.Shards[^1].Shard;
+        Assert.Equal(ChangeCode.Done, (await cluster[0].Changes.RemoveShardAsync(last, TimeSpan.FromSeconds(30))).Code);
+        await AllHaveSharesAsync(cluster, 5);
+        foreach (var node in added)
+        {
+            await cluster.StopAsync(node);
+            await cluster.StartNodeAsync(node);
+        }
+
+        await AllHaveSharesAsync(cluster, 5);
+        Assert.Equal(born, cluster.Log.Count(2406));
+    }
+
+    /// <summary>So many shards, all active, each with the slots that the ring gives it, as every node sees it.</summary>
+    private static Task AllHaveSharesAsync(TestCluster cluster, int shards) => Eventually.IsTrueAsync(
+        () => cluster.Running.All(i =>
+        {
+            var view = cluster[i].Gateway.View;
+            var ring = new Ring([.. view.Shards.Select(s => new RingMember(s.Shard))]);
+            return view.Shards.Count == shards && view.Shards.All(s => s.State == "active" && Count(s) == ring.SlotsOf(s.Shard).Count);
+        }),
+        $"{shards} shards have their shares", seconds: 180);
+
     private static async Task<ShardAnswer> AddAgainAsync(TestCluster cluster)
     {
         var answer = default(ShardAnswer);

@@ -19,7 +19,7 @@ internal sealed class NodeCommand : CliCommand
     private static readonly Flag<HostPort?> RespCluster = new("--resp-cluster", "HOST:PORT|off", "Redis Cluster protocol; comes later, so only off", Readers.OrOff<HostPort>(Readers.Address), "off");
     private static readonly Flag<string> DataDir = new("--data-dir", "DIR", "Directory of its log; created if missing", Readers.SomeText);
     private static readonly Flag<IReadOnlyList<(string Node, HostPort Address)>> InitialCluster = new("--initial-cluster", "A=HOST:RPC,…", "All first nodes with their RPC addresses, this one among them; the same on each. By default this node alone", Readers.Members);
-    private static readonly Flag<int?> ShardsPerNode = new("--shards-per-node", "N|off", "Comes later, so only off; use --shards", Readers.OrOff(Readers.Number(1, 1000)), "off");
+    private static readonly Flag<int?> ShardsPerNode = new("--shards-per-node", "N|off", "How many shards each first node of a new cluster brings, instead of --shards; and a node that enters a cluster", Readers.OrOff(Readers.Number(1, 1000)), "off");
     private static readonly Flag<Entering> Join = new("--join", "HOST:RPC|wait|off", "Enter the running cluster of that node, or wait until a node of one adds it (add-node); the cluster says what --initial-cluster, --shards and --replicas are; read at the first start", Entering.Read, "off");
     private static readonly Flag<bool> Forward = new("--forward", "on|off", "Pass requests on to the leader, or answer 409 not_leader with where it is", Readers.OnOff, "on");
     private static readonly Flag<TimeSpan?> HealAfter = new("--heal-after", "TIME|off", "When the in-sync set of modes sync and chain gives a member up; no meaning in mode raft", Readers.OrOff(Readers.Time(TimeSpan.FromMilliseconds(1), TimeSpan.FromDays(1))), "10s");
@@ -78,9 +78,10 @@ internal sealed class NodeCommand : CliCommand
             throw new UsageException($"--join and {begins.Name} exclude each other: a node that enters a running cluster takes that cluster's");
         }
 
-        if (invocation.Get(ShardsPerNode) is not null)
+        var perNode = invocation.Get(ShardsPerNode);
+        if (perNode is not null && invocation.WrittenAnywhere(NodeFlags.Shards) is not null)
         {
-            throw new UsageException("--shards-per-node comes later; give the number of shards with --shards");
+            throw new UsageException("--shards-per-node and --shards say the same in two ways: use either");
         }
 
         var name = invocation.Get(NodeName);
@@ -93,8 +94,15 @@ internal sealed class NodeCommand : CliCommand
 
         var options = ported is null ? ReadPlain(invocation, name) : ReadPorted(invocation, name);
         NodeFlags.CheckReach(invocation, (ported is null ? "--http" : "--host", options.Http), (ported is null ? "--rpc" : "--host", options.Rpc));
+        if (perNode * options.InitialCluster.Count > Genesis.MaxShards)
+        {
+            throw new UsageException($"--shards-per-node {perNode} on {options.InitialCluster.Count} nodes are more than {Genesis.MaxShards} shards, with which a cluster begins at most");
+        }
+
         return NodeFlags.Tune(invocation, options with
         {
+            ShardsPerNode = perNode,
+            Shards = perNode is { } each && !entering.Enters ? each * options.InitialCluster.Count : options.Shards,
             Join = entering.Contact,
             InitialCluster = entering.Enters ? [] : options.InitialCluster,
             Replicas = invocation.Get(NodeFlags.Replicas),

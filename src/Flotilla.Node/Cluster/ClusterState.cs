@@ -54,6 +54,9 @@ internal sealed class ClusterState
     /// <summary>This very shard was removed.</summary>
     public bool IsRetired(ShardKey shard) => Volatile.Read(ref _retired).Contains(shard);
 
+    /// <summary>The highest number of any shard that was ever heard of, or 0.</summary>
+    public ShardId HighestShard => Table.Shards.Select(static route => route.Shard).Concat(Volatile.Read(ref _retired).Select(static key => key.Shard)).DefaultIfEmpty().Max();
+
     /// <summary>These shards are retired.</summary>
     public void LearnRetired(ImmutableHashSet<ShardKey> shards) => Volatile.Write(ref _retired, shards);
 

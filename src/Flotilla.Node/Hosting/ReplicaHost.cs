@@ -34,6 +34,7 @@ internal sealed class ReplicaHost
     private readonly Action<Exception> _fatal;
     private readonly HashSet<GroupId> _retired;
     private Dictionary<GroupId, HostedReplica> _replicas = [];
+    private (ShardId Shard, GroupId Group)[] _beganHere;
 
     public ReplicaHost(NodeOptions options, NodeState state, ClusterState cluster, LoopServices services, ILogger log)
     {
@@ -42,6 +43,14 @@ internal sealed class ReplicaHost
         _cluster = cluster;
         _log = log;
         _fatal = services.Fatal;
+
+        // The group of a shard that was born here is a function of this directory: of those that are retired nothing else is kept.
+        _beganHere =
+        [
+            .. state.Genesis.Shards.Where(shard => !state.HasEntered && shard.Voters[0] == options.NodeId).Select(static shard => (shard.Shard, shard.Group)),
+            .. state.LateShards.Where(static shard => shard.BornHere).Select(static shard => (shard.Shard, shard.Group)),
+            .. state.Retired.Where(shard => shard.Group == Genesis.GroupOf(state.Genesis.ClusterId, shard.Shard, state.Incarnation)).Select(static shard => (shard.Shard, shard.Group)),
+        ];
         _retired = [.. state.Retired.Select(static shard => shard.Group)];
         var count = Environment.ProcessorCount <= 4 ? 1 : Environment.ProcessorCount / 4;
         _loops = [.. Enumerable.Range(0, count).Select(i => new ShardLoop(
@@ -59,6 +68,9 @@ internal sealed class ReplicaHost
 
     /// <summary>The replica of a group, or null.</summary>
     public HostedReplica? Of(GroupId group) => Volatile.Read(ref _replicas).GetValueOrDefault(group);
+
+    /// <summary>The shards that began at this data directory: those of which genesis makes this node the first voter, and those that were born here. Only ever grows.</summary>
+    public IReadOnlyList<(ShardId Shard, GroupId Group)> BeganHere => Volatile.Read(ref _beganHere);
 
     /// <summary>Before the loops start: makes the replicas that this node had or begins with.</summary>
     /// <returns>What this node knows of each shard by itself, and its first voters.</returns>
@@ -189,6 +201,7 @@ internal sealed class ReplicaHost
             }
 
             _log.ShardIsBorn(number, group.Value);
+            Volatile.Write(ref _beganHere, [.. _beganHere, (number, group)]);
             return Host(Begin(number, group, bornHere: true));
         }
     }

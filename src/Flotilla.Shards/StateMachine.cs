@@ -174,7 +174,7 @@ public sealed class StateMachine
     /// </summary>
     /// <param name="configuration">The group's configuration as of <see cref="LastApplied"/>, to be kept with it; up to <see cref="StateImage.MaxConfigurationBytes"/>, never to change.</param>
     public StateImage TakeImage(ReadOnlyMemory<byte> configuration) =>
-        new(LastApplied, LastTerm, LogTimeMs, configuration, _store.Snapshot(), [.. Ownership.Epochs], OwnershipCodec.Encode(Ownership), _sessions.Snapshot(), _sessions.ResultCount, _keys.Snapshot());
+        new(LastApplied, LastTerm, LogTimeMs, configuration, _store.Snapshot(), [.. Ownership.Epochs], Ownership.Encoded, _sessions.Snapshot(), _sessions.ResultCount, _keys.Snapshot());
 
     /// <summary>
     /// A get from what is applied. The value is a copy. Of a frozen slot only one that may be <paramref name="stale"/> is answered:
@@ -223,7 +223,7 @@ public sealed class StateMachine
             visitor.Hash.Add(epoch);
         }
 
-        visitor.Hash.Add(OwnershipCodec.Encode(Ownership));
+        visitor.Hash.Add(Ownership.Encoded);
 
         _sessions.AddTo(ref visitor.Hash);
         _keys.AddTo(ref visitor.Hash);

@@ -6,6 +6,8 @@ namespace Flotilla.Simulation.Tests;
 public sealed class SimulationTests
 {
     private const ulong Seeds200 = 200;
+    private const ulong SeedWithMoves = SimulationOptions.FirstWithMoves;
+    private const ulong SeedsWithMoves = 20;
 
     /// <summary>Another range of seeds than usual: <c>FLOTILLA_SEEDS=1000..1999</c>.</summary>
     private static readonly string? Range = Environment.GetEnvironmentVariable("FLOTILLA_SEEDS");
@@ -13,37 +15,40 @@ public sealed class SimulationTests
     [Fact]
     public void Two_hundred_seeds_stay_safe_and_heal()
     {
-        var clock = Stopwatch.StartNew();
         var bounds = Range?.Split("..").Select(ulong.Parse).ToArray() ?? [1UL, Seeds200];
-        var totals = new SortedDictionary<string, long>(StringComparer.Ordinal);
-        var failures = new List<SimulationResult>();
-        foreach (var batch in Seeds.Batches(bounds[0], bounds[1]))
-        {
-            foreach (var result in Seeds.RunBatch(batch))
-            {
-                if (result.Failure is not null)
-                {
-                    failures.Add(result);
-                }
-
-                foreach (var (what, count) in result.Counts)
-                {
-                    totals[what] = totals.GetValueOrDefault(what) + count;
-                }
-            }
-        }
-
-        TestContext.Current.TestOutputHelper!.WriteLine($"{clock.Elapsed.TotalSeconds:F0} s; {string.Join(", ", totals.Select(t => $"{t.Key} {t.Value}"))}");
-        Assert.True(failures.Count == 0, string.Join('\n', failures.Select(f => $"seed {f.Seed}: {f.Failure}\nreplay with: {f.Replay}")));
+        var totals = RunAll(bounds[0], bounds[1]);
         if (Range is null)
         {
             AssertThatMuchHappened(totals);
         }
     }
 
+    [Fact]
+    [Trait("Hazard", "37")]
+    [Trait("Hazard", "38")]
+    [Trait("Hazard", "39")]
+    [Trait("Hazard", "40")]
+    [Trait("Hazard", "41")]
+    [Trait("Hazard", "42")]
+    [Trait("Hazard", "43")]
+    [Trait("Hazard", "44")]
+    public void While_slots_move_under_all_faults_each_has_one_owner_nothing_is_lost_or_doubled_and_in_the_end_all_are_at_home()
+    {
+        Assert.True(SimulationOptions.For(SeedWithMoves).Moves);
+        var totals = RunAll(SeedWithMoves, SeedWithMoves + SeedsWithMoves - 1);
+        string[] events =
+        [
+            "shard born", "shard leaves", "weight", "meddling", "struck moves", "strike at Begin", "strike at Open", "strike at Stage", "strike at Prepare", "strike at Freeze",
+            "accepted move", "unfrozen move", "step Cancel", "step Abort", "step Purge", "slot moving", "not owner", "write in doubt follows its slot", "flipped bit in gossip", "installed snapshot",
+        ];
+        Assert.All(events, what => Assert.True(totals.GetValueOrDefault(what) >= 1, $"{what} happened {totals.GetValueOrDefault(what)} times"));
+        Assert.True(totals["accepted move"] > 200, $"{totals["accepted move"]} moves");
+    }
+
     [Theory]
     [InlineData(2)]
     [InlineData(9)]
+    [InlineData(SeedWithMoves)]
     public void The_same_seed_gives_the_same_transcript(ulong seed)
     {
         using var first = new StringWriter();
@@ -81,6 +86,29 @@ public sealed class SimulationTests
         Assert.Equal(0, result.Counts["fail"]);
         Assert.True(result.Counts["ok"] > 500);
         Assert.Equal(result.Options.Shards, result.Counts["elections"]);
+    }
+
+    private static SortedDictionary<string, long> RunAll(ulong first, ulong last)
+    {
+        var clock = Stopwatch.StartNew();
+        var totals = new SortedDictionary<string, long>(StringComparer.Ordinal);
+        var failures = new List<SimulationResult>();
+        foreach (var result in Seeds.Batches(first, last).SelectMany(Seeds.RunBatch))
+        {
+            if (result.Failure is not null)
+            {
+                failures.Add(result);
+            }
+
+            foreach (var (what, count) in result.Counts)
+            {
+                totals[what] = totals.GetValueOrDefault(what) + count;
+            }
+        }
+
+        TestContext.Current.TestOutputHelper!.WriteLine($"{clock.Elapsed.TotalSeconds:F0} s; {string.Join(", ", totals.Select(t => $"{t.Key} {t.Value}"))}");
+        Assert.True(failures.Count == 0, string.Join('\n', failures.Select(f => $"seed {f.Seed}: {f.Failure}\nreplay with: {f.Replay}")));
+        return totals;
     }
 
     private static SimulationOptions Short(SimulationOptions options) => options with { Seconds = 15 };

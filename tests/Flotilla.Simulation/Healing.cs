@@ -2,6 +2,7 @@ using Flotilla.Linearizability;
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Simulation.Faults;
+using Flotilla.Simulation.Moves;
 using Flotilla.Simulation.Nodes;
 using Flotilla.Simulation.Workload;
 using Flotilla.Topology;
@@ -15,6 +16,7 @@ namespace Flotilla.Simulation;
 internal sealed class Healing(World world, Workload.Workload workload, Operator @operator)
 {
     private const long ConvergeUs = 20_000_000;
+    private const long HomeUs = 60_000_000;
     private const long ServeUs = 5_000_000;
     private const long EndUs = 8_000_000;
     private const long LookEveryUs = 50_000;
@@ -24,11 +26,17 @@ internal sealed class Healing(World world, Workload.Workload workload, Operator 
         // What clients began ends first: their time-outs run out, or answers come.
         var start = world.Scheduler.NowUs;
         workload.Stopping = true;
-        while (world.Genesis.Shards.Any(s => Obstacle(s) is not null))
+        if (world.Options.Moves)
+        {
+            ComeHome(start);
+            start = world.Scheduler.NowUs;
+        }
+
+        while (world.Shards.Any(s => Obstacle(s) is not null))
         {
             if (world.Scheduler.NowUs - start > ConvergeUs)
             {
-                throw new SimulationException($"not healed {ConvergeUs / 1_000_000} s after the last fault: {string.Join("; ", world.Genesis.Shards.Select(Obstacle).Where(o => o is not null))}");
+                throw new SimulationException($"not healed {ConvergeUs / 1_000_000} s after the last fault: {string.Join("; ", world.Shards.Select(Obstacle).Where(o => o is not null))}");
             }
 
             world.Scheduler.RunUntil(world.Scheduler.NowUs + LookEveryUs);
@@ -47,8 +55,29 @@ internal sealed class Healing(World world, Workload.Workload workload, Operator 
             world.States.Check(hosted);
         }
 
+        if (world.Options.Moves)
+        {
+            Homecoming.MustBeClean(world);
+            Homecoming.MustHave(world, workload.Filled);
+        }
+
         // Whatever still waits for an answer gets one, or its client gives up.
         world.Scheduler.RunUntil(world.Scheduler.NowUs + EndUs);
+    }
+
+    private void ComeHome(long start)
+    {
+        while (Homecoming.Obstacle(world) is { } obstacle)
+        {
+            if (world.Scheduler.NowUs - start > HomeUs)
+            {
+                throw new SimulationException($"Homecoming: {HomeUs / 1_000_000} s after the last fault {obstacle}");
+            }
+
+            world.Scheduler.RunUntil(world.Scheduler.NowUs + LookEveryUs);
+        }
+
+        world.Counts["home after ms"] = (int)((world.Scheduler.NowUs - start) / 1000);
     }
 
     /// <summary>Where members don't change a wiped node stays without a seat; so does one that was late to its first start when a wiped one cannot vouch for it.</summary>

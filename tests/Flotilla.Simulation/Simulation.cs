@@ -1,5 +1,6 @@
 using Flotilla.Linearizability;
 using Flotilla.Simulation.Faults;
+using Flotilla.Simulation.Moves;
 
 namespace Flotilla.Simulation;
 
@@ -46,7 +47,7 @@ public static class Simulation
         }
 
         world.Counts["elections"] = world.Elections.Elections;
-        world.Counts["committed entries"] = world.Genesis.Shards.Sum(s => world.Committed.Count(s.Shard));
+        world.Counts["committed entries"] = world.Shards.Sum(s => world.Committed.Count(s.Shard));
         world.Counts["messages"] = (int)world.Network.Sent;
         world.Counts["events"] = (int)world.Scheduler.Events;
         world.Counts["ok"] = workload.History.CountOf(Outcome.Ok);
@@ -58,7 +59,8 @@ public static class Simulation
     private static void Live(World world, Workload.Workload workload)
     {
         var @operator = new Operator(world);
-        var nemesis = new Nemesis(world, workload, @operator);
+        var shards = new ShardOperator(world, @operator, world.Options.Moves ? world.Chance.Fork() : new Chance(0));
+        var nemesis = new Nemesis(world, workload, @operator, shards);
         foreach (var node in world.Nodes)
         {
             world.Scheduler.After(world.Chance.Between(0, 300_000), () => world.StartIfDown(node));
@@ -67,8 +69,10 @@ public static class Simulation
         workload.Begin();
         nemesis.Begin();
         @operator.Begin();
+        shards.Begin();
         world.Scheduler.RunUntil(world.Options.Seconds * 1_000_000L);
         nemesis.Heal();
+        shards.Stop();
         @operator.WantAll();
         new Healing(world, workload, @operator).Run();
     }

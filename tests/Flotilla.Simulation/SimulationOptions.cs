@@ -1,11 +1,15 @@
 using Flotilla.Raft;
 using Flotilla.Shards;
+using Flotilla.Shards.Handoff;
 
 namespace Flotilla.Simulation;
 
 /// <summary>What one run is like. Most of it is drawn from the seed, so that runs differ in kind and not only in detail.</summary>
 public sealed record SimulationOptions
 {
+    /// <summary>From this seed on slots move between shards.</summary>
+    public const ulong FirstWithMoves = 10_001;
+
     /// <summary>Nodes in the cluster.</summary>
     public int Nodes { get; init; } = 3;
 
@@ -50,6 +54,12 @@ public sealed record SimulationOptions
 
     /// <summary>Groups go quiet, and heartbeats of nodes stand in for theirs.</summary>
     public bool NodeHeartbeats { get; init; }
+
+    /// <summary>Shards are added and removed, and slots move between them.</summary>
+    public bool Moves { get; init; }
+
+    /// <summary>How much of a shard moves at a time.</summary>
+    public HandoffLimits Limits { get; init; } = new();
 
     /// <summary>Limits of replicas.</summary>
     public ReplicaOptions Replica { get; init; } = new();
@@ -109,6 +119,32 @@ public sealed record SimulationOptions
             },
         };
         var nodes = chance.Hit(0.05) ? 1 : options.Nodes;
-        return options with { Nodes = nodes, Replicas = members ? Math.Min(3, nodes) : nodes, Members = members, Wipes = members ? other.Hit(0.5) : options.Wipes, Lasting = chance.Hit(0.5), SkewedClocks = chance.Hit(0.3) };
+        options = options with { Nodes = nodes, Replicas = members ? Math.Min(3, nodes) : nodes, Members = members, Wipes = members ? other.Hit(0.5) : options.Wipes, Lasting = chance.Hit(0.5), SkewedClocks = chance.Hit(0.3) };
+        return seed >= FirstWithMoves ? WithMoves(options, new Chance(seed ^ 0x4A4D0FF5)) : options;
     }
+
+    private static SimulationOptions WithMoves(SimulationOptions options, Chance hand) => options with
+    {
+        Moves = true,
+        Seconds = 35, // Many replicas, and what moves is busy all the time.
+        Lasting = false,
+        Wipes = options.Wipes && options.Members,
+        Limits = new HandoffLimits(1 + hand.Below(3), 1 + hand.Below(2), hand.Hit(0.5) ? 1024 : (int)hand.Between(300, 6_000)),
+        Replica = options.Replica with
+        {
+            Handoffs = hand.Hit(0.3) ? new HandoffOptions() : new HandoffOptions
+            {
+                ChunkBytes = (int)hand.Between(100, 3_000),
+                Window = 1 + hand.Below(4),
+                LooksPerStep = (int)hand.Between(5, 200),
+                PurgeLooks = (int)hand.Between(3, 100),
+                SmallRestBytes = (int)hand.Between(100, 3_000),
+                RoundMs = hand.Between(1, 30),
+                RetryMs = hand.Between(30, 200),
+                SlowRetryMs = hand.Between(200, 2_000),
+                PatienceMs = hand.Between(1_000, 6_000),
+                FrozenMs = hand.Between(40, 1_500),
+            },
+        },
+    };
 }

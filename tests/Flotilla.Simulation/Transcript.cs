@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Flotilla.Raft;
+using Flotilla.Shards.Handoff;
 using Flotilla.Simulation.Time;
 
 namespace Flotilla.Simulation;
@@ -24,6 +25,29 @@ public sealed class Transcript(TextWriter? writer, Scheduler scheduler)
         RequestVote m => $"{(m.PreVote ? "pre-vote" : "vote")}? {m.Term} last {m.LastLogIndex}/{m.LastLogTerm}{(m.Transfer ? " transfer" : "")}",
         RequestVoteReply m => $"{(m.PreVote ? "pre-vote" : "vote")} {m.Term} {(m.Granted ? "granted" : "refused")}",
         _ => message.ToString(),
+    };
+
+    /// <summary>A message about a move in few words.</summary>
+    public static string Describe(HandoffMessage message) => message switch
+    {
+        HandoffMessage.Offer m => $"offer {m.Id} {m.Attempt} of {m.Slots.Count} slots",
+        HandoffMessage.Data m => $"data {m.Id} {m.Attempt} chunk {m.Number} of {m.Items.Length} bytes",
+        HandoffMessage.Ready m => $"ready? {m.Id} {m.Attempt}",
+        HandoffMessage.Decide m => $"decide! {m.Id} {m.Attempt} after {m.Chunks} chunks",
+        HandoffMessage.GiveUp m => $"give up? {m.Id}",
+        HandoffMessage.Over m => $"over {m.Id} floor {m.Floor}",
+        HandoffMessage.Answer m => $"is {m.State} {m.Id} {m.Attempt} chunks {m.Chunks}",
+        _ => message.ToString(),
+    };
+
+    /// <summary>A step in few words.</summary>
+    public static string Describe(HandoffStep step) => step switch
+    {
+        HandoffStep.Begin s => $"Begin to shard {s.TargetShard} of {s.Slots.Count} slots",
+        HandoffStep.Open s => $"Open {s.Id} {s.Attempt} of {s.Slots.Count} slots",
+        HandoffStep.Stage s => $"Stage {s.Id} {s.Attempt} {s.Number}",
+        HandoffStep.Purge s => $"Purge {s.Walk}",
+        _ => step.ToString(),
     };
 
     /// <summary>A persist in few words.</summary>

@@ -1,6 +1,7 @@
 using Flotilla.Raft;
 using Flotilla.Raft.Membership;
 using Flotilla.Shards;
+using Flotilla.Shards.Handoff;
 using Flotilla.Simulation.Invariants;
 using Flotilla.Simulation.Network;
 using Flotilla.Simulation.Nodes;
@@ -25,6 +26,7 @@ public sealed class World
         Network = new SimulatedNetwork(Scheduler, Chance.Fork(), options.Nodes);
         var members = Enumerable.Range(1, options.Nodes).Select(i => new ClusterMember(new NodeId($"n{i}"), $"127.0.0.1:{50050 + i}")).ToList();
         Genesis = Genesis.Compute(members, options.Shards, options.Replicas);
+        Shards = [.. Genesis.Shards];
         Nodes = [.. members.Select((m, i) => new SimulatedNode(this, i, m.Node, Genesis.Shards, Chance.Fork()))];
         foreach (var node in Nodes)
         {
@@ -44,6 +46,11 @@ public sealed class World
         States = new SameState();
         Invariants = [Elections, new LeaderAppendOnly(), new LogMatching(), Committed, States, new OneVoteATerm(), new NothingUnsyncedIsTold(), new DiskKeepsItsWord(),
             new StalledDiskDoesNotLead(Scheduler, options.Replica.Raft, options.Nodes), new UncommittedIsBounded(options.Replica.Raft.MaxUncommittedBytes)];
+        if (options.Moves)
+        {
+            Meaning = new LogMeaning(Committed, Genesis.Shards, [new OneOwner(), new OneLine(), new WholeHandoffs(this)]);
+            Invariants = [.. Invariants, Meaning];
+        }
     }
 
     /// <summary>What the run is like.</summary>
@@ -63,6 +70,12 @@ public sealed class World
 
     /// <summary>How the cluster began.</summary>
     public Genesis Genesis { get; }
+
+    /// <summary>All shards that there ever were, by number: those of genesis first, then those that were born since.</summary>
+    public List<ShardGenesis> Shards { get; }
+
+    /// <summary>What the committed logs say; null where no slot ever moves.</summary>
+    public LogMeaning? Meaning { get; }
 
     /// <summary>The nodes, ordered by id.</summary>
     public IReadOnlyList<SimulatedNode> Nodes { get; }
@@ -97,7 +110,18 @@ public sealed class World
     /// <summary>A node by its name.</summary>
     public SimulatedNode NodeOf(NodeId id) => _byId[id];
 
-    /// <summary>The shard that owns a key.</summary>
+    /// <summary>A shard is born: each node hosts a replica of it, which begins when its voters do, or when it is added.</summary>
+    public void Bear(ShardGenesis shard)
+    {
+        Shards.Add(shard);
+        Meaning!.Bear(shard);
+        foreach (var node in Nodes)
+        {
+            node.Host(shard);
+        }
+    }
+
+    /// <summary>The shard that owns a key at first.</summary>
     public ShardId OwnerOf(ReadOnlySpan<byte> key) => _ownerOfSlot[Slot.Of(key).Value];
 
     /// <summary>A replica of a shard.</summary>
@@ -151,6 +175,32 @@ public sealed class World
                 }
 
                 receiver.Post(hosted, (replica, clock) => replica.Receive(sender.Id, incarnation, message, clock));
+            }
+        });
+    }
+
+    /// <summary>Puts what the leader of a shard says about a move on the network, to whom its node believes to lead the other one.</summary>
+    public void Send(HostedReplica from, ShardId shard, GroupId group, HandoffMessage message)
+    {
+        var to = from.Node.Topology!.LeaderOf(shard, group);
+        if (to.IsNone || Shards.Find(s => s.Group == group) is null)
+        {
+            return;
+        }
+
+        if (Transcript.On)
+        {
+            Say(from, $"-> {to}/s{shard} {Transcript.Describe(message)}");
+        }
+
+        var receiver = _byId[to];
+        var bytes = HandoffMessageCodec.Encode(message);
+        Network.Send(from.Node.Number, receiver.Number, () =>
+        {
+            if (receiver.Up)
+            {
+                var told = HandoffMessageCodec.Decode(bytes);
+                receiver.Post(ReplicaOn(receiver, shard), (replica, _) => replica.Receive(told));
             }
         });
     }

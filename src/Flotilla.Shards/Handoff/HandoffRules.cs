@@ -65,6 +65,11 @@ internal sealed class HandoffRules(IRecordStore store, ExpiryIndex expiry, Sessi
             HandoffStep.SetInSync s => s.IsIn ? ownership.OutOfSync.Remove(s.Node) : ownership.Mode != ShardMode.Raft && ownership.OutOfSync.Add(s.Node),
             _ => throw new InvalidOperationException($"The codec let {step.GetType().Name} through."),
         };
+        if (done)
+        {
+            ownership.Changed();
+        }
+
         if (done && step is not (HandoffStep.Stage or HandoffStep.Purge))
         {
             ownership.Recount();

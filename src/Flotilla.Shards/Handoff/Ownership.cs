@@ -17,6 +17,7 @@ public sealed class Ownership
     private readonly Dictionary<ushort, Departure> _departures = [];
     private readonly Dictionary<ushort, int> _lineages = []; // of owned slots that came with sessions
     private SlotEpochs? _slots;
+    private byte[]? _encoded;
 
     internal Ownership(uint[] epochs)
     {
@@ -84,6 +85,9 @@ public sealed class Ownership
     internal SlotSet Held => Frozen.Union(Staged);
 
     internal uint[] Epochs => _epochs;
+
+    /// <summary>All of this but the epochs, as <see cref="OwnershipCodec"/> writes it. Made once after each change: snapshots are many, and moves few.</summary>
+    internal byte[] Encoded => _encoded ??= OwnershipCodec.Encode(this);
 
     /// <summary>The epoch of a slot; 0 if it is not owned.</summary>
     internal uint EpochOf(Slot slot) => _epochs[slot.Value];
@@ -173,6 +177,9 @@ public sealed class Ownership
 
         _slots = null;
     }
+
+    /// <summary>Something of this was changed.</summary>
+    internal void Changed() => _encoded = null;
 
     /// <summary>Reckons anew which slots are in which kind of move.</summary>
     internal void Recount()

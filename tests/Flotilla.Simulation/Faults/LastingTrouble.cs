@@ -147,7 +147,7 @@ internal sealed class LastingTrouble
         var installed = victim.Replicas.Select(r => r.Installed).ToList();
         _world.Scheduler.After(LengthUs - ServeUs, () =>
         {
-            var committed = _world.Genesis.Shards.Select(s => (s.Shard, Index: _world.LeaderOf(s.Shard)?.Replica.Raft.CommitIndex ?? LogIndex.Zero)).ToList();
+            var committed = _world.Shards.Select(s => (s.Shard, Index: _world.LeaderOf(s.Shard)?.Replica.Raft.CommitIndex ?? LogIndex.Zero)).ToList();
             _world.Scheduler.After(ServeUs / 2, () =>
             {
                 if (victim.Replicas.Zip(installed).FirstOrDefault(r => r.First.Installed > r.Second + MaxInstalled).First is { } tired)
@@ -168,7 +168,7 @@ internal sealed class LastingTrouble
 
     private void Watch()
     {
-        foreach (var shard in _world.Genesis.Shards)
+        foreach (var shard in _world.Shards)
         {
             AskNow(shard.Shard, NewestTerm(shard.Shard));
         }

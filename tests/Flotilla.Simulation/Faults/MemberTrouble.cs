@@ -45,7 +45,7 @@ internal sealed class MemberTrouble
         _workload = workload;
         _operator = @operator;
         _over = over;
-        _shard = chance.Pick(world.Genesis.Shards).Shard;
+        _shard = chance.Pick(world.Shards).Shard;
         var first = chance.Below(world.Nodes.Count);
         _members = [.. Enumerable.Range(first, Voters).Select(i => world.Nodes[i % world.Nodes.Count].Id).Order()];
         _victim = world.NodeOf(chance.Pick(_members));
@@ -59,7 +59,7 @@ internal sealed class MemberTrouble
         var trouble = new MemberTrouble(world, workload, @operator, chance, over);
         world.AnswersGetLost = false;
         workload.Resting = chance.Hit(0.4);
-        foreach (var shard in world.Genesis.Shards)
+        foreach (var shard in world.Shards)
         {
             @operator.Want(shard.Shard, trouble._members);
         }
@@ -176,7 +176,7 @@ internal sealed class MemberTrouble
         Look();
     }
 
-    private bool AllHaveMembers() => _world.Nodes.All(n => n.Up) && _world.Genesis.Shards.All(s => HasMembers(s.Shard, _members)());
+    private bool AllHaveMembers() => _world.Nodes.All(n => n.Up) && _world.Shards.All(s => HasMembers(s.Shard, _members)());
 
     private void Await(Func<bool> there, Action then)
     {

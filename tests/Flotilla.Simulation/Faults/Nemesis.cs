@@ -1,3 +1,4 @@
+using Flotilla.Simulation.Moves;
 using Flotilla.Simulation.Nodes;
 using Flotilla.Testing;
 
@@ -20,7 +21,7 @@ public sealed class Nemesis
     private bool _waiting; // for a lasting trouble to end
 
     /// <summary>A nemesis that has not begun.</summary>
-    public Nemesis(World world, Workload.Workload workload, Operator @operator)
+    public Nemesis(World world, Workload.Workload workload, Operator @operator, ShardOperator shards)
     {
         _world = world;
         _workload = workload;
@@ -42,6 +43,13 @@ public sealed class Nemesis
             {
                 _mix.Add(fault);
             }
+        }
+
+        if (world.Options.Moves)
+        {
+            var moves = new MoveStrikes(world, shards, _chance.Fork(), Stopped);
+            _mix.AddRange(Enumerable.Repeat<Action>(moves.Begin, 1 + (_mix.Count / 4)));
+            _mix.AddRange(Enumerable.Repeat<Action>(shards.Meddle, _chance.Hit(0.5) ? 0 : 1 + (_mix.Count / 10)));
         }
 
         // Figure 8 needs leaders that send one old entry at a time, and much churn.
@@ -147,5 +155,5 @@ public sealed class Nemesis
 
     /// <summary>The node that leads some shard, or any that runs.</summary>
     internal static SimulatedNode? Leading(World world, Chance chance) =>
-        world.LeaderOf(chance.Pick(world.Genesis.Shards).Shard)?.Node ?? Running(world, chance);
+        world.LeaderOf(chance.Pick(world.Shards).Shard)?.Node ?? Running(world, chance);
 }

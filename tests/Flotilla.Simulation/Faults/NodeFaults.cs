@@ -155,7 +155,7 @@ internal sealed class NodeFaults(World world, Chance chance, Func<bool> stopped)
 
     private void Transfer()
     {
-        if (world.LeaderOf(chance.Pick(world.Genesis.Shards).Shard) is not { } leader)
+        if (world.LeaderOf(chance.Pick(world.Shards).Shard) is not { } leader)
         {
             return;
         }

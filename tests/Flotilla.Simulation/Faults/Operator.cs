@@ -21,7 +21,7 @@ public sealed class Operator
     {
         _world = world;
         _chance = world.Chance.Fork();
-        foreach (var shard in world.Genesis.Shards)
+        foreach (var shard in world.Shards)
         {
             _wanted[shard.Shard] = [.. shard.Voters];
         }
@@ -39,7 +39,7 @@ public sealed class Operator
     /// <summary>Wants another node more, or one less, in some shard.</summary>
     public void ChangeOfMind()
     {
-        var wanted = _wanted[_chance.Pick(_world.Genesis.Shards).Shard];
+        var wanted = _wanted[_chance.Pick(_world.Shards).Shard];
         var node = _chance.Pick(_world.Nodes).Id;
         if (!wanted.Remove(node))
         {
@@ -78,7 +78,7 @@ public sealed class Operator
     /// <summary>Asks whoever leads for what is wanted.</summary>
     public void Ask()
     {
-        foreach (var shard in _world.Genesis.Shards)
+        foreach (var shard in _world.Shards)
         {
             if (_world.LeaderOf(shard.Shard) is { } leader)
             {
@@ -93,7 +93,7 @@ public sealed class Operator
         Ask();
         foreach (var node in _world.Nodes.Where(n => n.Wiped))
         {
-            if (_world.Genesis.Shards.All(s => _world.LeaderOf(s.Shard) is { } l && l.Replica.Raft.Configuration.Find(node.Id) is { Suffrage: Suffrage.Voter } seat && seat.Incarnation == node.Incarnation))
+            if (_world.Shards.All(s => _world.LeaderOf(s.Shard) is { } l && l.Replica.Raft.Configuration.Find(node.Id) is { Suffrage: Suffrage.Voter } seat && seat.Incarnation == node.Incarnation))
             {
                 _world.Count("wiped node is whole again");
                 node.IsWhole();

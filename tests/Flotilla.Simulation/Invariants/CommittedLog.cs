@@ -16,6 +16,9 @@ public sealed class CommittedLog : Invariant
     /// <summary>How many entries of a shard are committed.</summary>
     public int Count(ShardId shard) => _committed.TryGetValue(shard, out var list) ? list.Count : 0;
 
+    /// <summary>A committed entry's term and the hash over everything up to it.</summary>
+    public (Term Term, ulong Chain) At(ShardId shard, LogIndex index) => _committed[shard][(int)index.Value - 1];
+
     /// <summary>The beginning of a shard's committed log, for what only a snapshot holds any more.</summary>
     public IReadOnlyList<(Term Term, ulong Chain)> Prefix(ShardId shard, LogBase through)
     {

@@ -6,6 +6,7 @@ using Flotilla.Storage;
 using Flotilla.Storage.Snapshots;
 using Flotilla.Testing;
 using Flotilla.Topology;
+using Flotilla.Topology.Gossip;
 
 namespace Flotilla.Simulation.Nodes;
 
@@ -23,7 +24,9 @@ public sealed partial class SimulatedNode
     private readonly List<(HostedReplica Replica, LogIndex Through)> _toRelease = [];
     private List<(HostedReplica Replica, Effect.Persist Persist)> _beingSynced = [];
     private List<(HostedReplica Replica, LogIndex Through)> _beingReleased = [];
+    private readonly List<HostedReplica> _replicas;
     private Wal? _wal;
+    private SnapshotStore? _store;
     private SimulatedSnapshots? _snapshots;
     private bool _runScheduled;
     private bool _syncing;
@@ -39,7 +42,7 @@ public sealed partial class SimulatedNode
         Timing = new DiskTiming(chance.Fork());
         Clock = new NodeClock(world.Scheduler, chance.Between(0, 1_000_000_000_000)) { WallSkewMs = world.Options.SkewedClocks ? chance.Between(-3_000, 3_000) : 0 };
         Incarnation = new Incarnation(chance.Next() | 1);
-        Replicas = [.. shards.Select(s => new HostedReplica(this, s))];
+        _replicas = [.. shards.Select(s => new HostedReplica(this, s))];
     }
 
     /// <summary>Its place in the network.</summary>
@@ -61,7 +64,7 @@ public sealed partial class SimulatedNode
     public NodeClock Clock { get; }
 
     /// <summary>Its replicas, ordered by shard.</summary>
-    public IReadOnlyList<HostedReplica> Replicas { get; }
+    public IReadOnlyList<HostedReplica> Replicas => _replicas;
 
     /// <summary>The process runs.</summary>
     public bool Up { get; private set; }
@@ -91,7 +94,7 @@ public sealed partial class SimulatedNode
     public void Start()
     {
         _wal = Wal.Open(Disk, new WalOptions { SegmentBytes = _world.Options.SegmentBytes, MustExist = _hadLog, Owner = Incarnation.Value, GenerationSeed = _chance.Next() });
-        var store = SnapshotStore.Open(Disk.Folder("snapshots"), new SnapshotOptions { IdSeed = _chance.Next() });
+        var store = _store = SnapshotStore.Open(Disk.Folder("snapshots"), new SnapshotOptions { IdSeed = _chance.Next() });
         Boot++;
         _snapshots = new SimulatedSnapshots(_world, this, store, _chance.Fork());
         Up = true;
@@ -101,23 +104,10 @@ public sealed partial class SimulatedNode
         _hadLog = true;
         _world.Say(this, $"starts, boot {Boot}, {Incarnation}");
         BeginQuiet();
+        BeginTopology();
         foreach (var hosted in Replicas)
         {
-            var recovered = store.Recover(hosted.Genesis.Group, _wal.Recovered(hosted.Genesis.Group));
-            var log = ReadLog(hosted.Genesis, recovered);
-            var restored = recovered.Snapshot is { } snapshot ? SimulatedSnapshots.Load(store, SnapshotInfo.Of(hosted.Genesis.Group, snapshot)) : default;
-            recovered = recovered with { SnapshotConfiguration = restored.Configuration };
-            foreach (var invariant in _world.Invariants)
-            {
-                invariant.Recovered(hosted, recovered, log, Boot == 1 || Wiped);
-            }
-
-            var replica = new Replica(hosted.Genesis, Id, Incarnation, _world.Options.Replica, recovered, _chance.Next(), Clock.Read(), restored: restored.State);
-            hosted.Started(Beating(replica), recovered.HardState, log);
-            foreach (var invariant in _world.Invariants)
-            {
-                invariant.Started(hosted);
-            }
+            StartReplica(hosted, store);
         }
 
         ScheduleRun();
@@ -155,6 +145,7 @@ public sealed partial class SimulatedNode
             Disk.Kill();
         }
 
+        EndTopology();
         _wal = null;
     }
 
@@ -166,6 +157,7 @@ public sealed partial class SimulatedNode
         Incarnation = new Incarnation(_chance.Next() | 1);
         Wiped = true;
         _hadLog = false;
+        _keptTable = GossipTable.Empty;
     }
 
     /// <summary>What a shard has committed, up to where a snapshot says that a log begins.</summary>
@@ -287,6 +279,7 @@ public sealed partial class SimulatedNode
             invariant.Stepped(hosted);
         }
 
+        TellOfMoves(hosted, output);
         if (output.Image is { } image)
         {
             _snapshots!.Write(hosted, image);

@@ -7,6 +7,8 @@ namespace Flotilla.Simulation.Workload;
 public sealed class Keys
 {
     private const int RegistersPerShard = 3;
+    private const double OfMovingSlots = 0.6;
+    private const int FillingPerShard = 40;
 
     /// <summary>Finds keys for every shard.</summary>
     public Keys(World world)
@@ -14,8 +16,9 @@ public sealed class Keys
         foreach (var shard in world.Genesis.Shards)
         {
             Registers.AddRange(Find(world, shard.Shard, "r", RegistersPerShard));
-            Counters.AddRange(Find(world, shard.Shard, "c", 1));
+            Counters.AddRange(Find(world, shard.Shard, "c", world.Options.Moves ? 3 : 1));
             Expiring.AddRange(Find(world, shard.Shard, "t", 2));
+            Filling.AddRange(world.Options.Moves ? Find(world, shard.Shard, "x", FillingPerShard) : []);
             Final.Add((shard.Shard, Find(world, shard.Shard, "f", 1)[0]));
         }
     }
@@ -29,8 +32,23 @@ public sealed class Keys
     /// <summary>Keys whose records expire; not in the history, but in the state that replicas must agree on.</summary>
     public List<string> Expiring { get; } = [];
 
+    /// <summary>Keys that are written once, so that there is something to move; at the end they must all be there.</summary>
+    public List<string> Filling { get; } = [];
+
     /// <summary>One key per shard that only the healing writes.</summary>
     public List<(ShardId Shard, string Key)> Final { get; } = [];
+
+    /// <summary>One of some keys; often one whose slot is moving, if there are any, or few would ask for those.</summary>
+    public static string Pick(World world, Chance chance, IReadOnlyList<string> keys)
+    {
+        if (world.Meaning is { Moving.IsEmpty: false } meaning && chance.Hit(OfMovingSlots))
+        {
+            var moving = keys.Where(k => meaning.Moving.Contains(Slot.Of(Bytes(k)))).ToList();
+            return moving.Count > 0 ? chance.Pick(moving) : chance.Pick(keys);
+        }
+
+        return chance.Pick(keys);
+    }
 
     /// <summary>A key's or value's bytes.</summary>
     public static byte[] Bytes(string text) => Encoding.UTF8.GetBytes(text);

@@ -66,23 +66,29 @@ public sealed class SimulatedClient
     private ClientRequest Draw()
     {
         var now = _world.Scheduler.NowUs;
+        if (_world.Options.Moves && _chance.Hit(0.3))
+        {
+            // Whether a write whose slot moved was executed twice shows in a sum at once.
+            return new ClientRequest(_number, OperationKind.Increment, Keys.Pick(_world, _chance, _workload.Keys.Counters), null, 1, null, default, true, 0, now);
+        }
+
         var dice = _chance.Below(100);
         if (dice < 8)
         {
-            return new ClientRequest(_number, OperationKind.Put, _chance.Pick(_workload.Keys.Expiring), NewValue(), 0, null, default, false, _chance.Between(50, 4000), now);
+            return new ClientRequest(_number, OperationKind.Put, Keys.Pick(_world, _chance, _workload.Keys.Expiring), NewValue(), 0, null, default, false, _chance.Between(50, 4000), now);
         }
 
         if (dice < 20)
         {
-            return new ClientRequest(_number, OperationKind.Increment, _chance.Pick(_workload.Keys.Counters), null, 1, null, default, true, 0, now);
+            return new ClientRequest(_number, OperationKind.Increment, Keys.Pick(_world, _chance, _workload.Keys.Counters), null, 1, null, default, true, 0, now);
         }
 
         if (dice < 25)
         {
-            return new ClientRequest(_number, OperationKind.Get, _chance.Pick(_workload.Keys.Counters), null, 0, null, default, true, 0, now);
+            return new ClientRequest(_number, OperationKind.Get, Keys.Pick(_world, _chance, _workload.Keys.Counters), null, 0, null, default, true, 0, now);
         }
 
-        var key = _chance.Pick(_workload.Keys.Registers);
+        var key = Keys.Pick(_world, _chance, _workload.Keys.Registers);
         if (dice < 60)
         {
             return new ClientRequest(_number, OperationKind.Get, key, null, 0, null, default, true, 0, now);

@@ -1,5 +1,6 @@
 using Flotilla.Linearizability;
 using Flotilla.Shards;
+using Flotilla.Shards.Handoff;
 using Flotilla.Simulation.Nodes;
 using Flotilla.Topology;
 
@@ -23,6 +24,7 @@ public sealed class SimulatedGateway
     private readonly Chance _chance;
     private readonly int _number;
     private readonly Asking _asking;
+    private readonly Routes _routes;
     private SortedDictionary<ShardId, GatewaySessions> _sessions = [];
     private int _life;
 
@@ -34,13 +36,15 @@ public sealed class SimulatedGateway
         _chance = chance;
         _number = number;
         _asking = new Asking(world, workload, chance.Fork());
+        _routes = new Routes(world, world.Options.Moves ? chance.Fork() : new Chance(0), number);
     }
 
     /// <summary>Carries out one operation, and says how it ended; null for "nobody knows". The first attempt goes to <paramref name="first"/>, if given.</summary>
     public void Carry(ClientRequest request, Action<CommandResult?> done, SimulatedNode? first = null)
     {
-        var course = new Course(request, _world.OwnerOf(Keys.Bytes(request.Key)), done)
+        var course = new Course(request, done)
         {
+            Shard = _world.OwnerOf(Keys.Bytes(request.Key)),
             Command = request.Kind == OperationKind.Get ? default : request.ToCommand(),
             NeedsSession = request.Naming == Naming.Session,
             GiveUpAtUs = request.StartUs + (request.Naming == Naming.Plain ? GiveUpUs : GiveUpNamedUs),
@@ -77,6 +81,7 @@ public sealed class SimulatedGateway
             return;
         }
 
+        Route(course);
         if (course.NeedsSession && !TakeSession(course))
         {
             return;
@@ -105,6 +110,54 @@ public sealed class SimulatedGateway
         if (course.Command.Once is not null && _chance.Hit(_world.AnswersGetLost && !_workload.Stopping ? 0.25 : 0))
         {
             _world.Scheduler.After(_chance.Hit(0.7) ? _chance.Between(500, 30_000) : _chance.Between(30_000, 1_000_000), () => Answered(course, number, null));
+        }
+    }
+
+    // A session's results stay with its shard, and go with the key's slot: so do its retries, by hints alone. All else goes by what is known.
+    private void Route(Course course)
+    {
+        if (course is { IsInDoubt: true, Session: not null })
+        {
+            return;
+        }
+
+        var shard = _routes.Of(Keys.Bytes(course.Request.Key));
+        if (shard != course.Shard)
+        {
+            Rename(course);
+            course.Shard = shard;
+        }
+    }
+
+    // Nothing was executed under this name, so it may have another one, of another shard perhaps.
+    private static void Rename(Course course)
+    {
+        if (course.Session is not null)
+        {
+            Leave(course);
+            course.NeedsSession = true;
+        }
+    }
+
+    // The slot is not there, or not now.
+    private void Moved(Course course, in CommandResult result)
+    {
+        _world.Count(result.Code == ResultCode.SlotMoving ? "slot moving" : "not owner");
+        if (MovedHint.Of(in result) is { } hint)
+        {
+            _routes.Learn(Keys.Bytes(course.Request.Key), hint);
+            if (course is { IsInDoubt: true, Command.Once: Once.InSession once })
+            {
+                // If an attempt was executed, its result went along, under the group that opened the session.
+                _world.Count("write in doubt follows its slot");
+                course.Command = course.Command with { Once = once with { Origin = once.Origin == default ? _routes.GroupOf(course.Shard) : once.Origin } };
+                course.Shard = hint.Shard;
+            }
+        }
+
+        if (!course.IsInDoubt)
+        {
+            Rename(course);
         }
     }
 
@@ -210,8 +263,11 @@ public sealed class SimulatedGateway
 
             // Nothing was executed under this name, so it may have another one.
             course.Sessions!.Forget(course.Session!);
-            Leave(course);
-            course.NeedsSession = true;
+            Rename(course);
+        }
+        else if (code is ResultCode.NotOwner or ResultCode.SlotMoving)
+        {
+            Moved(course, result!.Value);
         }
         else if (isUnclear && isNamed)
         {
@@ -297,11 +353,12 @@ public sealed class SimulatedGateway
 
     private static bool IsResult(ResultCode code) => code is ResultCode.Ok or ResultCode.NotFound or ResultCode.VersionMismatch or ResultCode.BadRequest or ResultCode.KeyReused;
 
-    private sealed class Course(ClientRequest request, ShardId shard, Action<CommandResult?> done)
+    private sealed class Course(ClientRequest request, Action<CommandResult?> done)
     {
         public ClientRequest Request => request;
 
-        public ShardId Shard => shard;
+        /// <summary>The shard to ask.</summary>
+        public ShardId Shard { get; set; }
 
         public Action<CommandResult?> Done => done;
 

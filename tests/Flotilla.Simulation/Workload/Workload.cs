@@ -1,3 +1,4 @@
+using Flotilla.Linearizability;
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Simulation.Nodes;
@@ -49,6 +50,26 @@ public sealed class Workload
         {
             client.Next();
         }
+
+        foreach (var key in Keys.Filling)
+        {
+            _world.Scheduler.After(_world.Chance.Between(1_000_000, 5_000_000), () => Fill(key));
+        }
+    }
+
+    /// <summary>Values that keys of <see cref="Keys.Filling"/> got for certain.</summary>
+    public SortedDictionary<string, string> Filled { get; } = new(StringComparer.Ordinal);
+
+    private void Fill(string key)
+    {
+        var value = $"fill-{key}-".PadRight((int)_world.Chance.Between(10, 120), '.');
+        GatewayOf(0).Carry(new ClientRequest(0, OperationKind.Put, key, value, 0, null, default, false, 0, _world.Scheduler.NowUs), result =>
+        {
+            if (result?.Code == ResultCode.Ok)
+            {
+                Filled[key] = value;
+            }
+        });
     }
 
     /// <summary>The gateway of a client.</summary>

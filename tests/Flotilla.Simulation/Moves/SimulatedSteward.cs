@@ -1,0 +1,165 @@
+using Flotilla.Raft;
+using Flotilla.Shards;
+using Flotilla.Shards.Handoff;
+using Flotilla.Simulation.Nodes;
+using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
+using Flotilla.Topology.Ownership;
+
+namespace Flotilla.Simulation.Moves;
+
+/// <summary>
+/// Leads the shards that its node leads through their lives, by the node's own view of the cluster, as the product's steward does: one
+/// that is joining becomes active, slots walk home, one that leaves and owns nothing retires. It also paces what is sent.
+/// </summary>
+public sealed class SimulatedSteward
+{
+    private const int Replication = 3;
+    private const long JoiningPatienceUs = 3_000_000;
+    private readonly World _world;
+    private readonly SimulatedNode _node;
+    private readonly Chance _chance;
+    private readonly int _boot;
+    private readonly Dictionary<HostedReplica, ulong> _home = [];
+    private readonly Dictionary<HostedReplica, long> _joiningSince = [];
+    private readonly long _bytesPerPace;
+    private Ring? _ring;
+    private int _replicas;
+
+    /// <summary>Begins to look.</summary>
+    public SimulatedSteward(World world, SimulatedNode node, Chance chance)
+    {
+        _world = world;
+        _node = node;
+        _chance = chance;
+        _boot = node.Boot;
+        _bytesPerPace = chance.Hit(0.5) ? 1 << 20 : chance.Between(100, 3_000);
+        Next(100_000);
+    }
+
+    /// <summary>What a replica has applied says something new of its shard: it may not be at home any more.</summary>
+    public void HasChanged(HostedReplica hosted) => _home.Remove(hosted);
+
+    private void Next(long us) => _world.Scheduler.After(_chance.Between(us / 2, us * 3 / 2), () =>
+    {
+        if (_node.Up && _node.Boot == _boot)
+        {
+            var isMoving = false;
+            if (!_node.Paused)
+            {
+                isMoving = Pace();
+                Look();
+            }
+
+            Next(isMoving ? 15_000 : 100_000);
+        }
+    });
+
+    private bool Pace()
+    {
+        var isMoving = false;
+        foreach (var hosted in _node.Replicas.Where(r => r.Replica.Raft.Role == Role.Leader && !r.Replica.Ownership.Leaving.IsEmpty))
+        {
+            isMoving = true;
+            _node.Post(hosted, (replica, _) => replica.AllowHandoffBytes(_bytesPerPace));
+        }
+
+        return isMoving;
+    }
+
+    private void Look()
+    {
+        var view = _node.Topology!.View;
+        TellRing(view);
+        foreach (var hosted in _node.Replicas)
+        {
+            if (hosted.Replica.Raft.Role == Role.Leader)
+            {
+                Look(hosted, view);
+            }
+        }
+    }
+
+    private void Look(HostedReplica hosted, OwnershipView view)
+    {
+        var state = hosted.Replica.Ownership.State;
+        if (state == ShardState.Retired || (state == ShardState.Active && _home.TryGetValue(hosted, out var digest) && digest == view.Ring.Digest && view.Ring.Members.Count > 0))
+        {
+            return;
+        }
+
+        var key = new ShardKey(hosted.Genesis.Shard, hosted.Genesis.Group.Value);
+        var gone = view.Shards.Where(d => d.State == ShardState.Retired).Select(d => new GroupId(d.Key.Group)).ToArray();
+        var isLastResort = view.Ring.Members.Count == 0 && view.Shards.Where(d => d.State is ShardState.Leaving or ShardState.Active).Select(d => d.Key).DefaultIfEmpty().Min() == key;
+        _node.Post(hosted, (replica, _) =>
+        {
+            foreach (var step in Steps(hosted, view, isLastResort))
+            {
+                replica.Propose(step);
+            }
+
+            foreach (var group in gone)
+            {
+                replica.TargetIsGone(group);
+            }
+        });
+    }
+
+    private IReadOnlyList<HandoffStep> Steps(HostedReplica hosted, OwnershipView view, bool isLastResort)
+    {
+        var ownership = hosted.Replica.Ownership;
+        switch (ownership.State)
+        {
+            case ShardState.Joining:
+                return HasReplicas(hosted) ? [new HandoffStep.SetState(ShardState.Active)] : [];
+            case ShardState.Leaving when isLastResort:
+                // All that were active were asked to leave at one moment: one has to stay.
+                return [new HandoffStep.SetState(ShardState.Active)];
+            case ShardState.Leaving when ownership.Slots.Count == 0 && ownership.IsSettled:
+                return [new HandoffStep.SetState(ShardState.Retired)];
+            case ShardState.Retired:
+                return [];
+            default:
+                var shard = hosted.Genesis.Shard;
+                var steps = HandoffPlan.Next(ownership, shard, hosted.Genesis.Group, view.Ring, to => GroupOf(to, view), _world.Options.Limits);
+                if (steps.Count == 0 && ownership.IsSettled && ownership.Slots.Slots.IsSubsetOf(view.Ring.SlotsOf(shard)))
+                {
+                    _home[hosted] = view.Ring.Digest;
+                }
+
+                return steps;
+        }
+    }
+
+    // Where slots may go: a shard that is known once, sees the same ring, and has a leader that lives.
+    private GroupId? GroupOf(ShardId shard, OwnershipView view)
+    {
+        var known = view.Shards.Where(d => d.Shard == shard).ToList();
+        return known is [{ } one] && one.RingDigest == view.Ring.Digest && _node.Topology!.LeaderOf(shard, new GroupId(one.Key.Group)) is { IsNone: false } leader && _world.NodeOf(leader).Up
+            ? new GroupId(one.Key.Group)
+            : null;
+    }
+
+    private bool HasReplicas(HostedReplica hosted)
+    {
+        var configuration = hosted.Replica.Raft.Configuration;
+        return (!configuration.IsJoint && configuration.Learners.Count == 0 && configuration.Voters.Count >= Math.Min(Replication, _world.Nodes.Count(n => n.Up)))
+            || (!_joiningSince.TryAdd(hosted, _world.Scheduler.NowUs) && _world.Scheduler.NowUs - _joiningSince[hosted] > JoiningPatienceUs);
+    }
+
+    // Every replica hears which slots the ring means for its shard: any of them may lead next.
+    private void TellRing(OwnershipView view)
+    {
+        if (ReferenceEquals(_ring, view.Ring) && _replicas == _node.Replicas.Count)
+        {
+            return;
+        }
+
+        (_ring, _replicas) = (view.Ring, _node.Replicas.Count);
+        foreach (var hosted in _node.Replicas)
+        {
+            var meant = view.Ring.SlotsOf(hosted.Genesis.Shard);
+            _node.Post(hosted, (replica, _) => replica.MeantSlots = meant);
+        }
+    }
+}

@@ -85,6 +85,16 @@ internal sealed class Writes : IDisposable
                 var target = _targets.Choose(course?.Next(ask) ?? ask, course?.Hint ?? default, course?.Attempts ?? 0);
                 if (target.IsReachable)
                 {
+                    if (doubt is null && ticket.Session is { } named && named.Shard != target.Route!.Shard)
+                    {
+                        // The key's slot has gone to another shard since the last attempt, to which the name says nothing, or is that
+                        // of somebody else's session. Nothing was executed under it.
+                        ticket.End();
+                        ticket = default;
+                        ask = ask with { Command = ask.Command with { Once = null } };
+                        needsSession = true;
+                    }
+
                     if (needsSession)
                     {
                         var sessions = SessionsOf(target.Route!.Shard);

@@ -127,8 +127,9 @@ public sealed class MembershipTests
         Assert.Equal((ChangeCode.Done, (string?)null), (removed.Code, removed.Detail));
         await Eventually.IsTrueAsync(() => cluster[3].Gateway.View.Local.All(r => r.Standing == Standing.Removed), "it learns it");
 
-        // Its seats stay empty though the shards lack a replica; it is no zombie either after a restart; and it asks for no votes.
-        // Others may: on a busy machine an election proves nothing.
+        // Its seats stay empty though the shards lack a replica; it is no zombie either after a restart; and it asks for no votes, but
+        // once if it was stopped before it knew its removal to be committed: then it is told. Others may ask: on a busy machine an
+        // election proves nothing.
         await cluster.StopAsync(3);
         await cluster.StartNodeAsync(3);
         await Eventually.IsTrueAsync(() => cluster[3].Gateway.View.Shards.All(s => !s.Leader.IsNone), "it knows who leads");
@@ -137,10 +138,14 @@ public sealed class MembershipTests
         await Eventually.IsTrueAsync(
             () =>
             {
-                Assert.All(cluster[3].Gateway.View.Local, r => Assert.True(r.Role is Role.Follower or Role.Learner, $"{r}"));
+                if (cluster[3].Gateway.View.Local.Any(r => r.Role is not (Role.Follower or Role.Learner)))
+                {
+                    quiet = DateTime.UtcNow.AddSeconds(3);
+                }
+
                 return DateTime.UtcNow > quiet;
             },
-            "it has had time to disturb");
+            "it asks for no votes for three seconds");
         Assert.All(cluster[0].Gateway.View.Shards, s => Assert.DoesNotContain(gone, s.Voters.Concat(s.Learners)));
 
         // It serves as a gateway, never from what it once held.

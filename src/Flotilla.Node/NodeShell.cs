@@ -323,7 +323,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
 
         ConnectAll();
         var (index, configuration) = raft.CommittedConfiguration;
-        if (_cluster.Table.Of(hosted.Genesis.Shard) is { } route && route.Merge(ShardMembers.Of(index, configuration)))
+        if (_cluster.Table.Of(hosted.Genesis.Shard) is { } route && route.Group == hosted.Genesis.Group && route.Merge(ShardMembers.Of(index, configuration)))
         {
             _log.MembersChanged(hosted.Genesis.Shard, configuration);
         }

@@ -64,18 +64,19 @@ public sealed partial class Raft
     }
 
     /// <summary>
-    /// Sends a heartbeat to every member and returns the number of its round, for <see cref="HasAnswered"/>: unlike the time at
+    /// Sends a heartbeat to every member and returns the number of its round, for <see cref="HasAnswered"/>, or one that nobody ever answers if this replica does not lead: unlike the time at
     /// which an answer is read, it tells a member that lives from one whose last answers still lie in a queue. Whoever takes a vote
     /// away asks first: once the change is in the log, a shard whose other voters are gone can't go back.
     /// </summary>
     public ulong BeginRound(Instant now)
     {
         _now = now;
-        if (Role == Role.Leader)
+        if (Role != Role.Leader)
         {
-            SendRound();
+            return ulong.MaxValue;
         }
 
+        SendRound();
         return _round;
     }
 

@@ -44,6 +44,9 @@ public enum CommandKind : byte
 /// <param name="Once">How the command takes effect once, however often it is proposed; null for a plain one.</param>
 public readonly record struct Command(CommandKind Kind, ReadOnlyMemory<byte> Key, ReadOnlyMemory<byte> Value, Data.Version Expected, long TtlMs, long Delta, Once? Once = null)
 {
+    /// <summary>A write to a key; false for the opening and the closing of a session.</summary>
+    public bool NamesKey => Kind is not (CommandKind.OpenSession or CommandKind.CloseSession);
+
     /// <summary>Writes a value.</summary>
     public static Command Put(ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> value, long ttlMs = 0) => new(CommandKind.Put, key, value, default, ttlMs, 0);
 

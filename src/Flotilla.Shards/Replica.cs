@@ -256,7 +256,7 @@ public sealed partial class Replica
         {
             _output.Replies.Add((id, refusal));
         }
-        else if (HeldUpBy(clock.Now) is { IsNone: false } silent)
+        else if (command.NamesKey && HeldUpBy(clock.Now) is { IsNone: false } silent)
         {
             _output.Replies.Add((id, new CommandResult(ResultCode.ReplicaUnavailable, default, Encoding.ASCII.GetBytes(silent.Value))));
         }
@@ -388,7 +388,7 @@ public sealed partial class Replica
                     _machine.Apply(in entry, _results);
                     if (InSyncGate.Holds(_machine.Ownership))
                     {
-                        _writes.Hold(_results);
+                        _writes.Hold(_results, _output);
                     }
                     else
                     {

@@ -72,7 +72,7 @@ internal sealed class WaitingWrites(ReplicaOptions options)
             outcome = raft.Propose(EntryKind.Command, CommandCodec.Encode(stampMs, commands[..count]), now, out var index);
             if (outcome == ProposeOutcome.Accepted)
             {
-                Await(index, raft.Term, waiters[..count]);
+                Await(index, raft.Term, waiters[..count], commands[..count]);
                 last = index;
                 commands = commands[count..];
                 waiters = waiters[count..];
@@ -132,9 +132,15 @@ internal sealed class WaitingWrites(ReplicaOptions options)
         Answer(entry, output);
     }
 
-    /// <summary>Keeps the results of the entry of which <see cref="Applying"/> said true for <see cref="Release"/>: more than a majority is to hold it first. Its deadline counts on.</summary>
-    public void Hold(List<CommandResult> results)
+    /// <summary>Keeps the results of the entry of which <see cref="Applying"/> said true for <see cref="Release"/>: more than a majority is to hold it first. Its deadline counts on. Sessions that are opened and closed wait for nobody.</summary>
+    public void Hold(List<CommandResult> results, ReplicaOutput output)
     {
+        if (!_proposed.Peek().HasWrites)
+        {
+            Resolve(results, output);
+            return;
+        }
+
         var entry = _proposed.Dequeue();
         entry.Results.AddRange(results);
         _held.Enqueue(entry);
@@ -256,12 +262,18 @@ internal sealed class WaitingWrites(ReplicaOptions options)
         return count;
     }
 
-    private void Await(LogIndex index, Term term, ReadOnlySpan<Waiter> waiters)
+    private void Await(LogIndex index, Term term, ReadOnlySpan<Waiter> waiters, ReadOnlySpan<Command> commands)
     {
         var entry = _pool.TryPop(out var pooled) ? pooled : new ProposedEntry();
         entry.Index = index;
         entry.Term = term;
         entry.Waiters.AddRange(waiters);
+        entry.HasWrites = false;
+        foreach (ref readonly var command in commands)
+        {
+            entry.HasWrites |= command.NamesKey;
+        }
+
         _proposed.Enqueue(entry);
         _open += waiters.Length;
     }
@@ -297,6 +309,8 @@ internal sealed class WaitingWrites(ReplicaOptions options)
         public LogIndex Index { get; set; }
 
         public Term Term { get; set; }
+
+        public bool HasWrites { get; set; }
 
         public List<Waiter> Waiters { get; } = [];
 

@@ -129,28 +129,27 @@ public sealed class GrowTests(ITestOutputHelper output)
     {
         var shard = ++_lastShard;
         using var client = new FlotillaClient(new FlotillaClientOptions { Endpoints = cluster.Endpoints, ReadAttemptTimeout = TimeSpan.FromSeconds(5) });
-        var began = load.NowUs;
+        var (began, before) = (load.NowUs, await SlotsAsync(cluster, shard));
         var added = await client.AddShardAsync(shard, null);
         Assert.True(added.Outcome == CallOutcome.Ok, $"adding shard {shard}: {added.Error}");
-        await ChangedAsync(cluster, load, shard, [.. _shards, shard], began, meanwhile);
+        await ChangedAsync(cluster, load, shard, [.. _shards, shard], (began, before), meanwhile);
     }
 
     private async Task RemoveAsync(TestCluster cluster, KeyedLoad load, Func<int, Task>? meanwhile = null)
     {
         var shard = _shards.Last();
         using var client = new FlotillaClient(new FlotillaClientOptions { Endpoints = cluster.Endpoints, ReadAttemptTimeout = TimeSpan.FromSeconds(5) });
-        var began = load.NowUs;
+        var (began, before) = (load.NowUs, await SlotsAsync(cluster, shard));
         var removed = await client.RemoveShardAsync(shard);
         Assert.True(removed.Outcome == CallOutcome.Ok, $"removing shard {shard}: {removed.Error}");
-        await ChangedAsync(cluster, load, shard, [.. _shards.Where(s => s != shard)], began, meanwhile);
+        await ChangedAsync(cluster, load, shard, [.. _shards.Where(s => s != shard)], (began, before), meanwhile);
     }
 
-    private async Task ChangedAsync(TestCluster cluster, KeyedLoad load, int shard, List<int> shards, long began, Func<int, Task>? meanwhile)
+    private async Task ChangedAsync(TestCluster cluster, KeyedLoad load, int shard, List<int> shards, (long BeganUs, int Slots) at, Func<int, Task>? meanwhile)
     {
         if (meanwhile is not null)
         {
-            var before = await SlotsAsync(cluster, shard);
-            await Shell.EventuallyAsync(async () => await SlotsAsync(cluster, shard) != before, "some slots have moved", TimeSpan.FromSeconds(60));
+            await Shell.EventuallyAsync(async () => await SlotsAsync(cluster, shard) != at.Slots, "some slots have moved", TimeSpan.FromSeconds(60));
             await meanwhile(shard);
         }
 
@@ -166,7 +165,7 @@ public sealed class GrowTests(ITestOutputHelper output)
             },
             $"the slots lie where shards {string.Join(", ", shards)} want them",
             TimeSpan.FromSeconds(180));
-        Tell(load, $"  shard {shard} {(_shards.Count < shards.Count ? "added" : "removed")}", began);
+        Tell(load, $"  shard {shard} {(_shards.Count < shards.Count ? "added" : "removed")}", at.BeganUs);
         _shards = shards;
     }
 

@@ -14,7 +14,7 @@ public sealed class ModeTests
     [Fact, Trait("Hazard", "47"), Trait("Hazard", "46")]
     public async Task In_sync_writes_fail_at_once_while_a_replica_is_away_go_on_without_it_after_heal_after_and_count_it_again_when_it_is_back()
     {
-        await using var cluster = await TestCluster.StartAsync(3, shards: 2, change: options => options with { HealAfter = TimeSpan.FromSeconds(10) });
+        await using var cluster = await TestCluster.StartAsync(3, shards: 2, change: options => options with { HealAfter = TimeSpan.FromSeconds(15), RequestTimeout = TimeSpan.FromSeconds(1) });
         var switched = await cluster[1].Changes.SetModeAsync(ShardMode.Sync, shards: null, Patience);
         Assert.Equal((ChangeCode.Done, (string?)null), (switched.Code, switched.Detail));
         await Eventually.IsTrueAsync(() => cluster.Running.All(i => cluster[i].Gateway.View.Shards.All(s => s is { Mode: "sync", InSync.Count: 3 })), "all nodes show the mode");

@@ -87,6 +87,7 @@ public sealed class RestoredKeysTests
         [
             Command.LearnKeys(B("k"), default),
             Command.LearnKeys(B("k"), B("v")),
+            Command.LearnKeys(B("k"), Enumerable.Repeat((byte)5, 1 << 20).ToArray()),
             Command.LearnKeys(B("k"), key.Encoded[..^1]),
             Command.LearnKeys(B("another"), key.Encoded),
             Command.LearnKeys(default, key.Encoded),
@@ -104,6 +105,17 @@ public sealed class RestoredKeysTests
 
         payload[0] = 4;
         Assert.Throws<MalformedPayloadException>(() => CommandCodec.Decode(payload, []));
+    }
+
+    [Fact]
+    public void Nobody_plants_a_key_for_ever()
+    {
+        _old.One(1000, Command.Put(B("k"), B("v")).Under("id", new KeyTerms(long.MaxValue, 1 << 20)));
+        Assert.Equal(1, Restore(2000));
+        _new.Apply(1999 + RestoredKeys.MaxLifeMs);
+        Assert.Equal(1, _new.Machine.IdempotencyKeyCount);
+        _new.Apply(2000 + RestoredKeys.MaxLifeMs);
+        Assert.Equal(0, _new.Machine.IdempotencyKeyCount);
     }
 
     [Fact]

@@ -65,7 +65,9 @@ internal sealed class ClusterTargets(ClusterState cluster, PeerTransport transpo
         var tableNews = cluster.TableChanged;
         var news = tableNews;
         var table = cluster.Table;
-        var route = ask.Shard == default ? table.Of(ask.Command.Key.Span) : table.Of(ask.Shard);
+
+        // A call that is bound to a shard, since an attempt may have been executed there, goes there also when the shard is gone: it says where the slot went.
+        var route = ask.Shard == default ? table.Of(ask.Command.Key.Span) : table.OfAny(ask.Shard);
         if (route is null)
         {
             return new Target(Place.Nowhere, null, default, null, false, news, double.MaxValue, null);

@@ -280,7 +280,7 @@ internal sealed class ShardLoop
             return;
         }
 
-        if (call.Kind == CallKind.Command && target.Replica.HeldUpBy(clock.Now) is { IsNone: false } silent)
+        if (call.Kind == CallKind.Command && call.Command.NamesKey && target.Replica.HeldUpBy(clock.Now) is { IsNone: false } silent)
         {
             call.Fail(ResultCode.ReplicaUnavailable, $"node {silent} does not answer, and in mode {ClusterState.NameOf(target.Replica.Ownership.Mode)} shard {target.Genesis.Shard} must have every write on it. Nothing was written. Start it, wait until it is taken out of the in-sync set (--heal-after), or switch to mode raft");
             return;

@@ -108,7 +108,7 @@ internal sealed class ClusterChanges(ClusterState cluster, PeerTransport transpo
             return await SwitchAsync(ShardChoice.All);
         }
 
-        var answers = await Task.WhenAll(shards.Select(shard => SwitchAsync(ShardChoice.One(shard))));
+        var answers = await Task.WhenAll(shards.Distinct().Select(shard => SwitchAsync(ShardChoice.One(shard))));
         var refused = answers.FirstOrDefault(static a => a.Code is not (ChangeCode.Done or ChangeCode.UnderWay));
         return new ChangeAnswer(
             refused?.Code ?? (answers.All(static a => a.Code == ChangeCode.Done) ? ChangeCode.Done : ChangeCode.UnderWay),

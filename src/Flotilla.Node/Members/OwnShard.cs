@@ -73,7 +73,7 @@ internal sealed class OwnShard(SingleShard single, HostPort rpc, bool asked, Clu
     private async Task StepAsync()
     {
         var isKnown = cluster.Table.Of(single.Shard) is not null;
-        if (cluster.IsRetired(single.Shard))
+        if (!isKnown && cluster.IsRetired(single.Shard))
         {
             Say("the shard was removed, and a number is not used twice: start the process as one of a shard with another number");
         }

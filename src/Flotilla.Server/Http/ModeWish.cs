@@ -12,6 +12,7 @@ namespace Flotilla.Server.Http;
 internal sealed record ModeWish(ShardMode Mode, IReadOnlyCollection<ShardId>? Shards)
 {
     private const int MaxBodyBytes = 64 << 10;
+    private const int MaxShards = 1000;
     private const string Needed = "The body must be {\"mode\": \"raft\" or \"sync\", \"shards\": \"all\" or a list of numbers}";
 
     /// <summary>Reads it. Null if it makes no sense, with words for the client.</summary>
@@ -79,7 +80,7 @@ internal sealed record ModeWish(ShardMode Mode, IReadOnlyCollection<ShardId>? Sh
             return true;
         }
 
-        if (given.ValueKind != JsonValueKind.Array || given.GetArrayLength() == 0)
+        if (given.ValueKind != JsonValueKind.Array || given.GetArrayLength() is 0 or > MaxShards)
         {
             return false;
         }

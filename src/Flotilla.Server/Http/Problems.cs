@@ -68,6 +68,8 @@ internal static class Problems
 
     public static ProblemKind NotJoined { get; } = new(503, "not_joined", "This node belongs to no cluster yet", "Add it at any node of a cluster: flotilla add-node.", RetryAfter: true);
 
+    public static ProblemKind ReplicaSilent { get; } = new(503, "replica_unavailable", "A replica that must hold every write does not answer", "In mode sync a write must be on every replica in sync, and one does not answer. Nothing was written. Start it, wait until it is taken out of the in-sync set (--heal-after), or switch to mode raft.", RetryAfter: true);
+
     public static ProblemKind SlotMoving { get; } = new(503, "slot_moving", "The key's slot is on its way", "The key's slot is moving to another shard. Nothing was written; try again.", RetryAfter: true);
 
     public static ProblemKind Indeterminate { get; } = new(504, "indeterminate", "The outcome is unknown", "The write may have happened, may still happen, or may not: read the key to find out.");
@@ -82,7 +84,7 @@ internal static class Problems
         ResultCode.NotOwner or ResultCode.SlotMoving => SlotMoving,
         ResultCode.Overloaded => Overloaded,
         ResultCode.NoQuorum => NoQuorum,
-        ResultCode.ReplicaUnavailable => ReplicaUnavailable,
+        ResultCode.ReplicaUnavailable => ReplicaSilent,
         ResultCode.Indeterminate => Indeterminate,
 
         // The gateway gives none of these away. If it did, an earlier attempt might have been executed.

@@ -31,6 +31,9 @@ internal readonly record struct PendingWrite(byte[] Key, Condition Condition, On
 /// </content>
 internal sealed partial class RecordRoutes
 {
+    /// <summary>As many idempotency keys as a command may bring, and more than they take.</summary>
+    private const int MaxKeysBytes = 128 << 10;
+
     private Task ReadBody(HttpExchange exchange, in PendingWrite write)
     {
         var headers = exchange.Headers;
@@ -139,7 +142,8 @@ internal sealed partial class RecordRoutes
 
     private long MaxBody(BodyKind body) => body switch
     {
-        BodyKind.Bytes or BodyKind.IdempotencyKeys => options.MaxValueBytes,
+        BodyKind.Bytes => options.MaxValueBytes,
+        BodyKind.IdempotencyKeys => Math.Min(options.MaxValueBytes, MaxKeysBytes),
         BodyKind.Json => options.MaxJsonBytes,
         _ => 4096,
     };

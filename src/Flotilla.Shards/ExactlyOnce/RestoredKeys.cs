@@ -24,6 +24,9 @@ public static class RestoredKeys
     /// <summary>One command brings at most so many, so that no entry takes long to apply.</summary>
     public const int MaxPerCommand = 512;
 
+    /// <summary>None is kept for longer, in milliseconds of log time: a week. The same for ever and on all nodes.</summary>
+    public const long MaxLifeMs = 7L * 24 * 3_600_000;
+
     private static readonly ushort[] KeysBySlot = MakeKeys();
 
     /// <summary>A key of two bytes that lies in a slot, to be named by a command about the slot.</summary>
@@ -42,12 +45,7 @@ public static class RestoredKeys
     {
         try
         {
-            return Read(in command) switch
-            {
-                { Count: 0 } => "It brings no idempotency keys.",
-                { Count: > MaxPerCommand } => $"It brings more than {MaxPerCommand} idempotency keys.",
-                _ => null,
-            };
+            return Read(in command).Count == 0 ? "It brings no idempotency keys." : null;
         }
         catch (MalformedPayloadException malformed)
         {
@@ -60,21 +58,21 @@ public static class RestoredKeys
     {
         foreach (var item in Read(in command))
         {
-            var leftMs = item.KeyRecord.DueMs - logTimeMs;
+            var leftMs = Math.Min(item.KeyRecord.DueMs - logTimeMs, MaxLifeMs);
             if (leftMs > 0)
             {
-                table.Learn(KeyLane.For(leftMs), item.KeyRecord);
+                table.Learn(KeyLane.For(leftMs), item.KeyRecord with { DueMs = logTimeMs + leftMs });
             }
         }
     }
 
     private static List<ChunkItem> Read(in Command command)
     {
-        var items = Chunk.Read(command.Value);
+        var items = Chunk.ReadKeys(command.Value, MaxPerCommand);
         var slot = Slot.Of(command.Key.Span);
-        return items.TrueForAll(item => item.Kind == ChunkItemKind.Key && item.KeyRecord.Slot == slot)
+        return items.TrueForAll(item => item.KeyRecord.Slot == slot)
             ? items
-            : throw new MalformedPayloadException($"something else than idempotency keys of slot {slot} comes with them", 0);
+            : throw new MalformedPayloadException($"idempotency keys of another slot than {slot} come with them", 0);
     }
 
     private static ushort[] MakeKeys()

@@ -211,6 +211,22 @@ internal static class Chunk
         return new ChunkItem(kind, slot, key, reader.Bytes(), version, expiresAtMs);
     }
 
+    /// <summary>Reads a chunk that is to hold nothing but idempotency keys, so many at most; it gives up at the first item too many, or of another kind.</summary>
+    /// <exception cref="MalformedPayloadException">It is none.</exception>
+    public static List<ChunkItem> ReadKeys(ReadOnlyMemory<byte> chunk, int most)
+    {
+        var reader = new EncodedReader<MalformedPayloadException>(chunk);
+        var items = new List<ChunkItem>();
+        while (reader.Remaining > 0)
+        {
+            reader.Require(items.Count < most, $"more than {most} idempotency keys come at once");
+            reader.Require(reader.Byte() == (byte)ChunkItemKind.Key, "something else than an idempotency key comes");
+            items.Add(ReadKey(ref reader));
+        }
+
+        return items;
+    }
+
     private static ChunkItem ReadKey(ref EncodedReader<MalformedPayloadException> reader)
     {
         var lane = reader.Int32(1, KeyLane.End - 1);

@@ -327,11 +327,13 @@ internal sealed class HandoffRules(IRecordStore store, ExpiryIndex expiry, Sessi
     private bool SetMode(ShardMode mode)
     {
         var changes = ownership.Mode != mode;
-        if (changes)
+        if (changes && ownership.Mode == ShardMode.Raft)
         {
-            ownership.Mode = mode;
+            // Not when the mode ends: what was proposed in it is still acknowledged by the set.
             ownership.OutOfSync.Clear();
         }
+
+        ownership.Mode = mode;
 
         return changes;
     }

@@ -81,7 +81,7 @@ public abstract record HandoffStep
     /// <summary>Sets the shard's weight on the ring, 1 to <see cref="Ring.MaxWeight"/>.</summary>
     public sealed record SetWeight(int Weight) : HandoffStep;
 
-    /// <summary>Replicates in another mode from the next entry on; of the log family alone. Everybody is in sync again.</summary>
+    /// <summary>Replicates in another mode from the next entry on; of the log family alone. Coming from raft everybody is in sync.</summary>
     public sealed record SetMode(ShardMode Mode) : HandoffStep;
 
     /// <summary>Takes a voter out of the in-sync set, or puts it back (docs/modes.md). Who is in it only matters to acknowledgements: voters, elections and commit never change by it.</summary>

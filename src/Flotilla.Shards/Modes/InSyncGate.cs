@@ -26,10 +26,16 @@ internal sealed class InSyncGate(ReplicaOptions options, NodeId self)
     /// <summary>A wish that had no effect is proposed again after this.</summary>
     private const double ProposeAgainMs = 500;
 
+    /// <summary>A member that was out has caught up when it holds what was committed so long ago: under load even the healthy are some entries behind.</summary>
+    private const double CaughtUpMs = 100;
+
     private readonly Dictionary<NodeId, Watch> _watches = [];
     private readonly List<NodeId> _members = [];
     private Term _term;
     private Instant _proposeAt = new(long.MinValue);
+    private (LogIndex Before, LogIndex Newer, Instant At) _committed;
+    private Instant _lookedAt = new(long.MinValue / 2);
+    private Instant _patientUntil = new(long.MinValue / 2);
 
     /// <summary>Whether entries that are applied now are acknowledged by the in-sync set.</summary>
     public static bool Holds(Ownership ownership) => ownership.Mode is ShardMode.Sync or ShardMode.Chain;
@@ -55,6 +61,12 @@ internal sealed class InSyncGate(ReplicaOptions options, NodeId self)
     /// <summary>A member of the set that holds up writes at this moment; none if nobody does. For a leader.</summary>
     public NodeId HeldUpBy(Raft.Raft raft, Ownership ownership, LogIndex applied, Instant now)
     {
+        // Whoever was not run itself for a while has not read yet what the others answered meanwhile.
+        if (now < _patientUntil || IsPause(now))
+        {
+            return default;
+        }
+
         foreach (var member in Members(raft, ownership, applied))
         {
             if (member != self && !Answers(raft, member, now))
@@ -84,9 +96,13 @@ internal sealed class InSyncGate(ReplicaOptions options, NodeId self)
         if (raft.Term != _term)
         {
             (_term, _proposeAt) = (raft.Term, now);
+            _committed = (raft.CommitIndex, raft.CommitIndex, now);
             _watches.Clear();
         }
 
+        _patientUntil = IsPause(now) ? now.PlusMs(options.SyncSilenceMs) : _patientUntil;
+        _lookedAt = now;
+        _committed = now.MsSince(_committed.At) >= CaughtUpMs ? (_committed.Newer, raft.CommitIndex, now) : _committed;
         var members = Members(raft, ownership, applied);
         NodeId silent = default;
         foreach (var member in members)
@@ -121,7 +137,7 @@ internal sealed class InSyncGate(ReplicaOptions options, NodeId self)
         foreach (var node in ownership.OutOfSync)
         {
             var isVoter = configuration.Voters.Contains(node) || configuration.OldVoters.Contains(node);
-            if (!isVoter || (raft.DurableOn(node) >= raft.CommitIndex && IsHeard(raft, node, now)))
+            if (!isVoter || (raft.DurableOn(node) >= _committed.Before && IsHeard(raft, node, now)))
             {
                 return new HandoffStep.SetInSync(node, IsIn: true);
             }
@@ -148,6 +164,8 @@ internal sealed class InSyncGate(ReplicaOptions options, NodeId self)
 
     private bool Answers(Raft.Raft raft, NodeId member, Instant now) =>
         IsHeard(raft, member, now) && (!_watches.TryGetValue(member, out var watch) || watch.SilentSince is null);
+
+    private bool IsPause(Instant now) => now.MsSince(_lookedAt) > 0.75 * options.SyncSilenceMs;
 
     private bool IsHeard(Raft.Raft raft, NodeId member, Instant now) => now.MsSince(raft.LastHeardOf(member)) < options.SyncSilenceMs;
 

@@ -182,6 +182,37 @@ public sealed class SyncModeTests
         Assert.Empty(fleet.Leader.Replica!.InSync);
     }
 
+    [Fact]
+    public void A_write_under_way_when_the_mode_ends_is_acknowledged_by_the_set_that_it_began_with()
+    {
+        var fleet = InSync(3, Options);
+        Fleet.Isolate(fleet.Nodes.First(n => n != fleet.Leader));
+        fleet.Run(3000);
+        Assert.Equal(2, fleet.Leader.Replica!.InSync.Count);
+
+        // Both go into the log in one flush, and come to be applied together.
+        var leader = fleet.Leader;
+        var id = fleet.NextId();
+        leader.Replica!.Execute(id, Command.Put(B("k"), B("v")), fleet.Now.PlusMs(5000), fleet.Clock(leader));
+        leader.Replica!.Propose(new HandoffStep.SetMode(ShardMode.Raft));
+        fleet.Step(leader);
+        Assert.Equal(ResultCode.Ok, fleet.Result(id).Code);
+        fleet.Until(() => leader.Replica!.Ownership.Mode == ShardMode.Raft);
+        Switch(fleet, ShardMode.Sync);
+        Assert.Equal(3, leader.Replica!.InSync.Count);
+    }
+
+    [Fact]
+    public void A_session_is_opened_though_a_member_is_silent()
+    {
+        var fleet = InSync(3, new ReplicaOptions { HealAfterMs = 0 });
+        Fleet.Isolate(fleet.Nodes.First(n => n != fleet.Leader));
+        fleet.Run(1000);
+        var session = SessionId.Of(fleet.Result(fleet.Execute(fleet.Leader, Opening())));
+        Assert.Equal(ResultCode.ReplicaUnavailable, fleet.Result(fleet.Execute(fleet.Leader, Command.Put(B("k"), B("v")).In(session, 1))).Code);
+        Assert.Equal(ResultCode.Ok, fleet.Result(fleet.Execute(fleet.Leader, Command.CloseSession(session))).Code);
+    }
+
     private static Fleet InSync(int nodes, ReplicaOptions? options = null)
     {
         var fleet = Fleet.Led(nodes, options ?? Options);

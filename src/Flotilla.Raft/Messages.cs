@@ -29,8 +29,14 @@ public sealed record RequestVoteReply(Term Term, bool PreVote, bool Granted, IRe
 /// <param name="Entries">Consecutive entries; empty for a heartbeat.</param>
 /// <param name="LeaderCommit">The leader's commit index.</param>
 /// <param name="Round">The newest read round that the leader has begun; the answer repeats it, which confirms leadership at that round (dissertation, section 6.4).</param>
-/// <param name="Seat">The incarnation that the leader's configuration names for the receiver, if it names one: a replica that may have forgotten something takes part again when it is its own.</param>
-public sealed record AppendEntries(Term Term, LogIndex PrevLogIndex, Term PrevLogTerm, IReadOnlyList<Entry> Entries, LogIndex LeaderCommit, ulong Round, Incarnation Seat = default) : Message(Term);
+/// <param name="Seat">The incarnation that the leader's configuration names for the receiver, if it names one: a replica that may have forgotten something takes part again when it is its own. None in what is passed on.</param>
+/// <param name="Leader">Whose words these are if another carries them (<c>Raft.Chain.cs</c>); none if the sender leads.</param>
+public sealed record AppendEntries(
+    Term Term, LogIndex PrevLogIndex, Term PrevLogTerm, IReadOnlyList<Entry> Entries, LogIndex LeaderCommit, ulong Round, Incarnation Seat = default, NodeId Leader = default) : Message(Term)
+{
+    /// <summary>To whom the receiver passes on what it appends, and these to each other, in this order.</summary>
+    public IReadOnlyList<NodeId> Route { get; init; } = [];
+}
 
 /// <summary>Answers <see cref="AppendEntries"/>.</summary>
 /// <param name="Term">The follower's term.</param>

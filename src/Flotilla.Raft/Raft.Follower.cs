@@ -29,6 +29,7 @@ public sealed partial class Raft
         entries = HasNoRoom ? Affordable(entries) : entries;
         StoreEntries(entries);
         var verified = previous + (ulong)entries.Count;
+        PassOn(from, request, verified);
         CommitIndex = LogIndex.Max(CommitIndex, LogIndex.Min(request.LeaderCommit, verified));
 
         // A heartbeat is answered at once, for what is durable already: a read round must not wait for a write's sync.

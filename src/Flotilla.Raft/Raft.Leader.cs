@@ -25,7 +25,7 @@ public sealed partial class Raft
                 return Instant.Never;
             }
 
-            var next = Instant.Min(Instant.Min(_heartbeatAt, _checkQuorumAt), SnapshotDeadline);
+            var next = Instant.Min(Instant.Min(_heartbeatAt, _checkQuorumAt), Instant.Min(SnapshotDeadline, ChainDeadline));
             if (_followers.Count > 0 && _underWay.Count > 0 && !DiskIsStalled)
             {
                 next = Instant.Min(next, DiskOwesSince.PlusMs(_options.DiskStallMs + 1));
@@ -155,6 +155,7 @@ public sealed partial class Raft
             return;
         }
 
+        AskBehindRelays();
         if (_now >= _heartbeatAt)
         {
             _heartbeatAt = _now.PlusMs(_options.HeartbeatMs);
@@ -184,27 +185,40 @@ public sealed partial class Raft
         _uncommittedBytes += entry.Cost;
     }
 
-    /// <summary>Sends to each follower what it lacks, as far as its window allows.</summary>
+    /// <summary>Sends to each follower what it lacks, as far as its window allows; along the chain first, so that who can be fed by it is.</summary>
     private void SendAppends()
     {
+        foreach (var link in Chain)
+        {
+            if (FollowerOf(link) is { } follower)
+            {
+                SendAppends(follower);
+            }
+        }
+
         foreach (var follower in _followers)
         {
-            while (follower.Next <= Log.LastIndex && follower.Next > Log.Base.Index && !follower.Fetching && follower.MaySend(_options, _termStart))
+            SendAppends(follower);
+        }
+    }
+
+    private void SendAppends(Follower follower)
+    {
+        while (follower.Next <= Log.LastIndex && follower.Next > Log.Base.Index && !follower.Fetching && follower.MaySend(_options, _termStart))
+        {
+            var entries = new List<Entry>();
+            if (Log.TryRead(follower.Next, follower.HasNoRoom ? _termStart : Log.LastIndex, _options.MaxAppendBytes, entries))
             {
-                var entries = new List<Entry>();
-                if (Log.TryRead(follower.Next, follower.HasNoRoom ? _termStart : Log.LastIndex, _options.MaxAppendBytes, entries))
-                {
-                    SendEntries(follower, entries);
-                }
-                else if (_now < follower.FetchAgainAt)
-                {
-                    break;
-                }
-                else
-                {
-                    follower.Fetching = true;
-                    _effects.Add(new Effect.Fetch(follower.Id, follower.Next, Log.FirstInMemory.Previous, _options.MaxAppendBytes));
-                }
+                SendEntries(follower, entries);
+            }
+            else if (_now < follower.FetchAgainAt)
+            {
+                break;
+            }
+            else
+            {
+                follower.Fetching = true;
+                _effects.Add(new Effect.Fetch(follower.Id, follower.Next, Log.FirstInMemory.Previous, _options.MaxAppendBytes));
             }
         }
     }
@@ -218,9 +232,10 @@ public sealed partial class Raft
             bytes += entry.Cost;
         }
 
-        follower.Sent(entries[^1].Index, bytes);
+        var route = RouteBehind(follower, entries[^1].Index, bytes);
+        follower.Sent(entries[^1].Index, bytes, _now, isRelayed: false);
         follower.LastSent = _now;
-        Send(follower.Id, new AppendEntries(Term, previous, Log.TermAt(previous)!.Value, entries, CommitIndex, _round, SeatOf(follower.Id)), default);
+        Send(follower.Id, new AppendEntries(Term, previous, Log.TermAt(previous)!.Value, entries, CommitIndex, _round, SeatOf(follower.Id)) { Route = route }, default);
     }
 
     private void SendHeartbeat(Follower follower)
@@ -228,7 +243,8 @@ public sealed partial class Raft
         follower.LastSent = _now;
 
         // Where the log no longer reaches back, a heartbeat claims nothing: everybody's log agrees at index 0.
-        var previous = follower.Next > Log.Base.Index ? follower.Next.Previous : LogIndex.Zero;
+        var previous = follower.Claim(_options, _now);
+        previous = previous >= Log.Base.Index ? previous : LogIndex.Zero;
         var term = previous == LogIndex.Zero ? Term.Zero : Log.TermAt(previous)!.Value;
         Send(follower.Id, new AppendEntries(Term, previous, term, [], CommitIndex, _round, SeatOf(follower.Id)), default);
     }
@@ -256,7 +272,7 @@ public sealed partial class Raft
         }
         else
         {
-            isNews = follower.Rejected(reply.RejectedIndex, NextToTry(reply));
+            isNews = follower.Rejected(reply.RejectedIndex, NextToTry(reply), _now);
         }
 
         if (reply.NoRoom)

@@ -18,7 +18,7 @@ namespace Flotilla.Raft;
 /// (<see cref="Effect.Send"/> names the persist it waits for), a vote goes only to a log at least as new, and only
 /// entries of the leader's own term are committed by counting (5.4.2).</para>
 /// <para>The parts: <c>Raft.Durability.cs</c> what waits for the disk; <c>Raft.Elections.cs</c>; <c>Raft.Leader.cs</c> and
-/// <c>Raft.Follower.cs</c> replication from both sides; <c>Raft.Snapshots.cs</c>; <c>Raft.Reads.cs</c>; <c>Raft.Quiet.cs</c>; <c>Raft.Transfer.cs</c>; <c>Raft.Membership.cs</c> and <c>Membership/</c> who belongs to
+/// <c>Raft.Follower.cs</c> replication from both sides; <c>Raft.Chain.cs</c> entries that followers pass on; <c>Raft.Snapshots.cs</c>; <c>Raft.Reads.cs</c>; <c>Raft.Quiet.cs</c>; <c>Raft.Transfer.cs</c>; <c>Raft.Membership.cs</c> and <c>Membership/</c> who belongs to
 /// the group; <c>Identity/</c> who may vote.</para>
 /// </remarks>
 public sealed partial class Raft
@@ -153,13 +153,15 @@ public sealed partial class Raft
     public void Receive(NodeId from, Incarnation incarnation, Message message, Instant now)
     {
         _now = now;
-        if (from == _self)
+        var speaker = SpeakerOf(from, message);
+        if (from == _self || speaker == _self)
         {
             return;
         }
 
-        WakeFor(from, message);
+        WakeFor(speaker, message);
         var known = Recognizes(from, incarnation);
+        from = speaker;
         switch (message)
         {
             case EmptyRequest:

@@ -18,6 +18,12 @@ public sealed record RaftOptions
     /// <summary>AppendEntries with entries under way to one follower at a time (pipelining window). Default 64.</summary>
     public int MaxInflightAppends { get; init; } = 64;
 
+    /// <summary>
+    /// Where followers pass entries on (<see cref="Raft.Chain"/>): one that has not acknowledged for so long what another was to pass on is asked
+    /// whether it came, and is fed by the leader itself if not. Milliseconds, default 50.
+    /// </summary>
+    public int RelayStallMs { get; init; } = 50;
+
     /// <summary>Bytes of cost under way to one follower at a time. Default 8 MiB.</summary>
     public int MaxInflightBytes { get; init; } = 8 << 20;
 

@@ -303,6 +303,7 @@ public sealed partial class Replica
         _now = clock.Now;
         ProposeWrites(clock);
         _reads.Request(Raft, _now);
+        FollowChain();
         CarryOut(Raft.TakeEffects());
         Apply();
         KeepInSync();

@@ -1,4 +1,7 @@
+using Flotilla.Node.Cluster;
+using Flotilla.Node.Gateways;
 using Flotilla.Node.Tests.Clusters;
+using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Topology;
 using Flotilla.Topology.Descriptors;
@@ -50,11 +53,63 @@ public sealed class ModeTests
         await Eventually.IsTrueAsync(() => string.Join(' ', cluster[2].Gateway.View.Shards.Select(s => s.Mode)) == "raft sync", "only one of them is back in raft");
     }
 
+    [Fact, Trait("Hazard", "47")]
+    public async Task In_chain_the_broken_link_is_named_reads_go_on_and_the_chain_closes_around_a_node_that_stays_away()
+    {
+        await using var cluster = await TestCluster.StartAsync(4, shards: 1, change: options => options with { HealAfter = TimeSpan.FromSeconds(10), RequestTimeout = TimeSpan.FromSeconds(1) });
+        var switched = await cluster[3].Changes.SetModeAsync(ShardMode.Chain, shards: null, Patience);
+        Assert.Equal((ChangeCode.Done, (string?)null), (switched.Code, switched.Detail));
+        await Eventually.IsTrueAsync(() => cluster.Running.All(i => cluster[i].Gateway.View.Shards.All(s => s is { Mode: "chain", InSync.Count: 3 })), "all nodes show the mode");
+
+        // n4 has no replica, so it reads at the tail.
+        var shard = cluster[3].Gateway.View.Shards[0];
+        Assert.DoesNotContain(TestCluster.Id(3), shard.Voters);
+        for (var i = 0; i < 20; i++)
+        {
+            await cluster[i % 4].Gateway.PutSurelyAsync($"k{i}", $"{i}");
+            Assert.Equal($"{i}", await cluster[3].Gateway.ReadSurelyAsync($"k{i}"));
+        }
+
+        var moved = await cluster[0].Changes.TransferAsync(shard.Shard, TestCluster.Id(0), Patience);
+        Assert.Equal((ChangeCode.Done, (string?)null), (moved.Code, moved.Detail));
+        await Eventually.IsTrueAsync(() => cluster[3].Gateway.View.Shards[0].Leader == TestCluster.Id(0), "n4 knows the leader");
+
+        // The tail dies: writes are refused by the link's name, reads go to the leader.
+        await cluster.KillAsync(2);
+        await Eventually.IsTrueAsync(async () => (await cluster[0].Gateway.PutAsync("k1", "no")).Result.Code == ResultCode.ReplicaUnavailable, "a write is refused");
+        var refused = await cluster[3].Gateway.PutAsync("k1", "no");
+        Assert.True(refused.Result.Code == ResultCode.ReplicaUnavailable && refused.Detail!.Contains("n2 → n3", StringComparison.Ordinal), $"{refused.Result.Code} {refused.Detail}");
+        Assert.Equal("19", await cluster[3].Gateway.ReadSurelyAsync("k19"));
+
+        await cluster[3].Gateway.PutSurelyAsync("k1", "2");
+        await Eventually.IsTrueAsync(() => cluster[3].Gateway.View.Shards[0] is { InSync.Count: 2, Voters.Count: 3 }, "it is out of the chain, and votes");
+        await cluster.StartNodeAsync(2);
+        await Eventually.IsTrueAsync(() => cluster[3].Gateway.View.Shards[0].InSync.Count == 3, "it is in the chain again");
+        await cluster[2].Gateway.PutSurelyAsync("k1", "3");
+        Assert.Equal("3", await cluster[3].Gateway.ReadSurelyAsync("k1"));
+    }
+
+    [Fact]
+    public void Only_in_mode_chain_reads_are_sent_to_the_tail_and_never_to_one_that_leads_or_is_unknown()
+    {
+        NodeId[] voters = [.. Enumerable.Range(0, 3).Select(TestCluster.Id)];
+        var route = new ShardRoute(new ShardId(1), new GroupId(7), new ShardMembers(new LogIndex(1), voters, [], []), [], null);
+        Assert.True(ClusterTargets.TailFor(route, voters[0]).IsNone);
+        route.Facts = route.Facts with { Mode = ShardMode.Chain };
+        Assert.Equal(voters[2], ClusterTargets.TailFor(route, voters[0]));
+        Assert.Equal(voters[0], ClusterTargets.TailFor(route, voters[1]));
+        Assert.True(ClusterTargets.TailFor(route, default).IsNone);
+        route.Facts = route.Facts with { InSync = [voters[0], voters[1]] };
+        Assert.Equal(voters[1], ClusterTargets.TailFor(route, voters[0]));
+        route.Facts = route.Facts with { InSync = [voters[0]] };
+        Assert.True(ClusterTargets.TailFor(route, voters[0]).IsNone);
+    }
+
     [Fact]
     public async Task A_mode_that_is_not_built_a_shard_that_is_not_there_and_a_removal_that_leaves_too_few_in_sync_are_refused()
     {
         await using var cluster = await TestCluster.StartAsync(3, shards: 1, change: options => options with { HealAfter = TimeSpan.FromSeconds(1) });
-        Assert.Equal(ChangeCode.Refused, (await cluster[0].Changes.SetModeAsync(ShardMode.Chain, shards: null, Patience)).Code);
+        Assert.Equal(ChangeCode.Refused, (await cluster[0].Changes.SetModeAsync(ShardMode.Quorum, shards: null, Patience)).Code);
         Assert.Equal(ChangeCode.Unknown, (await cluster[0].Changes.SetModeAsync(ShardMode.Sync, [new ShardId(9)], Patience)).Code);
         Assert.Equal(ChangeCode.Done, (await cluster[0].Changes.SetModeAsync(ShardMode.Sync, shards: null, Patience)).Code);
         await cluster.KillAsync(2);

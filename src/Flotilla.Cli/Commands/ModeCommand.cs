@@ -9,12 +9,12 @@ namespace Flotilla.Cli.Commands;
 /// <summary><c>flotilla mode</c>.</summary>
 internal sealed class ModeCommand : CliCommand
 {
-    private readonly Argument<string?> _mode = new("MODE") { Description = "raft or sync; without it the modes are shown", Arity = ArgumentArity.ZeroOrOne };
+    private readonly Argument<string?> _mode = new("MODE") { Description = "raft, sync or chain; without it the modes are shown", Arity = ArgumentArity.ZeroOrOne };
 
     public ModeCommand()
         : base(
             "mode",
-            "Shows how shards replicate, or switches them while clients read and write. raft: a write is acknowledged once a majority holds it on disk. sync: once every member of the in-sync set does; while one does not answer, writes fail at once.",
+            "Shows how shards replicate, or switches them while clients read and write. raft: a write is acknowledged once a majority holds it on disk. sync: once every member of the in-sync set does; while one does not answer, writes fail at once. chain: as sync, and entries travel from the leader through one after the other, so that it sends each once.",
             "flotilla mode", "the mode of every shard, and who is in sync",
             "flotilla mode sync", "every shard",
             "flotilla mode raft --shard 2", "shard 2 alone")
@@ -33,9 +33,9 @@ internal sealed class ModeCommand : CliCommand
             return await ShowAsync(invocation, shard);
         }
 
-        if (mode is not ("raft" or "sync"))
+        if (mode is not ("raft" or "sync" or "chain"))
         {
-            throw new UsageException(mode is "chain" or "quorum" or "async" ? $"mode {mode} comes later; raft and sync are built" : $"'{mode}' is no mode: raft or sync");
+            throw new UsageException(mode is "quorum" or "async" ? $"mode {mode} comes later; raft, sync and chain are built" : $"'{mode}' is no mode: raft, sync or chain");
         }
 
         return await ChangeRun.FollowAsync(invocation, (client, wait, cancel) => client.SetModeAsync(mode, shard, wait, cancel), $"{NodeArgument.Shards(shard)}: mode {mode}");
@@ -50,7 +50,7 @@ internal sealed class ModeCommand : CliCommand
             return CommonFlags.Explain(invocation, result.Outcome, result.Error);
         }
 
-        ModeDocument[] modes = [.. config.Shards.Where(s => only is null || s.Id == only).Select(s => new ModeDocument(s.Id, s.Mode, s.Voters, s.InSync))];
+        ModeDocument[] modes = [.. config.Shards.Where(s => only is null || s.Id == only).Select(s => new ModeDocument(s.Id, s.Mode, s.Voters, s.InSync, ChainOf(s)))];
         if (only is not null && modes.Length == 0)
         {
             await invocation.Shell.Err.WriteLineAsync($"flotilla mode: there is no shard {only}");
@@ -66,12 +66,24 @@ internal sealed class ModeCommand : CliCommand
         foreach (var shown in modes)
         {
             var missing = shown.Voters.Except(shown.InSync, StringComparer.Ordinal).ToArray();
-            await invocation.Shell.Out.WriteLineAsync($"shard {shown.Shard}: {shown.Mode}{(missing.Length > 0 ? $", out of sync: {string.Join(", ", missing)}" : "")}");
+            await invocation.Shell.Out.WriteLineAsync($"shard {shown.Shard}: {shown.Mode}{(shown.Chain is { } chain ? $" {string.Join(" → ", chain)}" : "")}{(missing.Length > 0 ? $", out of sync: {string.Join(", ", missing)}" : "")}");
         }
 
         return ExitCode.Done;
     }
+
+    // The order of docs/modes.md: the leader, then the others in sync by their ids, from the next higher one round to the next lower.
+    private static string[]? ChainOf(ShardDocument shard)
+    {
+        if (shard is not { Mode: "chain", Leader: { } leader })
+        {
+            return null;
+        }
+
+        string[] others = [.. shard.InSync.Where(id => id != leader).Order(StringComparer.Ordinal)];
+        return [leader, .. others.Where(id => string.CompareOrdinal(id, leader) > 0), .. others.Where(id => string.CompareOrdinal(id, leader) < 0)];
+    }
 }
 
-/// <summary>How a shard replicates.</summary>
-internal sealed record ModeDocument(int Shard, string Mode, IReadOnlyList<string> Voters, IReadOnlyList<string> InSync);
+/// <summary>How a shard replicates; in mode chain, while it has a leader, also by which way.</summary>
+internal sealed record ModeDocument(int Shard, string Mode, IReadOnlyList<string> Voters, IReadOnlyList<string> InSync, IReadOnlyList<string>? Chain);

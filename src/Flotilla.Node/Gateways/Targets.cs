@@ -2,6 +2,8 @@ using Flotilla.Node.Cluster;
 using Flotilla.Node.Peers;
 using Flotilla.Raft;
 using Flotilla.Shards;
+using Flotilla.Shards.Modes;
+using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Node.Gateways;
 
@@ -35,6 +37,9 @@ internal readonly record struct Target(Place Place, ShardRoute? Route, NodeId No
     /// <summary>Completes when the routing table that the choice was made by is replaced.</summary>
     public Task TableNews { get; init; } = News;
 
+    /// <summary>How long to wait for its answer before another is asked, in milliseconds; null for as long as the call may take.</summary>
+    public double? PatienceMs { get; init; }
+
     /// <summary>There is somebody to ask.</summary>
     public bool IsReachable => Place is Place.Here or Place.There;
 }
@@ -57,6 +62,9 @@ internal sealed class ClusterTargets(ClusterState cluster, PeerTransport transpo
 {
     // How long the leader's own stream may be missing before another node is asked to pass the call on.
     private const double RelayAfterMs = 50;
+
+    // A tail that hangs must not hold up reads for longer than an election would.
+    private const double TailPatienceMs = 300;
 
     /// <inheritdoc/>
     public Target Choose(in Ask ask, NodeId hint, int attempt)
@@ -87,6 +95,11 @@ internal sealed class ClusterTargets(ClusterState cluster, PeerTransport transpo
             return new Target(Place.Elsewhere, route, leader, null, false, news, null, leader.IsNone ? "no leader is known at this moment" : null) { TableNews = tableNews };
         }
 
+        if (!ask.IsWrite && attempt == 0 && TailFor(route, leader) is { IsNone: false } tail && cluster.IsAlive(tail) && transport.LinkOf(tail)?.Session is { } last)
+        {
+            return new Target(Place.There, route, leader, last, true, news, 0, null) { TableNews = tableNews, PatienceMs = TailPatienceMs };
+        }
+
         if (StreamFor(ask, route, leader, attempt, out var anyReplica) is { } stream)
         {
             return new Target(Place.There, route, leader, stream, anyReplica, news, null, null) { TableNews = tableNews };
@@ -100,7 +113,8 @@ internal sealed class ClusterTargets(ClusterState cluster, PeerTransport transpo
     /// <inheritdoc/>
     public ValueTask<Outcome> AskAsync(in Target target, in Ask ask) => target.Place == Place.Here
         ? Attempts.LocalAsync(target.Route!.Local!, ask, target.Node)
-        : Attempts.RemoteAsync(target.Stream!, target.Route!, ask, hops: 0, target.AnyReplica);
+        : Attempts.RemoteAsync(
+            target.Stream!, target.Route!, target.PatienceMs is { } ms ? ask with { Deadline = Instant.Min(ask.Deadline, NodeClock.Now.PlusMs(ms)) } : ask, hops: 0, target.AnyReplica);
 
     /// <summary>Whether this attempt goes to the replica on this node: a write if it leads, a read also if it follows.</summary>
     private bool AsksHere(in Ask ask, ShardRoute route, NodeId leader, int attempt)
@@ -122,6 +136,21 @@ internal sealed class ClusterTargets(ClusterState cluster, PeerTransport transpo
 
         // A follower gets its read index from the leader. If it could not, the next attempt goes to the leader itself.
         return !ask.IsWrite && ask.Forward && (leader.IsNone ? attempt == 0 : attempt % 2 == 0);
+    }
+
+    /// <summary>
+    /// Whom a node without a replica of its own asks first for a read: in mode chain the tail, which spares the leader. It gets its read index from the
+    /// leader as any follower; if it can't, the next attempt goes to the leader. None in other modes.
+    /// </summary>
+    internal static NodeId TailFor(ShardRoute route, NodeId leader)
+    {
+        if (route.Facts.Mode != ShardMode.Chain || leader.IsNone)
+        {
+            return default;
+        }
+
+        var tail = ChainOrder.TailOf(leader, route.Facts.InSync ?? route.Voters);
+        return tail == leader ? default : tail;
     }
 
     /// <summary>The stream to ask on; null if there is none. Any replica will do for a stale read, and for passing a call on.</summary>

@@ -282,7 +282,8 @@ internal sealed class ShardLoop
 
         if (call.Kind == CallKind.Command && call.Command.NamesKey && target.Replica.HeldUpBy(clock.Now) is { IsNone: false } silent)
         {
-            call.Fail(ResultCode.ReplicaUnavailable, $"node {silent} does not answer, and in mode {ClusterState.NameOf(target.Replica.Ownership.Mode)} shard {target.Genesis.Shard} must have every write on it. Nothing was written. Start it, wait until it is taken out of the in-sync set (--heal-after), or switch to mode raft");
+            var link = target.Replica.LinkTo(silent);
+            call.Fail(ResultCode.ReplicaUnavailable, $"node {silent} does not answer{(link.IsNone ? "" : $": the chain is broken at {link} → {silent}")}, and in mode {ClusterState.NameOf(target.Replica.Ownership.Mode)} shard {target.Genesis.Shard} must have every write on it. Nothing was written. Start it, wait until it is taken out of the in-sync set (--heal-after), or switch to mode raft");
             return;
         }
 

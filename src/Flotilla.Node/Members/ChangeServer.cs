@@ -157,12 +157,17 @@ internal sealed class ChangeServer(ClusterState cluster, PeerTransport transport
         var name = ClusterState.NameOf(mode);
         if (replica.Ownership.Mode == mode)
         {
-            return (new ChangeReply(ChangeCode.Done), mode == ShardMode.Raft ? $"its mode is {name}" : $"its mode is {name}; in sync: {string.Join(", ", replica.InSync)}");
+            return (new ChangeReply(ChangeCode.Done), mode switch
+            {
+                ShardMode.Raft => $"its mode is {name}",
+                ShardMode.Chain => $"its mode is {name}: {string.Join(" → ", replica.Chain)}",
+                _ => $"its mode is {name}; in sync: {string.Join(", ", replica.InSync)}",
+            });
         }
 
-        if (mode is not (ShardMode.Raft or ShardMode.Sync))
+        if (mode is not (ShardMode.Raft or ShardMode.Sync or ShardMode.Chain))
         {
-            return (new ChangeReply(ChangeCode.Refused), $"mode {name} comes in a later version; raft and sync are built");
+            return (new ChangeReply(ChangeCode.Refused), $"mode {name} comes in a later version; raft, sync and chain are built");
         }
 
         return replica.Propose(new HandoffStep.SetMode(mode))

@@ -20,8 +20,15 @@ internal enum Flow
 /// <remarks>Invariants: <c>Match &lt; Next</c>; <c>Match</c> never falls in a term, since it stands for durable entries of this leader's log.</remarks>
 internal sealed class Follower(NodeId id, LogIndex next, Instant now)
 {
-    private readonly Queue<(LogIndex Last, int Bytes)> _inflight = new();
+    private const double MinRelayPauseMs = 1000;
+    private const double MaxRelayPauseMs = 64_000;
+
+    private readonly Queue<UnderWay> _inflight = new();
     private long _inflightBytes;
+    private int _inflightRelayed;
+    private double _relayPauseMs = MinRelayPauseMs;
+
+    private readonly record struct UnderWay(LogIndex Last, int Bytes, Instant SentAt, bool IsRelayed);
 
     public NodeId Id { get; } = id;
 
@@ -58,13 +65,21 @@ internal sealed class Follower(NodeId id, LogIndex next, Instant now)
     /// <summary>The snapshot that is being sent; null but in <see cref="Flow.Snapshot"/>.</summary>
     public SnapshotTransfer? Transfer { get; private set; }
 
+    /// <summary>Nothing is sent by way of others before this.</summary>
+    public Instant RelayAgainAt { get; private set; } = now;
+
+    /// <summary>The oldest message that it has not acknowledged, if that was to come by way of another: its last entry, and when it was sent.</summary>
+    public (LogIndex Last, Instant SentAt)? OldestRelayed => _inflight.TryPeek(out var oldest) && oldest.IsRelayed ? (oldest.Last, oldest.SentAt) : null;
+
+    /// <summary>The last entry of the newest message of which it was asked whether it came.</summary>
+    public LogIndex AskedFor { get; set; }
+
     /// <summary>Begins to send a snapshot.</summary>
     public void BeginSnapshot(SnapshotMeta snapshot, Instant now)
     {
         Flow = Flow.Snapshot;
         Transfer = new SnapshotTransfer(snapshot, now);
-        _inflight.Clear();
-        _inflightBytes = 0;
+        ForgetInflight();
     }
 
     /// <summary>Gives up sending a snapshot.</summary>
@@ -94,8 +109,7 @@ internal sealed class Follower(NodeId id, LogIndex next, Instant now)
         {
             Flow = Flow.Probe;
             Next = Match.Next;
-            _inflight.Clear();
-            _inflightBytes = 0;
+            ForgetInflight();
         }
 
         ProbeSent = !makesProgress;
@@ -116,8 +130,8 @@ internal sealed class Follower(NodeId id, LogIndex next, Instant now)
         _ => false,
     };
 
-    /// <summary>Entries through <paramref name="last"/> are on their way.</summary>
-    public void Sent(LogIndex last, int bytes)
+    /// <summary>Entries through <paramref name="last"/> are on their way, from here or by way of another follower.</summary>
+    public void Sent(LogIndex last, int bytes, Instant now, bool isRelayed)
     {
         if (Flow == Flow.Probe)
         {
@@ -126,9 +140,23 @@ internal sealed class Follower(NodeId id, LogIndex next, Instant now)
         }
 
         Next = last.Next;
-        _inflight.Enqueue((last, bytes));
+        _inflight.Enqueue(new UnderWay(last, bytes, now, isRelayed));
         _inflightBytes += bytes;
+        _inflightRelayed += isRelayed ? 1 : 0;
     }
+
+    /// <summary>Another follower may pass on to it what begins at <paramref name="next"/>: it has been sent all before that, answers, and is not to be fed from here for now.</summary>
+    public bool MayBeFedByOthers(LogIndex next, RaftOptions options, LogIndex termStart, Instant now) =>
+        Flow == Flow.Replicate && Next == next && !Fetching && now >= RelayAgainAt && now.MsSince(LastHeard) < 2 * options.HeartbeatMs && MaySend(options, termStart);
+
+    /// <summary>
+    /// Up to where a heartbeat asks whether it has this leader's log. What is sent from here comes before the heartbeat; what others pass on
+    /// may come behind it, so it is asked for only once it is late.
+    /// </summary>
+    public LogIndex Claim(RaftOptions options, Instant now) =>
+        _inflightRelayed == 0 ? Next.Previous
+        : _inflight.Peek() is var oldest && (!oldest.IsRelayed || now.MsSince(oldest.SentAt) >= options.RelayStallMs) ? oldest.Last
+        : Match;
 
     /// <summary>The follower holds everything through <paramref name="match"/>, durably.</summary>
     public void Acknowledged(LogIndex match)
@@ -137,7 +165,13 @@ internal sealed class Follower(NodeId id, LogIndex next, Instant now)
         Next = LogIndex.Max(Next, Match.Next);
         while (_inflight.TryPeek(out var oldest) && oldest.Last <= Match)
         {
-            _inflightBytes -= _inflight.Dequeue().Bytes;
+            _inflight.Dequeue();
+            _inflightBytes -= oldest.Bytes;
+            if (oldest.IsRelayed)
+            {
+                _inflightRelayed--;
+                _relayPauseMs = MinRelayPauseMs;
+            }
         }
 
         if (Flow != Flow.Replicate)
@@ -151,7 +185,8 @@ internal sealed class Follower(NodeId id, LogIndex next, Instant now)
     }
 
     /// <summary>The follower refused <paramref name="rejected"/> as the previous index; <paramref name="hint"/> is where to try next. False if the refusal is an old one.</summary>
-    public bool Rejected(LogIndex rejected, LogIndex hint)
+    /// <remarks>Where what it lacks was to be passed on by another, that way is not taken again for a while, each time it fails for twice as long.</remarks>
+    public bool Rejected(LogIndex rejected, LogIndex hint, Instant now)
     {
         var stale = Flow == Flow.Replicate ? rejected <= Match : rejected != Next.Previous;
         if (stale || Flow == Flow.Snapshot)
@@ -159,11 +194,23 @@ internal sealed class Follower(NodeId id, LogIndex next, Instant now)
             return false;
         }
 
+        if (OldestRelayed is not null)
+        {
+            RelayAgainAt = now.PlusMs(_relayPauseMs);
+            _relayPauseMs = Math.Min(2 * _relayPauseMs, MaxRelayPauseMs);
+        }
+
         Next = LogIndex.Max(Match.Next, LogIndex.Min(rejected, hint));
         Flow = Flow.Probe;
         ProbeSent = false;
+        ForgetInflight();
+        return true;
+    }
+
+    private void ForgetInflight()
+    {
         _inflight.Clear();
         _inflightBytes = 0;
-        return true;
+        _inflightRelayed = 0;
     }
 }

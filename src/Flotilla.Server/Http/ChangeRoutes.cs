@@ -48,9 +48,9 @@ internal sealed partial class ChangeRoutes(IClusterChanges? changes, ShardId? si
             if (problem is null && exchange.Route == Route.ConfigMode)
             {
                 (mode, problem) = await ModeWish.ReadAsync(exchange);
-                if (mode is { Mode: not (ShardMode.Raft or ShardMode.Sync) })
+                if (mode is { Mode: not (ShardMode.Raft or ShardMode.Sync or ShardMode.Chain) })
                 {
-                    await exchange.Fail(Problems.NotImplemented, "Of the modes raft and sync are in this build. Nothing was changed.");
+                    await exchange.Fail(Problems.NotImplemented, "Of the modes raft, sync and chain are in this build. Nothing was changed.");
                     return;
                 }
             }

@@ -13,7 +13,7 @@ internal sealed record ModeWish(ShardMode Mode, IReadOnlyCollection<ShardId>? Sh
 {
     private const int MaxBodyBytes = 64 << 10;
     private const int MaxShards = 1000;
-    private const string Needed = "The body must be {\"mode\": \"raft\" or \"sync\", \"shards\": \"all\" or a list of numbers}";
+    private const string Needed = "The body must be {\"mode\": \"raft\", \"sync\" or \"chain\", \"shards\": \"all\" or a list of numbers}";
 
     /// <summary>Reads it. Null if it makes no sense, with words for the client.</summary>
     public static async Task<(ModeWish? Wish, string? Problem)> ReadAsync(HttpExchange exchange)

@@ -68,7 +68,7 @@ internal static class Problems
 
     public static ProblemKind NotJoined { get; } = new(503, "not_joined", "This node belongs to no cluster yet", "Add it at any node of a cluster: flotilla add-node.", RetryAfter: true);
 
-    public static ProblemKind ReplicaSilent { get; } = new(503, "replica_unavailable", "A replica that must hold every write does not answer", "In mode sync a write must be on every replica in sync, and one does not answer. Nothing was written. Start it, wait until it is taken out of the in-sync set (--heal-after), or switch to mode raft.", RetryAfter: true);
+    public static ProblemKind ReplicaSilent { get; } = new(503, "replica_unavailable", "A replica that must hold every write does not answer", "In the modes sync and chain a write must be on every replica in sync, and one does not answer. Nothing was written. Start it, wait until it is taken out of the in-sync set (--heal-after), or switch to mode raft.", RetryAfter: true);
 
     public static ProblemKind SlotMoving { get; } = new(503, "slot_moving", "The key's slot is on its way", "The key's slot is moving to another shard. Nothing was written; try again.", RetryAfter: true);
 

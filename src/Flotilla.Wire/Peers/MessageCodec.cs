@@ -114,17 +114,23 @@ internal static class MessageCodec
             LeaderCommit = message.LeaderCommit.Value,
             Round = message.Round,
             Seat = message.Seat.Value,
+            Leader = message.Leader.Value ?? "",
         };
+        foreach (var next in message.Route)
+        {
+            proto.Route.Add(next.Value);
+        }
+
         var entries = message.Entries;
-        var next = message.PrevLogIndex;
+        var index = message.PrevLogIndex;
         for (var i = 0; i < entries.Count; i++)
         {
             var entry = entries[i];
-            next = next.Next;
-            if (entry.Index != next)
+            index = index.Next;
+            if (entry.Index != index)
             {
                 // The index is not on the wire: a gap here would become another entry there.
-                throw new ArgumentException($"entry {entry.Index} stands where {next} belongs", nameof(message));
+                throw new ArgumentException($"entry {entry.Index} stands where {index} belongs", nameof(message));
             }
 
             proto.Entries.Add(new Pb.Entry { Term = entry.Term.Value, Kind = (uint)entry.Kind, Payload = Check.Wrap(entry.Payload) });
@@ -150,7 +156,23 @@ internal static class MessageCodec
             entries[i] = new Entry(new LogIndex(proto.PrevLogIndex + 1 + (ulong)i), new Term(entry.Term), (EntryKind)entry.Kind, entry.Payload.Memory);
         }
 
-        return new AppendEntries(term, new(proto.PrevLogIndex), new(proto.PrevLogTerm), entries, new(proto.LeaderCommit), proto.Round, new Incarnation(proto.Seat));
+        return new AppendEntries(
+            term, new(proto.PrevLogIndex), new(proto.PrevLogTerm), entries, new(proto.LeaderCommit), proto.Round, new Incarnation(proto.Seat), Check.NodeOrNone(proto.Leader))
+        {
+            Route = RouteOf(proto),
+        };
+    }
+
+    private static NodeId[] RouteOf(Pb.AppendEntries proto)
+    {
+        Check.That(proto.Route.Count <= Raft.Membership.Configuration.MaxMembers, "a route is longer than a shard has members");
+        var route = proto.Route.Count == 0 ? [] : new NodeId[proto.Route.Count];
+        for (var i = 0; i < route.Length; i++)
+        {
+            route[i] = Check.Node(proto.Route[i]);
+        }
+
+        return route;
     }
 
     private static AppendEntriesReply FromProto(Term term, Pb.AppendEntriesReply proto) =>

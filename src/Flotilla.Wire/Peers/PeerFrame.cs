@@ -16,9 +16,10 @@ public sealed class PeerFrame
     /// The version of the protocol spoken here. A peer with another one is refused. 2: commands carry how they take effect
     /// once; a peer that passed over that would execute retries twice. 3: descriptors are gossiped. 4: idempotency
     /// keys may come with an end, which a peer must not pass over for the same reason as 2. 5: slots
-    /// move between shards. 6: groups go quiet, and heartbeats of nodes stand in.
+    /// move between shards. 6: groups go quiet, and heartbeats of nodes stand in. 7: entries are passed on; a peer that passed over whose
+    /// words they are would take whoever carries them for the leader.
     /// </summary>
-    public const uint ProtocolVersion = 6;
+    public const uint ProtocolVersion = 7;
 
     /// <summary>A node has fewer loops than this.</summary>
     public const uint MaxLoops = 1024;

@@ -31,7 +31,7 @@ public sealed class Changes
     }
 
     [Theory]
-    [InlineData("chain", "comes later")]
+    [InlineData("quorum", "comes later")]
     [InlineData("best", "is no mode")]
     public async Task A_mode_that_is_not_built_or_none_is_refused_before_anybody_is_asked(string mode, string why)
     {

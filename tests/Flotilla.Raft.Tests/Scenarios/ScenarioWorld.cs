@@ -190,6 +190,9 @@ internal sealed class ScenarioWorld
                 Say(At(words[1]).Raft!.RemoveMember(new NodeId(words[2]), At(words[1]).Now).ToString());
                 At(words[1]).Pump();
                 break;
+            case "chain":
+                At(words[1]).Raft!.Chain = [.. words[2..].Select(word => new NodeId(word))];
+                break;
             case "full":
                 At(words[1]).Raft!.HasNoRoom = true;
                 break;
@@ -218,6 +221,7 @@ internal sealed class ScenarioWorld
             _options = name switch
             {
                 "max-append-bytes" => _options with { MaxAppendBytes = value },
+                "relay-stall-ms" => _options with { RelayStallMs = value },
                 "max-inflight" => _options with { MaxInflightAppends = value },
                 "max-uncommitted-bytes" => _options with { MaxUncommittedBytes = value },
                 "full-disk-bytes" => _options with { FullDiskBytes = value },
@@ -393,7 +397,7 @@ internal sealed class ScenarioWorld
             terms.Add(raft.Log.TermAt(index)!.Value.Value.ToString(CultureInfo.InvariantCulture));
         }
 
-        Say($"{host.Id} {raft.Role} {raft.Term} leader={raft.Leader} commit={raft.CommitIndex} log=[{(raft.Log.Base.Index > LogIndex.Zero ? $"..{raft.Log.Base.Index}/{raft.Log.Base.Term} " : "")}{string.Join(' ', terms)}]{(raft.SnapshotIsSuspect ? " snapshot suspect" : "")}{(raft.ConfigurationIndex > LogIndex.Zero ? $" {{{raft.Configuration}}}" : "")}{(raft.Admitted ? "" : " not admitted")}{(raft.IsRemoved ? " removed" : "")}{(raft.IsQuiet ? " quiet" : "")}{(raft.SeatIsTaken ? " seat taken" : "")}");
+        Say($"{host.Id} {raft.Role} {raft.Term} leader={raft.Leader} commit={raft.CommitIndex} log=[{(raft.Log.Base.Index > LogIndex.Zero ? $"..{raft.Log.Base.Index}/{raft.Log.Base.Term} " : "")}{string.Join(' ', terms)}]{(raft.SnapshotIsSuspect ? " snapshot suspect" : "")}{(raft.ConfigurationIndex > LogIndex.Zero ? $" {{{raft.Configuration}}}" : "")}{(raft.Admitted ? "" : " not admitted")}{(raft.IsRemoved ? " removed" : "")}{(raft.IsQuiet ? " quiet" : "")}{(raft.SeatIsTaken ? " seat taken" : "")}{(raft.FedAround.Count > 0 ? $" feeds {string.Join(' ', raft.FedAround)}" : "")}");
     }
 
     private void Each(string[] words, Action<Host> action)

@@ -11,7 +11,7 @@ internal static class Text
     {
         RequestVote m => $"{(m.PreVote ? "PreVote" : "RequestVote")} {m.Term} last={m.LastLogIndex}/{m.LastLogTerm}{(m.Transfer ? " transfer" : "")}",
         RequestVoteReply m => $"{(m.PreVote ? "PreVoteReply" : "RequestVoteReply")} {m.Term} {(m.Granted ? "granted" : "refused")}",
-        AppendEntries m => $"AppendEntries {m.Term} prev={m.PrevLogIndex}/{m.PrevLogTerm} [{Of(m.Entries)}] commit={m.LeaderCommit} round={m.Round}",
+        AppendEntries m => $"AppendEntries {m.Term} prev={m.PrevLogIndex}/{m.PrevLogTerm} [{Of(m.Entries)}] commit={m.LeaderCommit} round={m.Round}{(m.Leader.IsNone ? "" : $" of {m.Leader}")}{(m.Route.Count > 0 ? $" then {string.Join(' ', m.Route)}" : "")}",
         AppendEntriesReply { Success: true } m => $"AppendEntriesReply {m.Term} match={m.MatchIndex} round={m.Round}{(m.NoRoom ? " no room" : "")}",
         AppendEntriesReply m => $"AppendEntriesReply {m.Term} refused={m.RejectedIndex} try={m.ConflictIndex}/{m.ConflictTerm} round={m.Round}{(m.NoRoom ? " no room" : "")}",
         InstallSnapshot m => $"InstallSnapshot {m.Term} {m.Snapshot} bytes {m.Offset}+{m.Data.Length} of {m.Snapshot.Bytes}",

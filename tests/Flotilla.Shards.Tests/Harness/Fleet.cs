@@ -54,6 +54,12 @@ internal sealed class Fleet
     /// <summary>Told of what is to be sent to other shards.</summary>
     public Action<ShardId, HandoffMessage> ToOthers { get; set; } = (_, _) => { };
 
+    /// <summary>Links that lose what is sent over them, in this direction.</summary>
+    public HashSet<(NodeId From, NodeId To)> CutLinks { get; } = [];
+
+    /// <summary>Told of every message that arrives.</summary>
+    public Action<NodeId, NodeId, Message> Delivered { get; set; } = (_, _, _) => { };
+
     /// <summary>Requests in the order of their answers.</summary>
     public List<RequestId> Answered { get; } = [];
 
@@ -333,8 +339,9 @@ internal sealed class Fleet
         var to = Nodes.Single(n => n.Id == send.To);
         After(MessageMicroseconds, () =>
         {
-            if (to.Replica is { } replica && !from.Cut && !to.Cut)
+            if (to.Replica is { } replica && !from.Cut && !to.Cut && !CutLinks.Contains((from.Id, to.Id)))
             {
+                Delivered(from.Id, to.Id, send.Message);
                 replica.Receive(from.Id, from.Incarnation, send.Message, Clock(to));
                 Step(to);
             }

@@ -163,7 +163,10 @@ internal sealed class RandomFrames(int seed)
             entries[i] = new Entry(new(prev + 1 + (ulong)i), new(term), (EntryKind)_random.Next(3), Bytes(0, 300));
         }
 
-        return new AppendEntries(new(term + (ulong)_random.Next(3)), new(prev), prevTerm, entries, new(Number()), Number());
+        return new AppendEntries(new(term + (ulong)_random.Next(3)), new(prev), prevTerm, entries, new(Number()), Number(), new Incarnation(Number()), Chance(3) ? Node() : default)
+        {
+            Route = [.. Enumerable.Range(0, Chance(3) ? _random.Next(5) : 0).Select(_ => Node())],
+        };
     }
 
     private Command Command() => _random.Next(8) switch

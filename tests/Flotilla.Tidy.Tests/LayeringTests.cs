@@ -15,7 +15,7 @@ public sealed class LayeringTests
         ["Contracts"] = [],
         ["Shards"] = ["Raft", "Registers", "Topology", "Data"],
         ["Raft"] = [],
-        ["Registers"] = [],
+        ["Registers"] = ["Topology", "Data"],
         ["Topology"] = [],
         ["Data"] = [],
     };

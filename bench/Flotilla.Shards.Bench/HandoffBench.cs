@@ -95,7 +95,7 @@ internal static class HandoffBench
             }
 
             _output.Messages.ForEach(m => other._driver.Receive(m.Message));
-            return _output.BytesSent;
+            return _output.Spent;
         }
 
         public void Apply(byte[] payload, bool measured = true)

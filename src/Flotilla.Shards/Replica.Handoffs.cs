@@ -26,7 +26,7 @@ public sealed partial class Replica
     /// <summary>The leader of another shard says something about a move.</summary>
     public void Receive(HandoffMessage message) => _handoffs.Receive(message);
 
-    /// <summary>So many more bytes may be sent to other shards: handoffs are throttled by how often and how much this is called with.</summary>
+    /// <summary>So many more bytes may be sent to other shards, or purged: handoffs are throttled by how often and how much this is called with.</summary>
     public void AllowHandoffBytes(long bytes) => _handoffs.Allow(bytes, _options.MaxHandoffAllowance);
 
     /// <summary>A group is retired for ever: moves to it end.</summary>

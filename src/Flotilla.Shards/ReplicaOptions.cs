@@ -18,8 +18,8 @@ public sealed record ReplicaOptions
     /// <summary>Times and sizes of handoffs that this replica drives when it leads.</summary>
     public HandoffOptions Handoffs { get; init; } = new();
 
-    /// <summary>Unused allowance of handoffs is kept up to so many bytes (<see cref="Replica.AllowHandoffBytes"/>). Default 1 MiB.</summary>
-    public long MaxHandoffAllowance { get; init; } = 1 << 20;
+    /// <summary>Unused allowance of handoffs is kept up to so many bytes (<see cref="Replica.AllowHandoffBytes"/>): what a pause of the copy left unused does not come as a burst. Default 64 KiB, a chunk.</summary>
+    public long MaxHandoffAllowance { get; init; } = 64 << 10;
 
     /// <summary>Longest key in bytes, up to 16,000. Default 4 KiB.</summary>
     public int MaxKeyBytes { get; init; } = 4 << 10;

@@ -28,7 +28,7 @@ public sealed class SlotEpochs : IEquatable<SlotEpochs>
 
     /// <summary>The epoch of a slot; <see cref="SlotEpoch.None"/> if it is not owned.</summary>
     public SlotEpoch this[Slot slot] =>
-        !Slots.Contains(slot) ? SlotEpoch.None : new SlotEpoch(_epochs.Length == 1 ? _epochs[0] : _epochs[Slots.CountBelow(slot)]);
+        !Slots.Contains(slot) ? SlotEpoch.None : At(IsUniform ? 0 : Slots.CountBelow(slot));
 
     /// <summary>All of these slots under one epoch, 1 or above.</summary>
     public static SlotEpochs Of(SlotSet slots, SlotEpoch epoch)
@@ -66,10 +66,12 @@ public sealed class SlotEpochs : IEquatable<SlotEpochs>
         var place = 0;
         foreach (var slot in Slots.Slots())
         {
-            yield return (slot, new SlotEpoch(_epochs.Length == 1 ? _epochs[0] : _epochs[place]));
-            place++;
+            yield return (slot, At(place++));
         }
     }
+
+    /// <summary>The epoch of the slot that has this place in <see cref="Slots"/>.</summary>
+    internal SlotEpoch At(int place) => new(IsUniform ? _epochs[0] : _epochs[place]);
 
     /// <inheritdoc/>
     public bool Equals(SlotEpochs? other) => other is not null && _epochs.AsSpan().SequenceEqual(other._epochs) && Slots.Equals(other.Slots);

@@ -158,17 +158,8 @@ public sealed class SlotSet : IEquatable<SlotSet>
     /// <summary>The lowest <paramref name="count"/> slots, or all if it has no more: a batch of a larger move.</summary>
     public SlotSet Take(int count) => count >= Count ? this : Of(Slots().Take(Math.Max(0, count)));
 
-    /// <summary>The slots, in order.</summary>
-    public IEnumerable<Slot> Slots()
-    {
-        for (var i = 0; i < Words; i++)
-        {
-            for (var rest = _bits[i]; rest != 0; rest &= rest - 1)
-            {
-                yield return new Slot((ushort)((i * 64) + BitOperations.TrailingZeroCount(rest)));
-            }
-        }
-    }
+    /// <summary>The slots, in order. A loop over them allocates nothing.</summary>
+    public SlotSequence Slots() => new(_bits);
 
     /// <summary>The slots as the fewest ranges, in order.</summary>
     public IReadOnlyList<SlotRange> Ranges()

@@ -93,7 +93,7 @@ public sealed class ModeTests
     public void Only_in_mode_chain_reads_are_sent_to_the_tail_and_never_to_one_that_leads_or_is_unknown()
     {
         NodeId[] voters = [.. Enumerable.Range(0, 3).Select(TestCluster.Id)];
-        var route = new ShardRoute(new ShardId(1), new GroupId(7), new ShardMembers(new LogIndex(1), voters, [], []), [], null);
+        var route = new ShardRoute(new ShardId(1), new GroupId(7), new ShardMembers(new LogIndex(1), voters, [], []), SlotSet.Empty, null);
         Assert.True(ClusterTargets.TailFor(route, voters[0]).IsNone);
         route.Facts = route.Facts with { Mode = ShardMode.Chain };
         Assert.Equal(voters[2], ClusterTargets.TailFor(route, voters[0]));

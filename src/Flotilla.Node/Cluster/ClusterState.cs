@@ -152,7 +152,7 @@ internal sealed class ClusterState
             var shown = !leader.Leader.IsNone && IsAlive(leader.Leader) ? leader.Leader : default;
             var facts = route.Facts;
             shards.Add(new ShardView(
-                route.Shard, NameOf(facts.State), NameOf(facts.Mode), shown, leader.Term, members.Voters, members.Learners, facts.InSync ?? members.Voters, facts.Ranges, facts.Version.ToString(),
+                route.Shard, NameOf(facts.State), NameOf(facts.Mode), shown, leader.Term, members.Voters, members.Learners, facts.InSync ?? members.Voters, [.. facts.Slots.Ranges().Select(static range => ((int)range.First.Value, (int)range.Last.Value))], facts.Version.ToString(),
                 route.Local?.View.Moves ?? facts.Moves));
             if (route.Local is { } hosted)
             {

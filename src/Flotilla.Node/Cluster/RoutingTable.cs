@@ -20,9 +20,9 @@ internal sealed class RoutingTable
         foreach (var shard in Shards)
         {
             _byShard[shard.Shard] = shard;
-            foreach (var (first, last) in shard.Ranges)
+            foreach (var slot in shard.Slots.Slots())
             {
-                _bySlot.AsSpan(first, last - first + 1).Fill(shard);
+                _bySlot[slot.Value] = shard;
             }
         }
     }
@@ -47,7 +47,7 @@ internal sealed class RoutingTable
 
     /// <summary>The shards that own any of these slots, by number.</summary>
     public IReadOnlyList<ShardRoute> OwnersOf(SlotSet slots) => slots.Count == Slot.Count
-        ? [.. Shards.Where(static route => route.Ranges.Count > 0)]
+        ? [.. Shards.Where(static route => !route.Slots.IsEmpty)]
         : [.. slots.Slots().Select(Of).OfType<ShardRoute>().Distinct().OrderBy(static route => route.Shard)];
 
     /// <summary>The same shards own the same slots.</summary>
@@ -61,23 +61,4 @@ internal sealed class RoutingTable
 
     /// <summary>A shard by number, also one that is retired; or null.</summary>
     public ShardRoute? OfAny(ShardId shard) => Of(shard) ?? Past.FirstOrDefault(route => route.Shard == shard);
-
-    /// <summary>Slots in order as inclusive ranges.</summary>
-    public static IReadOnlyList<(int First, int Last)> RangesOf(IEnumerable<Slot> slots)
-    {
-        var ranges = new List<(int First, int Last)>();
-        foreach (var slot in slots)
-        {
-            if (ranges.Count > 0 && ranges[^1].Last == slot.Value - 1)
-            {
-                ranges[^1] = (ranges[^1].First, slot.Value);
-            }
-            else
-            {
-                ranges.Add((slot.Value, slot.Value));
-            }
-        }
-
-        return ranges;
-    }
 }

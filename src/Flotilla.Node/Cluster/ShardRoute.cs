@@ -23,9 +23,9 @@ internal sealed record LeaderInfo(Term Term, NodeId Leader)
 /// <param name="State">Where it stands in its life.</param>
 /// <param name="Mode">How it replicates.</param>
 /// <param name="Version">How new this is.</param>
-/// <param name="Ranges">The slots that it owns, as inclusive ranges, in order.</param>
+/// <param name="Slots">The slots that it owns.</param>
 /// <param name="Moves">Its moves, as its leader told last.</param>
-internal sealed record ShardFacts(ShardState State, ShardMode Mode, DescriptorVersion Version, IReadOnlyList<(int First, int Last)> Ranges, IReadOnlyList<MoveView> Moves)
+internal sealed record ShardFacts(ShardState State, ShardMode Mode, DescriptorVersion Version, SlotSet Slots, IReadOnlyList<MoveView> Moves)
 {
     /// <summary>Who is in sync; null for all voters.</summary>
     public IReadOnlyList<NodeId>? InSync { get; init; }
@@ -43,11 +43,11 @@ internal sealed class ShardRoute
     private HostedReplica? _local;
 
     /// <summary>A shard of which no leader is known yet.</summary>
-    public ShardRoute(ShardId shard, GroupId group, ShardMembers members, IReadOnlyList<(int First, int Last)> ranges, HostedReplica? local)
+    public ShardRoute(ShardId shard, GroupId group, ShardMembers members, SlotSet slots, HostedReplica? local)
     {
         Shard = shard;
         Group = group;
-        _facts = new ShardFacts(ShardState.Active, ShardMode.Raft, default, ranges, []);
+        _facts = new ShardFacts(ShardState.Active, ShardMode.Raft, default, slots, []);
         _members = members;
         _local = local;
     }
@@ -74,8 +74,8 @@ internal sealed class ShardRoute
         set => Volatile.Write(ref _facts, value);
     }
 
-    /// <summary>The slots that it owns, as inclusive ranges, in order.</summary>
-    public IReadOnlyList<(int First, int Last)> Ranges => Facts.Ranges;
+    /// <summary>The slots that it owns.</summary>
+    public SlotSet Slots => Facts.Slots;
 
     /// <summary>The replica on this node, or null. Once there is one it stays, also when it is no member any more, until the shard is retired and its replicas go.</summary>
     public HostedReplica? Local => Volatile.Read(ref _local);

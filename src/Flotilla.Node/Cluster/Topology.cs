@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Flotilla.Node.Loops;
 using Flotilla.Raft;
 using Flotilla.Topology;
@@ -20,7 +19,7 @@ internal sealed class Topology(ClusterState cluster, Func<GroupId, HostedReplica
     private readonly Dictionary<ShardKey, ShardItem> _own = [];
     private readonly Dictionary<ShardKey, IReadOnlyList<NodeId>> _first = [];
     private readonly Dictionary<ShardKey, ShardRoute> _routes = [];
-    private readonly ShardDescriptor?[] _owners = new ShardDescriptor?[Slot.Count];
+    private Dictionary<ShardKey, SlotSet> _slots = [];
 
     /// <summary>Who owns and who should own each slot, by all that is known.</summary>
     public OwnershipView View { get; private set; } = OwnershipView.Of(GossipTable.Empty);
@@ -54,7 +53,7 @@ internal sealed class Topology(ClusterState cluster, Func<GroupId, HostedReplica
     public void Rebuild(GossipTable table, ulong clusterId)
     {
         View = OwnershipView.Of(table.Merge([.. _own.Values], out _), View);
-        var ranges = RangesByShard(View);
+        var slots = SlotsByShard(View);
         var shards = new List<ShardRoute>();
         var past = new List<ShardRoute>();
         foreach (var descriptor in View.Shards)
@@ -64,18 +63,18 @@ internal sealed class Topology(ClusterState cluster, Func<GroupId, HostedReplica
                 // One that this process never met alive is of no interest to anybody here.
                 if (_routes.TryGetValue(descriptor.Key, out var known) || replicaOf(new GroupId(descriptor.Key.Group)) is not null)
                 {
-                    past.Add(known ?? RouteOf(descriptor, []));
+                    past.Add(known ?? RouteOf(descriptor, SlotSet.Empty));
                 }
 
                 continue;
             }
 
-            var route = RouteOf(descriptor, ranges.GetValueOrDefault(descriptor.Key) ?? []);
+            var route = RouteOf(descriptor, slots.GetValueOrDefault(descriptor.Key) ?? SlotSet.Empty);
 
             // Of two groups under one number the one that owns something is the shard, or else the lower one: on every node the same.
             if (shards.Count > 0 && shards[^1].Shard == route.Shard)
             {
-                if (shards[^1].Ranges.Count == 0 && route.Ranges.Count > 0)
+                if (shards[^1].Slots.IsEmpty && !route.Slots.IsEmpty)
                 {
                     shards[^1] = route;
                 }
@@ -103,14 +102,14 @@ internal sealed class Topology(ClusterState cluster, Func<GroupId, HostedReplica
         }
     }
 
-    private ShardRoute RouteOf(ShardDescriptor descriptor, IReadOnlyList<(int First, int Last)> ranges)
+    private ShardRoute RouteOf(ShardDescriptor descriptor, SlotSet slots)
     {
         var group = new GroupId(descriptor.Key.Group);
         var members = ShardMembers.Of(descriptor);
         if (!_routes.TryGetValue(descriptor.Key, out var route))
         {
             var first = _first.GetValueOrDefault(descriptor.Key) ?? [];
-            route = new ShardRoute(descriptor.Shard, group, first.Count > 0 ? ShardMembers.First(first) : members, ranges, replicaOf(group)) { First = first.Count > 0 ? first[0] : default };
+            route = new ShardRoute(descriptor.Shard, group, first.Count > 0 ? ShardMembers.First(first) : members, slots, replicaOf(group)) { First = first.Count > 0 ? first[0] : default };
             _routes.Add(descriptor.Key, route);
         }
 
@@ -120,7 +119,7 @@ internal sealed class Topology(ClusterState cluster, Func<GroupId, HostedReplica
             route.Merge(new Term(descriptor.Version.Term), new NodeId(leader), source: default, cluster.Self);
         }
 
-        route.Facts = new ShardFacts(descriptor.State, descriptor.Mode, descriptor.Version, ranges, MoveView.Of(descriptor.Outgoing, descriptor.Incoming))
+        route.Facts = new ShardFacts(descriptor.State, descriptor.Mode, descriptor.Version, slots, MoveView.Of(descriptor.Outgoing, descriptor.Incoming))
         {
             InSync = descriptor.InSync.Length == descriptor.Voters.Length ? null : [.. descriptor.InSync.Select(static id => new NodeId(id))],
         };
@@ -128,48 +127,19 @@ internal sealed class Topology(ClusterState cluster, Func<GroupId, HostedReplica
     }
 
     /// <summary>
-    /// Who owns a slot, or else owned it last: a shard may be heard to have given a slot away before the other is heard to have it, and
-    /// knows where it went. Only one that is retired tells nobody.
+    /// The slots that each shard owns, with those that nobody does and that it owned last: a shard may be heard to have given a slot
+    /// away before the other is heard to have it, and knows where it went. Only one that is retired tells nobody.
     /// </summary>
-    private ShardDescriptor? OwnerOf(Slot slot, OwnershipView view)
+    private Dictionary<ShardKey, SlotSet> SlotsByShard(OwnershipView view)
     {
-        if (view.OwnerOf(slot) is { } owner)
+        var unowned = view.Unowned;
+        var slots = new Dictionary<ShardKey, SlotSet>();
+        foreach (var shard in view.Shards.Where(static d => d.State != ShardState.Retired))
         {
-            return _owners[slot.Value] = owner;
+            var owned = view.OwnedBy(shard);
+            slots.Add(shard.Key, unowned.IsEmpty || !_slots.TryGetValue(shard.Key, out var before) ? owned : owned.Union(before.Intersect(unowned)));
         }
 
-        return _owners[slot.Value] is { } last && view.Shards.Any(d => d.Key == last.Key && d.State != ShardState.Retired) ? last : null;
-    }
-
-    private Dictionary<ShardKey, List<(int First, int Last)>> RangesByShard(OwnershipView view)
-    {
-        var ranges = new Dictionary<ShardKey, List<(int First, int Last)>>();
-        ShardKey? owner = null;
-        List<(int First, int Last)>? own = null;
-        for (var i = 0; i < Slot.Count; i++)
-        {
-            var next = OwnerOf(new Slot((ushort)i), view);
-            if (next is null)
-            {
-                owner = null;
-            }
-            else if (next.Key == owner)
-            {
-                Debug.Assert(own is not null, "An owner has ranges.");
-                own[^1] = (own[^1].First, i);
-            }
-            else
-            {
-                owner = next.Key;
-                if (!ranges.TryGetValue(next.Key, out own))
-                {
-                    ranges[next.Key] = own = [];
-                }
-
-                own.Add((i, i));
-            }
-        }
-
-        return ranges;
+        return _slots = slots;
     }
 }

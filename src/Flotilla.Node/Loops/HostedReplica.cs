@@ -88,7 +88,7 @@ internal sealed class HostedReplica
     /// <summary>Where the shard stands in its life, as applied here a moment ago. Any thread.</summary>
     public ShardState State => _state;
 
-    /// <summary>This replica leads, and slots are on their way from here. Any thread.</summary>
+    /// <summary>This replica leads, and slots are on their way from here, or what is left of them is being purged. Any thread.</summary>
     public bool GivesSlots => _givesSlots;
 
     /// <summary>A look at this ring found nothing to move, and nothing has changed since. Any thread.</summary>
@@ -134,7 +134,7 @@ internal sealed class HostedReplica
         var raft = Replica.Raft;
         var ownership = Replica.Ownership;
         var leads = raft.Role == Role.Leader && Replica.LastTerm == raft.Term;
-        _givesSlots = leads && !ownership.Leaving.IsEmpty;
+        _givesSlots = leads && !(ownership.Leaving.IsEmpty && ownership.ToPurge.IsEmpty);
         _moves.Note(Replica, leads, now);
         var told = new Told(leads, leads ? raft.Term : default, _toldCommitted, ownership.State, ownership.Weight, ownership.Slots, MoveBook.SignOf(ownership), ownership.Mode, ownership.OutOfSync.Count == 0 ? "" : string.Join(',', ownership.OutOfSync));
         if (told == _told && !(leads && _tellBeyond is { } index && Replica.LastApplied > index))

@@ -4,8 +4,8 @@ namespace Flotilla.Node.Members;
 
 /// <summary>
 /// How many bytes of moving slots a node may send: much while no client uses it, and while clients do as much as leaves them most of the
-/// machine. What is moved costs every replica of the target a few microseconds for each record, and the source a little; a MiB
-/// a second is some 7,000 small records. One thread at a time.
+/// machine. What is moved costs every replica of both ends a few microseconds for each record; a MiB a second is some 7,000 small
+/// records. One thread at a time.
 /// </summary>
 /// <param name="cores">Processors that the node may use.</param>
 internal sealed class HandoffPace(int cores)
@@ -14,7 +14,7 @@ internal sealed class HandoffPace(int cores)
     public const long IdleBytesPerSecond = 32L << 20;
 
     /// <summary>While clients use it, for each core.</summary>
-    public const long BusyBytesPerSecond = 1L << 20;
+    public const long BusyBytesPerSecond = 256L << 10;
 
     /// <summary>Fewer calls in a second are no use worth the name.</summary>
     public const double FewCallsPerSecond = 50;

@@ -95,7 +95,7 @@ internal sealed class ShardBirths(ClusterState cluster, PeerTransport transport,
         }
 
         // Nobody leads it yet: the answer is waited for until its time is over.
-        var nobody = new ShardRoute(shard, default, ShardMembers.First([node]), [], local: null);
+        var nobody = new ShardRoute(shard, default, ShardMembers.First([node]), SlotSet.Empty, local: null);
         var call = ForwardCall.Rent(nobody, anyReplica: true, NodeClock.Now.PlusMs(Patience.TotalMilliseconds));
         var answer = call.AsValueTask();
         session.Forward(call, CallRequest.ChangeOf(0, shard, (int)Patience.TotalMilliseconds, new ShardChange(ChangeKind.BearShard, node)));

@@ -37,13 +37,22 @@ internal enum ChunkItemKind : byte
 /// <param name="Value">The value.</param>
 /// <param name="Version">The version.</param>
 /// <param name="ExpiresAtMs">The expiry; 0 for never.</param>
-/// <param name="Session">The session.</param>
-/// <param name="Result">The result.</param>
-/// <param name="Lane">The lane of an idempotency key.</param>
-/// <param name="KeyRecord">The idempotency key.</param>
+/// <param name="More">What the rarer kinds have: a list of a chunk's records is to stay a small object to the collector.</param>
 internal readonly record struct ChunkItem(
-    ChunkItemKind Kind, Slot Slot, ReadOnlyMemory<byte> Key = default, ReadOnlyMemory<byte> Value = default, Version Version = default, long ExpiresAtMs = 0,
-    CopiedSession? Session = null, RecordedResult Result = default, int Lane = 0, KeyRecord KeyRecord = default);
+    ChunkItemKind Kind, Slot Slot, ReadOnlyMemory<byte> Key = default, ReadOnlyMemory<byte> Value = default, Version Version = default, long ExpiresAtMs = 0, object? More = null)
+{
+    /// <summary>The session.</summary>
+    public CopiedSession Session => (CopiedSession)More!;
+
+    /// <summary>The result.</summary>
+    public RecordedResult Result => (RecordedResult)More!;
+
+    /// <summary>The lane of an idempotency key.</summary>
+    public int Lane => (((int Lane, KeyRecord Key))More!).Lane;
+
+    /// <summary>The idempotency key.</summary>
+    public KeyRecord KeyRecord => (((int Lane, KeyRecord Key))More!).Key;
+}
 
 /// <summary>Writes and reads chunks: what a source sends and a target's log holds.</summary>
 /// <remarks><code>
@@ -162,10 +171,10 @@ internal static class Chunk
                     items.Add(new ChunkItem(kind, default));
                     break;
                 case ChunkItemKind.Session:
-                    items.Add(new ChunkItem(kind, default, Session: ReadSession(ref reader)));
+                    items.Add(new ChunkItem(kind, default, More: ReadSession(ref reader)));
                     break;
                 case ChunkItemKind.Result:
-                    items.Add(new ChunkItem(kind, default, Result: ReadResult(ref reader)));
+                    items.Add(new ChunkItem(kind, default, More: ReadResult(ref reader)));
                     break;
                 default:
                     throw new MalformedPayloadException($"there is no chunk item of kind {(byte)kind}", reader.At - 1);
@@ -240,6 +249,6 @@ internal static class Chunk
         reader.Require(hasNumber <= 1, "a key neither has a number nor has none");
         var key = new KeyRecord(name, digest, slot, code, version, hasNumber == 1 ? Encoded.UnZigZag(reader.Varint(ulong.MaxValue)) : null, dueMs);
         reader.Require(key.IsValid, "an idempotency key cannot have been recorded");
-        return new ChunkItem(ChunkItemKind.Key, default, Lane: lane, KeyRecord: key);
+        return new ChunkItem(ChunkItemKind.Key, default, More: (lane, key));
     }
 }

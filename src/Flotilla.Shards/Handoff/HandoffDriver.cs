@@ -80,7 +80,7 @@ public sealed class HandoffDriver
     /// <summary>Goes on with everything. To be called when <see cref="NextDeadline"/> has come, after messages, and after entries were applied.</summary>
     /// <param name="machine">What is applied. Nothing happens before an entry of this leader's own term is.</param>
     /// <param name="now">The monotonic clock.</param>
-    /// <param name="allowance">How many bytes of chunks may be sent now; the last chunk may go beyond. 0 or below: only what is not to wait, since its slots are frozen.</param>
+    /// <param name="allowance">How many bytes of chunks may be sent now; the last chunk may go beyond. 0 or below: only what is not to wait, since its slots are frozen; nothing is purged.</param>
     /// <param name="output">Added to.</param>
     public void Step(StateMachine machine, Instant now, long allowance, HandoffOutput output)
     {
@@ -109,7 +109,7 @@ public sealed class HandoffDriver
             next = Instant.Min(next, move.NextDeadline);
         }
 
-        Purge(machine, now, output);
+        Purge(machine, now, allowance, output);
         NextDeadline = Instant.Min(next, _purge?.At.PlusMs(_options.RetryMs) ?? Instant.Never);
     }
 
@@ -164,7 +164,8 @@ public sealed class HandoffDriver
         }
     }
 
-    private void Purge(StateMachine machine, Instant now, HandoffOutput output)
+    // A step costs every replica about as much as a chunk does: it is paid for like one, so that clients notice neither.
+    private void Purge(StateMachine machine, Instant now, long allowance, HandoffOutput output)
     {
         if (machine.Ownership.ToPurge.IsEmpty)
         {
@@ -175,10 +176,17 @@ public sealed class HandoffDriver
         var walk = machine.Ownership.Purge;
         var isUnderWay = _purge is { } last && now.MsSince(last.At) < _options.RetryMs
             && last.Step.Walk == (walk.Walking is null ? walk.Walk + 1 : walk.Walk) && last.Step.From.Span.SequenceEqual(walk.Walking is null ? [] : walk.At);
-        if (!isUnderWay && walk.Next(machine.Records, _options.PurgeLooks) is { } step)
+        if (isUnderWay)
+        {
+            return;
+        }
+
+        _purge = null; // Without an allowance nothing is due before there is one.
+        if (allowance > 0 && walk.Next(machine.Records, _options.PurgeLooks) is { } step)
         {
             _purge = (step, now);
             output.Steps.Add(step);
+            output.Spent += _options.ChunkBytes;
         }
     }
 }

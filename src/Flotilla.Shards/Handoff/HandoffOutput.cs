@@ -12,15 +12,15 @@ public sealed class HandoffOutput
     /// <summary>To be sent to the leader of a shard's group, in this order; no matter if they get lost.</summary>
     public List<(ShardId Shard, GroupId Group, HandoffMessage Message)> Messages { get; } = [];
 
-    /// <summary>Bytes of chunks among the messages, to be taken off the allowance.</summary>
-    public long BytesSent { get; internal set; }
+    /// <summary>Bytes to be taken off the allowance: of chunks among the messages, and a chunk's for a purge among the steps.</summary>
+    public long Spent { get; internal set; }
 
     /// <summary>Empties it for the next step.</summary>
     public void Clear()
     {
         Steps.Clear();
         Messages.Clear();
-        BytesSent = 0;
+        Spent = 0;
     }
 }
 

@@ -195,7 +195,7 @@ internal sealed class HandoffRules(IRecordStore store, ExpiryIndex expiry, Sessi
                 Slots = step.Slots,
                 Lineages = step.Lineages,
                 Digests = new UInt128[step.Slots.Count],
-                Staged = new BTree(),
+                StagedKeys = new List<byte[]>?[step.Slots.Count],
             };
             ownership.IncomingById.Add(step.Id, move);
         }

@@ -18,7 +18,7 @@ internal sealed class HandoffSeat(HandoffOptions options, ShardId shard, GroupId
     private bool _isStirred;
     private bool _isOpen;
 
-    /// <summary>Bytes of chunks that may be sent; what was sent is taken off.</summary>
+    /// <summary>Bytes of chunks that may be sent; what was sent, and what was purged instead, is taken off.</summary>
     public long Allowance { get; private set; }
 
     /// <summary>When <see cref="Step"/> has something to do, if nothing is heard or applied before.</summary>
@@ -38,11 +38,11 @@ internal sealed class HandoffSeat(HandoffOptions options, ShardId shard, GroupId
         }
     }
 
-    /// <summary>More bytes may be sent.</summary>
+    /// <summary>More bytes may be sent; what is not used is kept up to <paramref name="most"/>, or for one time.</summary>
     public void Allow(long bytes, long most)
     {
         _isStirred |= Allowance <= 0 && _driver is not null;
-        Allowance = Math.Min(Allowance + bytes, most);
+        Allowance = Math.Min(Allowance + bytes, Math.Max(bytes, most));
     }
 
     /// <summary>Proposes a step at the next <see cref="Step"/>. False if this replica does not lead.</summary>
@@ -104,7 +104,7 @@ internal sealed class HandoffSeat(HandoffOptions options, ShardId shard, GroupId
             _isStirred = machine.LastTerm != term; // Not before an entry of its own term is applied.
             _seen = machine.LastApplied;
             _driver.Step(machine, now, Allowance, _output);
-            Allowance -= _output.BytesSent;
+            Allowance -= _output.Spent;
             messages.AddRange(_output.Messages);
         }
 

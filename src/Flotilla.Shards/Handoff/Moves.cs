@@ -108,14 +108,14 @@ public sealed class IncomingMove
     /// <summary>The digest of what is staged of each slot, by the slot's place. Follows from the records and keys: not in images.</summary>
     internal UInt128[] Digests { get; set; } = [];
 
-    /// <summary>The keys of the records that are staged, behind their slot's two bytes, to find those of one slot. Not in images either.</summary>
-    internal BTree? Staged { get; set; }
+    /// <summary>The keys of what is staged, by slot's place, to find the records of one slot. One that went again may still be among them, or be there twice. Not in images either.</summary>
+    internal List<byte[]>?[] StagedKeys { get; set; } = [];
 
     /// <summary>Sessions that are staged.</summary>
     internal List<CopiedSession> Sessions { get; } = [];
 
     /// <summary>Records that are staged.</summary>
-    public long StagedRecords => Staged?.Count ?? 0;
+    public long StagedRecords { get; internal set; }
 
     internal UInt128 SessionsDigest()
     {
@@ -137,7 +137,8 @@ public sealed class IncomingMove
         Slots = SlotEpochs.Empty;
         Lineages = [];
         Digests = [];
-        Staged = null;
+        StagedKeys = [];
+        StagedRecords = 0;
         Sessions.Clear();
     }
 }

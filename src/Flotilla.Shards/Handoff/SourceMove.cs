@@ -358,7 +358,7 @@ internal sealed class SourceMove
     private void Emit(OutgoingMove move, uint number, byte[] items, ref long allowance, HandoffOutput output)
     {
         output.Messages.Add((move.TargetShard, move.Target, new HandoffMessage.Data(Id, _shard, _attempt, number, items)));
-        output.BytesSent += items.Length;
+        output.Spent += items.Length;
         allowance -= items.Length;
     }
 

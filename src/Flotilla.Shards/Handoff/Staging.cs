@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using Flotilla.Data;
 using Flotilla.Shards.ExactlyOnce;
 using Flotilla.Topology;
@@ -23,7 +22,7 @@ internal sealed class Staging(IncomingMove move, IRecordStore store, ExpiryIndex
             var fits = item.Kind switch
             {
                 ChunkItemKind.SessionsAnew => true,
-                ChunkItemKind.Session => item.Session!.Lineage < move.Lineages.Count,
+                ChunkItemKind.Session => item.Session.Lineage < move.Lineages.Count,
                 ChunkItemKind.Result => hasSession && slots.Contains(item.Result.Slot),
                 ChunkItemKind.Key => slots.Contains(item.KeyRecord.Slot),
                 _ => slots.Contains(item.Slot),
@@ -48,7 +47,6 @@ internal sealed class Staging(IncomingMove move, IRecordStore store, ExpiryIndex
                     Reset(item.Slot);
                     break;
                 case ChunkItemKind.Record:
-                    Remove(item.Slot, item.Key.Span);
                     Put(item);
                     break;
                 case ChunkItemKind.Gone:
@@ -61,7 +59,7 @@ internal sealed class Staging(IncomingMove move, IRecordStore store, ExpiryIndex
                     move.Sessions.Clear();
                     break;
                 case ChunkItemKind.Session:
-                    move.Sessions.Add(item.Session!);
+                    move.Sessions.Add(item.Session);
                     break;
                 case ChunkItemKind.Result:
                     move.Sessions[^1].Results.Add(item.Result);
@@ -79,7 +77,8 @@ internal sealed class Staging(IncomingMove move, IRecordStore store, ExpiryIndex
         foreach (var move in moves.Where(m => m.IsOpen))
         {
             move.Digests = new UInt128[move.Slots.Count];
-            move.Staged = new BTree();
+            move.StagedKeys = new List<byte[]>?[move.Slots.Count];
+            move.StagedRecords = 0;
             foreach (var slot in move.Slots.Slots.Slots())
             {
                 bySlot[slot.Value] = move;
@@ -93,48 +92,57 @@ internal sealed class Staging(IncomingMove move, IRecordStore store, ExpiryIndex
         }
     }
 
-    private static byte[] Under(Slot slot, ReadOnlySpan<byte> key)
-    {
-        var under = new byte[sizeof(ushort) + key.Length];
-        BinaryPrimitives.WriteUInt16BigEndian(under, slot.Value);
-        key.CopyTo(under.AsSpan(sizeof(ushort)));
-        return under;
-    }
-
-    private ref UInt128 DigestOf(Slot slot) => ref move.Digests[move.Slots.Slots.CountBelow(slot)];
-
     private void Put(in ChunkItem item)
     {
-        store.Put(item.Key.Span, item.Value.Span, item.Version, item.ExpiresAtMs);
-        expiry.Change(item.Key.Span, 0, item.ExpiresAtMs);
-        move.Staged!.Put(Under(item.Slot, item.Key.Span), [], Version.None, 0);
-        DigestOf(item.Slot) += ItemDigest.OfRecord(item.Key.Span, item.Value.Span, item.Version, item.ExpiresAtMs);
+        var key = item.Key.Span;
+        var place = PlaceOf(item.Slot);
+        if (store.TryGet(key, out var old))
+        {
+            move.Digests[place] -= ItemDigest.OfRecord(key, old.Value.Span, old.Version, old.ExpiresAtMs);
+            expiry.Change(key, old.ExpiresAtMs, item.ExpiresAtMs);
+        }
+        else
+        {
+            Note(move, place, key);
+            expiry.Change(key, 0, item.ExpiresAtMs);
+        }
+
+        store.Put(key, item.Value.Span, item.Version, item.ExpiresAtMs);
+        move.Digests[place] += ItemDigest.OfRecord(key, item.Value.Span, item.Version, item.ExpiresAtMs);
     }
 
     private void Remove(Slot slot, ReadOnlySpan<byte> key)
     {
         if (store.TryGet(key, out var old))
         {
-            DigestOf(slot) -= ItemDigest.OfRecord(key, old.Value.Span, old.Version, old.ExpiresAtMs);
+            move.Digests[PlaceOf(slot)] -= ItemDigest.OfRecord(key, old.Value.Span, old.Version, old.ExpiresAtMs);
             expiry.Change(key, old.ExpiresAtMs, 0);
             store.Remove(key);
-            move.Staged!.Remove(Under(slot, key));
+            move.StagedRecords--;
         }
     }
 
     private void Reset(Slot slot)
     {
-        var staged = new KeysOf();
-        move.Staged!.VisitPrefix(Under(slot, []), [], ref staged);
-        foreach (var key in staged.Keys)
+        var place = PlaceOf(slot);
+        foreach (var key in move.StagedKeys[place] ?? [])
         {
-            Remove(slot, key.AsSpan(sizeof(ushort)));
+            Remove(slot, key);
         }
 
-        if (DigestOf(slot) != 0)
+        move.StagedKeys[place] = null;
+        if (move.Digests[place] != 0)
         {
-            throw new InvalidOperationException($"Slot {slot} has nothing staged any more, and the digest {DigestOf(slot)}.");
+            throw new InvalidOperationException($"Slot {slot} has nothing staged any more, and the digest {move.Digests[place]}.");
         }
+    }
+
+    private int PlaceOf(Slot slot) => move.Slots.Slots.CountBelow(slot);
+
+    private static void Note(IncomingMove move, int place, ReadOnlySpan<byte> key)
+    {
+        (move.StagedKeys[place] ??= []).Add(key.ToArray());
+        move.StagedRecords++;
     }
 
     private struct Restorer(IncomingMove?[] bySlot) : IRecordVisitor
@@ -144,8 +152,9 @@ internal sealed class Staging(IncomingMove move, IRecordStore store, ExpiryIndex
             var slot = Slot.Of(key);
             if (bySlot[slot.Value] is { } move)
             {
-                move.Staged!.Put(Under(slot, key), [], Version.None, 0);
-                move.Digests[move.Slots.Slots.CountBelow(slot)] += ItemDigest.OfRecord(key, value, version, expiresAtMs);
+                var place = move.Slots.Slots.CountBelow(slot);
+                Note(move, place, key);
+                move.Digests[place] += ItemDigest.OfRecord(key, value, version, expiresAtMs);
             }
 
             return true;

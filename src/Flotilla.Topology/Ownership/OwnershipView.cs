@@ -39,6 +39,7 @@ public sealed class OwnershipView
 {
     private readonly int[] _owners; // By slot: a place in Shards, or -1.
     private readonly uint[] _epochs;
+    private bool _isContended;
     private readonly Dictionary<ShardKey, ShardDescriptor> _byKey;
     private readonly HashSet<ShardId> _doubled;
     private readonly Dictionary<ShardId, ShardDescriptor> _onRing;
@@ -95,6 +96,14 @@ public sealed class OwnershipView
 
     /// <summary>The shard that owns a slot: of all that claim it the one with the highest slot epoch. Null if none does.</summary>
     public ShardDescriptor? OwnerOf(Slot slot) => _owners[slot.Value] is >= 0 and var place ? Shards[place] : null;
+
+    /// <summary>The slots that a shard of this view owns.</summary>
+    /// <param name="shard">One of <see cref="Shards"/>.</param>
+    public SlotSet OwnedBy(ShardDescriptor shard)
+    {
+        ArgumentNullException.ThrowIfNull(shard);
+        return _isContended ? SlotSet.Of(shard.Slots.Slots.Slots().Where(slot => ReferenceEquals(OwnerOf(slot), shard))) : shard.Slots.Slots;
+    }
 
     /// <summary>The epoch under which a slot is owned; none if it is not.</summary>
     public SlotEpoch EpochOf(Slot slot) => new(_epochs[slot.Value]);
@@ -165,19 +174,23 @@ public sealed class OwnershipView
     private List<SlotConflict> Claim()
     {
         var both = new SortedDictionary<(int Owner, int Other), List<Slot>>();
+        var isEqual = false;
         for (var place = 0; place < Shards.Count; place++)
         {
-            foreach (var (slot, epoch) in Shards[place].Slots.Entries())
+            var at = 0;
+            foreach (var slot in Shards[place].Slots.Slots.Slots())
             {
-                var at = slot.Value;
-                if (epoch.Value > _epochs[at])
+                var epoch = Shards[place].Slots.At(at++).Value;
+                isEqual |= epoch == _epochs[slot.Value];
+                _isContended |= _epochs[slot.Value] != 0;
+                if (epoch > _epochs[slot.Value])
                 {
-                    (_owners[at], _epochs[at]) = (place, epoch.Value);
+                    (_owners[slot.Value], _epochs[slot.Value]) = (place, epoch);
                 }
             }
         }
 
-        for (var place = 0; place < Shards.Count; place++)
+        for (var place = 0; isEqual && place < Shards.Count; place++)
         {
             foreach (var (slot, epoch) in Shards[place].Slots.Entries())
             {

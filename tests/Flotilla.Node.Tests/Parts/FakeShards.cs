@@ -48,7 +48,7 @@ internal sealed class FakeShards : ITargets
         {
             var slots = i == 0 ? Enumerable.Range(0, Slot.Count).Select(s => new Slot((ushort)s)).ToArray() : [];
             _machines.Add(new StateMachine(new BTree(), slots));
-            _routes.Add(new ShardRoute(new ShardId(i + 1), new GroupId((ulong)i + 1), ShardMembers.First([new NodeId("n1")]), [], null));
+            _routes.Add(new ShardRoute(new ShardId(i + 1), new GroupId((ulong)i + 1), ShardMembers.First([new NodeId("n1")]), SlotSet.Empty, null));
         }
     }
 

@@ -54,9 +54,8 @@ public sealed class RoutingTests
     }
 
     [Fact]
-    public void Slots_become_ranges_and_ranges_a_table()
+    public void A_table_finds_the_shard_of_a_key()
     {
-        Assert.Equal([(0, 2), (5, 5), (7, 8)], RoutingTable.RangesOf(new[] { 0, 1, 2, 5, 7, 8 }.Select(s => new Slot((ushort)s))));
         var table = new RoutingTable(1, [Route(1, (0, 8191)), Route(2, (8192, 16383))]);
         Assert.Equal(Slot.Of("k"u8).Value < 8192 ? 1 : 2, table.Of("k"u8)!.Shard.Value);
         Assert.Null(RoutingTable.Empty.Of("k"u8));
@@ -115,5 +114,5 @@ public sealed class RoutingTests
     }
 
     private static ShardRoute Route(int shard = 1, params (int First, int Last)[] ranges) =>
-        new(new ShardId(shard), new GroupId((ulong)shard), ShardMembers.First([A, B, C]), ranges, local: null);
+        new(new ShardId(shard), new GroupId((ulong)shard), ShardMembers.First([A, B, C]), SlotSet.Of(ranges.Select(r => SlotRange.Of(r.First, r.Last))), local: null);
 }

@@ -206,7 +206,7 @@ public sealed class WatchOrderTests
         public FakeLogs(int shards = 2)
         {
             _logs = Enumerable.Range(1, shards).ToDictionary(s => new ShardId(s), _ => new List<ShardEvent>());
-            _cluster.Publish(new RoutingTable(7, _logs.Keys.Select(s => new ShardRoute(s, new GroupId((ulong)s.Value), ShardMembers.First([new NodeId("n1")]), [], null))));
+            _cluster.Publish(new RoutingTable(7, _logs.Keys.Select(s => new ShardRoute(s, new GroupId((ulong)s.Value), ShardMembers.First([new NodeId("n1")]), SlotSet.Empty, null))));
         }
 
         public int FreezesAsked => Volatile.Read(ref _freezesAsked);

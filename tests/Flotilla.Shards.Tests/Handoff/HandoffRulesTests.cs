@@ -162,6 +162,40 @@ public sealed class HandoffRulesTests
         Assert.Equal(0, source.Machine.Records.Count);
     }
 
+    [Fact]
+    public void What_is_left_is_purged_at_the_pace_of_the_copy_and_nothing_is_due_while_it_may_not()
+    {
+        var options = new HandoffOptions { PurgeLooks = 2 };
+        var source = new Shard(1, options, [A, B1]);
+        source.Propose(CommandCodec.Encode(1000, [.. Enumerable.Range(0, 4).Select(i => Command.Put(B($"{{a}}{i}"), B("v")))]));
+        source.Propose(HandoffCodec.Encode(1000, new HandoffStep.Begin(source.Group, new ShardId(2), new GroupId(2), Slots(1, A))));
+        var begin = source.Machine.LastApplied.Next.Next;
+        source.Propose(HandoffCodec.Encode(1000, new HandoffStep.Freeze(begin)));
+        source.Propose(HandoffCodec.Encode(1000, new HandoffStep.Release(begin)));
+        while (source.Waiting > 0)
+        {
+            source.Commit();
+        }
+
+        Assert.False(source.Machine.Ownership.ToPurge.IsEmpty);
+        var now = new Instant(1_000_000);
+        for (var walked = 0; !source.Machine.Ownership.ToPurge.IsEmpty; walked++)
+        {
+            Assert.InRange(walked, 0, 3);
+            now = now.PlusMs(10 * options.RetryMs);
+            var output = new HandoffOutput();
+            source.Driver!.Step(source.Machine, now, 0, output);
+            Assert.DoesNotContain(output.Steps, step => step is HandoffStep.Purge);
+            Assert.True(source.Driver.NextDeadline > now);
+            source.Driver.Step(source.Machine, now, 1, output);
+            Assert.Equal(options.ChunkBytes, output.Spent);
+            source.Propose(HandoffCodec.Encode(1000, Assert.Single(output.Steps, step => step is HandoffStep.Purge)));
+            source.Commit();
+        }
+
+        Assert.Equal(0, source.Machine.Records.Count);
+    }
+
     private static bool Take(LogOf log, HandoffStep step)
     {
         log.Apply(new Entry(log.Machine.LastApplied.Next, new Term(1), EntryKind.Command, HandoffCodec.Encode(1000, step)), null);

@@ -58,7 +58,7 @@ public sealed class SimulatedSteward
     private bool Pace()
     {
         var isMoving = false;
-        foreach (var hosted in _node.Replicas.Where(r => r.Replica.Raft.Role == Role.Leader && !r.Replica.Ownership.Leaving.IsEmpty))
+        foreach (var hosted in _node.Replicas.Where(r => r.Replica.Raft.Role == Role.Leader && !(r.Replica.Ownership.Leaving.IsEmpty && r.Replica.Ownership.ToPurge.IsEmpty)))
         {
             isMoving = true;
             _node.Post(hosted, (replica, _) => replica.AllowHandoffBytes(_bytesPerPace));

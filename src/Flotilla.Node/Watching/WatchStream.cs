@@ -177,8 +177,9 @@ internal sealed class WatchStream : IWatchStream
         {
             foreach (var route in _cluster.Table.Shards)
             {
-                // Of two groups that were born under one number one retires: then the other is watched.
-                if (!Tasks.TryGetValue(route.Shard, out var task) || (task.IsOver && task.Route.Group != route.Group))
+                // Of two groups that were born under one number one retires: then the other is watched. One that the cursor says is
+                // over may still stand in the table of a node that has not heard so.
+                if (!_over.Contains(route.Shard) && (!Tasks.TryGetValue(route.Shard, out var task) || (task.IsOver && task.Route.Group != route.Group)))
                 {
                     Begin(route, EventPosition.Zero);
                 }
@@ -216,7 +217,9 @@ internal sealed class WatchStream : IWatchStream
                 {
                     if (reply.Events[i] is { Kind: ShardEventKind.Ended } ended)
                     {
-                        await PassAsync(task, new Batch(shard, reply.Events, from, i, ended.After) { IsLast = true });
+                        // Where another group goes by its number the number is not over.
+                        var isLast = _cluster.Table.Of(shard) is not { } other || other.Group == task.Route.Group;
+                        await PassAsync(task, new Batch(shard, reply.Events, from, i, isLast ? ended.After : EventPosition.Zero) { IsLast = isLast });
                         task.IsOver = true;
                         FollowTable();
                         return;

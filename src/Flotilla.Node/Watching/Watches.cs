@@ -10,6 +10,9 @@ namespace Flotilla.Node.Watching;
 /// <summary>Begins watches: finds out where each shard's events end, or that those behind a cursor are still kept.</summary>
 internal sealed class Watches(ClusterState cluster, IWatchSources sources, int maxWatches, TimeSpan timeout, ILogger log) : IWatches
 {
+    /// <summary>Of so many shards a cursor says that they are over when nothing of theirs is ahead any more: those that were born last.</summary>
+    private const int KeptOver = 16;
+
     private int _open;
 
     /// <inheritdoc/>
@@ -76,32 +79,34 @@ internal sealed class Watches(ClusterState cluster, IWatchSources sources, int m
             return new WatchOpening(WatchOutcome.NotLeader, null, $"this node has no replica of shard {missing.Shard} that votes", leader, cluster.HttpOf(leader));
         }
 
-        var ends = await EndsAsync(table, request.Forward, deadline, cancellation);
+        // One that is over may still stand in this node's table: it has not heard so.
+        HashSet<ShardId> over = [.. cursor.Where(static c => c.At == EventPosition.Over).Select(static c => c.Shard)];
+        ShardRoute[] living = [.. table.Shards.Where(route => !over.Contains(route.Shard))];
+        var ends = await EndsAsync(living, request.Forward, deadline, cancellation);
         for (var i = 0; i < ends.Length; i++)
         {
             if (ends[i].Code != PullCode.Ok)
             {
-                return new WatchOpening(WatchOutcome.NoQuorum, null, $"shard {table.Shards[i].Shard} had no leader that confirmed where its events end; no event was missed, try again");
+                return new WatchOpening(WatchOutcome.NoQuorum, null, $"shard {living[i].Shard} had no leader that confirmed where its events end; no event was missed, try again");
             }
         }
 
-        var begins = table.Shards.Select((route, i) => (Route: route, At: ends[i].Reached)).ToList();
-        HashSet<ShardId> over = [];
+        var begins = living.Select((route, i) => (Route: route, At: ends[i].Reached)).ToList();
         if (request.From is not null)
         {
             // One that has retired since answers for a while.
-            over = [.. cursor.Where(static c => c.At == EventPosition.Over).Select(static c => c.Shard)];
             cursor = [.. cursor.Where(static c => c.At != EventPosition.Over)];
             var past = cursor.Where(c => table.Of(c.Shard) is null).Select(c => table.OfAny(c.Shard)).OfType<ShardRoute>();
-            begins = [.. table.Shards.Concat(past).Select(route => (route, cursor.FirstOrDefault(c => c.Shard == route.Shard).At))];
+            begins = [.. living.Concat(past).Select(route => (route, cursor.FirstOrDefault(c => c.Shard == route.Shard).At))];
             var ahead = new HashSet<ShardId>();
             if (await LostAsync(table, cursor, begins, ends, over, ahead, request.Forward, deadline, cancellation) is { } lost)
             {
                 return new WatchOpening(WatchOutcome.Compacted, null, lost);
             }
 
-            // Its slots have been taken in everywhere before it retired: where no mark of that is ahead, none will come.
-            over.IntersectWith(ahead);
+            // Its slots have been taken in everywhere before it retired: where no mark of that is ahead, none will come. But the node
+            // where the cursor is used next may not have heard that it is retired: so the newest stay.
+            over.IntersectWith(ahead.Concat(over.OrderDescending().Take(KeptOver)).ToHashSet());
         }
 
         return new WatchOpening(WatchOutcome.Open, new WatchStream(cluster, sources, request, begins, over, Closed, log), null);
@@ -124,10 +129,10 @@ internal sealed class Watches(ClusterState cluster, IWatchSources sources, int m
     }
 
     // Also for one that resumes: where its cursor lies behind the end, the cursor is of another life of this cluster.
-    private Task<WatchReply[]> EndsAsync(RoutingTable table, bool forward, Instant deadline, CancellationToken cancellation)
+    private Task<WatchReply[]> EndsAsync(IReadOnlyList<ShardRoute> routes, bool forward, Instant deadline, CancellationToken cancellation)
     {
         var pull = new WatchPull(PullKind.End, default, default, 1);
-        return Task.WhenAll(table.Shards.Select(route =>
+        return Task.WhenAll(routes.Select(route =>
             sources.AskAsync(route, pull, (int)Math.Clamp(deadline.MsSince(NodeClock.Now), 1, 1000), forward, deadline, cancellation).AsTask()));
     }
 

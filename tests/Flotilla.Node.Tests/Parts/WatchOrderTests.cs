@@ -160,9 +160,15 @@ public sealed class WatchOrderTests
         shards.Put(Two, "k", 2, 4);
         var cursor = stream.Cursor;
         await TakesAsync(stream, "2.0.4.0");
+
+        // Nor does a node watch it anew that has not heard of its end.
+        await using var behind = shards.Watch(cursor);
+        await TakesAsync(behind, "2.0.4.0");
+        shards.Put(Two, "k", 2, 5);
+        await TakesAsync(behind, "2.0.5.0");
         shards.Retire(One);
         await using var next = shards.Watch(cursor);
-        await TakesAsync(next, "2.0.4.0");
+        await TakesAsync(next, "2.0.4.0 2.0.5.0");
     }
 
     [Fact]

@@ -6,13 +6,16 @@
 #   scripts/seeded-bugs.sh              all of tests/Flotilla.Simulation/bugs
 #   scripts/seeded-bugs.sh 01 30        only those whose names begin so
 #   scripts/seeded-bugs.sh --median 5 … from five ranges of 200 seeds each, and the median of what they took
+#
+# Seeds are tried from 1 on, or from where a patch says in a line above its first file, as those do whose bug needs slots
+# that move: "Seeds from 10001". FLOTILLA_SEEDS=1..50 tries these with every patch.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 scratch=$root/artifacts/seeded-bugs
-ranges=(${FLOTILLA_SEEDS:-1..200})
+range_count=1
 if [ "${1:-}" = --median ]; then
-    mapfile -t ranges < <(for ((i = 0; i < $2; i++)); do echo "$((i * 1000 + 1))..$((i * 1000 + 200))"; done)
+    range_count=$2
     shift 2
 fi
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
@@ -54,6 +57,10 @@ for patch in "$root"/tests/Flotilla.Simulation/bugs/*.patch; do
         missed=$((missed + 1))
         continue
     fi
+    first=$(sed -nE 's/^Seeds from ([0-9]+)$/\1/p' "$patch")
+    first=${first:-1}
+    mapfile -t ranges < <(for ((i = 0; i < range_count; i++)); do echo "$((i * 1000 + first))..$((i * 1000 + first + 199))"; done)
+    [ -z "${FLOTILLA_SEEDS:-}" ] || ranges=("$FLOTILLA_SEEDS")
     took=() reason=
     for range in "${ranges[@]}"; do
         if (cd "$scratch/tree" && dotnet exec tests/Flotilla.Simulation/bin/Release/net10.0/Flotilla.Simulation.dll "$range" --until-failure </dev/null) >"$scratch/$name.log" 2>&1; then

@@ -86,7 +86,13 @@ internal sealed class Healing(World world, Workload.Workload workload, Operator 
     /// <summary>What keeps a shard from being healed; null if nothing does.</summary>
     private string? Obstacle(ShardGenesis shard)
     {
-        var replicas = world.Nodes.Select(n => World.ReplicaOn(n, shard.Shard)).Where(r => !IsExcused(r)).ToList();
+        if (world.IsRetired(shard.Shard))
+        {
+            var places = world.Nodes.Where(n => World.ReplicaOn(n, shard.Shard) is not null).ToList();
+            return places.Count == 0 ? null : $"shard {shard.Shard} is retired, and still there on {string.Join(", ", places.Select(n => n.Id))}";
+        }
+
+        var replicas = world.Nodes.Select(n => World.ReplicaOn(n, shard.Shard)).OfType<HostedReplica>().Where(r => !IsExcused(r)).ToList();
         var leaders = replicas.Where(r => r.Replica.Raft.Role == Role.Leader).ToList();
         if (leaders.Count != 1)
         {

@@ -58,6 +58,15 @@ public sealed record SimulationOptions
     /// <summary>Shards are added and removed, and slots move between them.</summary>
     public bool Moves { get; init; }
 
+    /// <summary>How often a gateway takes any shard for the owner of a slot.</summary>
+    public double WrongMaps { get; init; }
+
+    /// <summary>Gateways look only now and then at what their node knows of slots.</summary>
+    public bool OldMaps { get; init; }
+
+    /// <summary>Whoever leads a shard seldom looks after its slots, and takes whatever is offered: then slots go where somebody sends them, and back.</summary>
+    public bool SlowStewards { get; init; }
+
     /// <summary>How much of a shard moves at a time.</summary>
     public HandoffLimits Limits { get; init; } = new();
 
@@ -146,5 +155,8 @@ public sealed record SimulationOptions
                 FrozenMs = hand.Between(40, 1_500),
             },
         },
+        WrongMaps = hand.Hit(0.3) ? 0.05 : 0,
+        SlowStewards = hand.Hit(0.3),
+        OldMaps = hand.Hit(0.4),
     };
 }

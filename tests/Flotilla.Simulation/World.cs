@@ -8,6 +8,7 @@ using Flotilla.Simulation.Nodes;
 using Flotilla.Simulation.Time;
 using Flotilla.Storage;
 using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Simulation;
 
@@ -101,6 +102,9 @@ public sealed class World
     /// <summary>Answers get lost on the way to clients, as often as messages between nodes.</summary>
     public bool AnswersGetLost { get; set; } = true;
 
+    /// <summary>The time of faults is over.</summary>
+    public bool IsHealing => Scheduler.NowUs >= Options.Seconds * 1_000_000L;
+
     /// <summary>How often what happened, by name.</summary>
     public SortedDictionary<string, int> Counts { get; } = new(StringComparer.Ordinal);
 
@@ -124,12 +128,15 @@ public sealed class World
     /// <summary>The shard that owns a key at first.</summary>
     public ShardId OwnerOf(ReadOnlySpan<byte> key) => _ownerOfSlot[Slot.Of(key).Value];
 
-    /// <summary>A replica of a shard.</summary>
-    public static HostedReplica ReplicaOn(SimulatedNode node, ShardId shard) => node.Replicas.First(r => r.Genesis.Shard == shard);
+    /// <summary>The shard has retired, as its committed log says.</summary>
+    public bool IsRetired(ShardId shard) => Meaning?.Of(shard).Ownership.State == ShardState.Retired;
+
+    /// <summary>A replica of a shard; null if it was taken away.</summary>
+    public static HostedReplica? ReplicaOn(SimulatedNode node, ShardId shard) => node.Replicas.FirstOrDefault(r => r.Genesis.Shard == shard);
 
     /// <summary>Whoever says that it leads a shard, the newest term first; null if nobody does.</summary>
     public HostedReplica? LeaderOf(ShardId shard) =>
-        Nodes.Where(n => n.Up).Select(n => ReplicaOn(n, shard)).Where(r => r.Replica.Raft.Role == Role.Leader).MaxBy(r => r.Replica.Raft.Term.Value);
+        Nodes.Where(n => n.Up).Select(n => ReplicaOn(n, shard)).OfType<HostedReplica>().Where(r => r.Replica.Raft.Role == Role.Leader).MaxBy(r => r.Replica.Raft.Term.Value);
 
     /// <summary>Starts a node, unless it runs.</summary>
     public void StartIfDown(SimulatedNode node)
@@ -166,9 +173,8 @@ public sealed class World
 
         Network.Send(sender.Number, receiver.Number, () =>
         {
-            if (receiver.Up)
+            if (receiver.Up && ReplicaOn(receiver, shard) is { } hosted)
             {
-                var hosted = ReplicaOn(receiver, shard);
                 if (Transcript.On)
                 {
                     Say(hosted, $"<- {sender.Id} {Transcript.Describe(message)}");
@@ -197,10 +203,10 @@ public sealed class World
         var bytes = HandoffMessageCodec.Encode(message);
         Network.Send(from.Node.Number, receiver.Number, () =>
         {
-            if (receiver.Up)
+            if (receiver.Up && ReplicaOn(receiver, shard) is { } hosted)
             {
                 var told = HandoffMessageCodec.Decode(bytes);
-                receiver.Post(ReplicaOn(receiver, shard), (replica, _) => replica.Receive(told));
+                receiver.Post(hosted, (replica, _) => replica.Receive(told));
             }
         });
     }

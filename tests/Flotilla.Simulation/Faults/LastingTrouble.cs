@@ -175,7 +175,7 @@ internal sealed class LastingTrouble
     }
 
     // Also that of a node which is cut off: it would end the leader's term once it is back.
-    private Term NewestTerm(ShardId shard) => _world.Nodes.Where(n => n.Up).Select(n => World.ReplicaOn(n, shard).Replica.Raft.Term).Max();
+    private Term NewestTerm(ShardId shard) => _world.Nodes.Where(n => n.Up).Select(n => World.ReplicaOn(n, shard)!.Replica.Raft.Term).Max();
 
     private void AskNow(ShardId shard, Term newest)
     {

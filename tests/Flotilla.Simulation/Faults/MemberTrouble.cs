@@ -51,7 +51,7 @@ internal sealed class MemberTrouble
         _victim = world.NodeOf(chance.Pick(_members));
     }
 
-    private HostedReplica OnVictim => World.ReplicaOn(_victim, _shard);
+    private HostedReplica OnVictim => World.ReplicaOn(_victim, _shard)!;
 
     /// <summary>Begins; everything else has been mended. <paramref name="over"/> is called at the end.</summary>
     public static void Begin(World world, Workload.Workload workload, Operator @operator, Chance chance, Action over)
@@ -211,7 +211,7 @@ internal sealed class MemberTrouble
         && leader.Replica.Raft.ConfigurationIndex <= leader.Replica.Raft.CommitIndex && configuration.Voters.SequenceEqual(members) && configuration.Members.Count == members.Count
         && (leader.Node != _victim || members.Count == Voters);
 
-    private Term NewestTerm() => _world.Nodes.Where(n => n.Up).Select(n => World.ReplicaOn(n, _shard).Replica.Raft.Term).Max();
+    private Term NewestTerm() => _world.Nodes.Where(n => n.Up).Select(n => World.ReplicaOn(n, _shard)!.Replica.Raft.Term).Max();
 
     private void CutOff(bool cut)
     {

@@ -93,7 +93,7 @@ public sealed class Operator
         Ask();
         foreach (var node in _world.Nodes.Where(n => n.Wiped))
         {
-            if (_world.Shards.All(s => _world.LeaderOf(s.Shard) is { } l && l.Replica.Raft.Configuration.Find(node.Id) is { Suffrage: Suffrage.Voter } seat && seat.Incarnation == node.Incarnation))
+            if (_world.Shards.All(s => _world.IsRetired(s.Shard) || _world.LeaderOf(s.Shard) is { } l && l.Replica.Raft.Configuration.Find(node.Id) is { Suffrage: Suffrage.Voter } seat && seat.Incarnation == node.Incarnation))
             {
                 _world.Count("wiped node is whole again");
                 node.IsWhole();

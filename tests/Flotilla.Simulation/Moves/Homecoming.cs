@@ -60,6 +60,11 @@ internal static class Homecoming
                 throw new SimulationException($"Homecoming: shard {shard} still has the record {key}, whose slot it does not own (hazard 43)");
             }
         }
+
+        foreach (var node in world.Nodes.Where(n => n.HasLeftovers))
+        {
+            throw new SimulationException($"Homecoming: {node.Id} still has logs or snapshots of retired shards on its disk");
+        }
     }
 
     private static string Describe(ShardId shard, StateMachine machine)

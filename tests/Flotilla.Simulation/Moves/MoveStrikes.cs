@@ -6,8 +6,8 @@ using Flotilla.Topology;
 namespace Flotilla.Simulation.Moves;
 
 /// <summary>
-/// For some steps of moves in a row, whoever leads one of the two ends is stopped, cut off, cut off from the other end or asked to hand over
-/// within milliseconds of the step: the way to moves that are interrupted at each of their steps (hazard 39), and to leaders that
+/// For some steps of moves in a row, whoever leads one of the two ends is stopped, cut off, cut off from the other end, asked to hand over,
+/// or to cancel, freeze or abort the move, within milliseconds of the step: the way to moves that are interrupted at each of their steps (hazard 39), and to leaders that
 /// go on with a move which others have ended (hazard 42).
 /// </summary>
 public sealed class MoveStrikes
@@ -50,13 +50,21 @@ public sealed class MoveStrikes
         }
 
         // The steps behind which a move hangs in the air come once a move; of the others there are many.
-        var share = step is HandoffStep.Freeze or HandoffStep.Accept or HandoffStep.Prepare ? _share * 3 : _share;
+        var share = step is HandoffStep.Freeze or HandoffStep.Accept or HandoffStep.Prepare ? _share * 3 : step is HandoffStep.Stage or HandoffStep.Purge ? _share / 3 : _share;
         if (_left == 0 || _stopped() || !took || !_chance.Hit(share))
         {
             return;
         }
 
         _left--;
+        if (step is HandoffStep.Accept && MoveOf(shard, step) is { } accepted && _chance.Hit(0.3))
+        {
+            // Back to where they came from, while what was asked there is still under way.
+            var slots = accepted.Move.Slots.Slots;
+            _world.Scheduler.After(_chance.Exponential(10_000), () => _operator.Send(shard, accepted.Source, slots));
+            return;
+        }
+
         _world.Scheduler.After(_chance.Exponential(2_000), () =>
         {
             if (!_stopped())
@@ -77,7 +85,7 @@ public sealed class MoveStrikes
         _world.Count($"strike at {step.GetType().Name}");
         var victim = _chance.Pick(ends);
         var node = victim.Node;
-        switch (_chance.Below(10))
+        switch (_chance.Below(11))
         {
             case < 4:
                 node.Stop(power: _chance.Hit(0.5));
@@ -86,21 +94,49 @@ public sealed class MoveStrikes
             case < 6:
                 Cut(node, _world.Nodes.Where(n => n != node));
                 break;
+            case < 8 when step is HandoffStep.Freeze or HandoffStep.Prepare or HandoffStep.Accept && ends[0].Genesis == shard && _chance.Hit(0.6):
+                // The target decides and serves, and the source does not hear of it.
+                _world.Count("source left in the dark");
+                foreach (var other in ends.Skip(1))
+                {
+                    var (target, source) = step is HandoffStep.Freeze ? (other.Node, ends[0].Node) : (ends[0].Node, other.Node);
+                    CutOneWay(target, source);
+                }
+
+                break;
             case < 8:
                 // The two ends don't reach each other, while each has its majority: perhaps in one direction only.
                 Cut(node, ends.Select(e => e.Node).Where(n => n != node));
                 break;
-            case 8:
+            case 8 when MoveOf(shard, step) is { } move:
+                _operator.Meddle(move.Source, move.Move);
+                break;
+            case 9:
                 node.Post(victim, (replica, clock) => replica.TransferLeadership(default, clock));
                 break;
             default:
-                foreach (var replica in _world.Nodes.Where(n => n.Up).Select(n => World.ReplicaOn(n, victim.Genesis.Shard)))
+                foreach (var replica in _world.Nodes.Where(n => n.Up).Select(n => World.ReplicaOn(n, victim.Genesis.Shard)).OfType<HostedReplica>())
                 {
                     replica.Node.Post(replica, (r, _) => r.AskForSnapshot());
                 }
 
                 break;
         }
+    }
+
+    // The move that a step is about, as its source knows it.
+    private (ShardGenesis Source, OutgoingMove Move)? MoveOf(ShardGenesis shard, HandoffStep step)
+    {
+        var (source, begin) = step switch
+        {
+            HandoffStep.Freeze s => (shard, s.Move),
+            HandoffStep.Prepare s => (_world.Shards.Find(g => g.Group == s.Id.Source), s.Id.Begin),
+            HandoffStep.Accept s => (_world.Shards.Find(g => g.Group == s.Id.Source), s.Id.Begin),
+            HandoffStep.Stage s => (_world.Shards.Find(g => g.Group == s.Id.Source), s.Id.Begin),
+            _ => default,
+        };
+        var move = source is null ? null : _world.Meaning!.Of(source.Shard).Ownership.Outgoing.FirstOrDefault(m => m.Begin == begin);
+        return move is null ? null : (source!, move);
     }
 
     // The shard itself, and whoever is at the other end of its moves.
@@ -111,6 +147,15 @@ public sealed class MoveStrikes
             ? ownership.Incoming.Select(m => m.SourceShard)
             : ownership.Outgoing.Select(m => m.TargetShard);
         return others.Where(s => s.Value > 0).Prepend(shard.Shard).Distinct();
+    }
+
+    private void CutOneWay(SimulatedNode from, SimulatedNode to)
+    {
+        if (from != to && !_world.Network.IsCut(from.Number, to.Number))
+        {
+            _world.Network.SetCut(from.Number, to.Number, true);
+            _world.Scheduler.After(_chance.Between(50_000, 3_000_000), () => _world.Network.SetCut(from.Number, to.Number, false));
+        }
     }
 
     private void Cut(SimulatedNode node, IEnumerable<SimulatedNode> from)

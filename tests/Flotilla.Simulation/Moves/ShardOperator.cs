@@ -74,34 +74,43 @@ public sealed class ShardOperator
         var ownership = source.Replica.Ownership;
         if (ownership.Outgoing.ToArray() is { Length: > 0 } moves && _chance.Hit(0.7))
         {
-            var move = _chance.Pick(moves);
-            switch (_chance.Below(3))
-            {
-                case 0:
-                    Propose(source, new HandoffStep.Cancel(move.Begin));
-                    break;
-                case 1:
-                    Propose(source, new HandoffStep.Freeze(move.Begin));
-                    break;
-                default:
-                    if (_world.Shards.Find(s => s.Group == move.Target) is { } to && LeaderOf(to) is { } target)
-                    {
-                        Propose(target, new HandoffStep.Abort(new HandoffId(source.Genesis.Group, move.Begin)));
-                    }
-
-                    break;
-            }
+            Meddle(source.Genesis, _chance.Pick(moves));
         }
         else if (_chance.Pick(_world.Shards) is { } target && target != source.Genesis)
         {
             var share = _chance.Hit(0.3) ? 1 : _chance.Between(2, 20);
-            var epochs = new uint[Slot.Count];
-            foreach (var (slot, epoch) in ownership.Slots.Entries())
-            {
-                epochs[slot.Value] = slot.Value % share == 0 && !ownership.Leaving.Contains(slot) ? epoch.Value : 0;
-            }
+            Propose(source, new HandoffStep.Begin(source.Genesis.Group, target.Shard, target.Group, Of(ownership, slot => slot.Value % share == 0)));
+        }
+    }
 
-            Propose(source, new HandoffStep.Begin(source.Genesis.Group, target.Shard, target.Group, SlotEpochs.Of(epochs)));
+    /// <summary>Cancels or freezes a move, or has it aborted: whichever it is, just when it is of no use perhaps.</summary>
+    public void Meddle(ShardGenesis source, OutgoingMove move)
+    {
+        switch (_chance.Below(3))
+        {
+            case 0 when LeaderOf(source) is { } leader:
+                Propose(leader, new HandoffStep.Cancel(move.Begin));
+                break;
+            case 1 when LeaderOf(source) is { } leader:
+                Propose(leader, new HandoffStep.Freeze(move.Begin));
+                break;
+            default:
+                if (_world.Shards.Find(s => s.Group == move.Target) is { } to && LeaderOf(to) is { } target)
+                {
+                    Propose(target, new HandoffStep.Abort(new HandoffId(source.Group, move.Begin)));
+                }
+
+                break;
+        }
+    }
+
+    /// <summary>Begins a move of slots from one shard to another, whatever any ring wants.</summary>
+    public void Send(ShardGenesis source, ShardGenesis target, SlotSet slots)
+    {
+        if (!_stopped && LeaderOf(source) is { } leader)
+        {
+            _world.Count("sent back");
+            Propose(leader, new HandoffStep.Begin(source.Group, target.Shard, target.Group, Of(leader.Replica.Ownership, slots.Contains)));
         }
     }
 
@@ -156,6 +165,18 @@ public sealed class ShardOperator
             _world.Count("weight");
             Propose(leader, new HandoffStep.SetWeight(_chance.Hit(0.3) ? Ring.NormalWeight : (int)_chance.Between(20, 400)));
         }
+    }
+
+    // Those that are owned and in no move.
+    private static SlotEpochs Of(Ownership ownership, Func<Slot, bool> wanted)
+    {
+        var epochs = new uint[Slot.Count];
+        foreach (var (slot, epoch) in ownership.Slots.Entries())
+        {
+            epochs[slot.Value] = wanted(slot) && !ownership.Leaving.Contains(slot) ? epoch.Value : 0;
+        }
+
+        return SlotEpochs.Of(epochs);
     }
 
     private HostedReplica? LeaderOf(ShardGenesis shard) => _world.LeaderOf(shard.Shard);

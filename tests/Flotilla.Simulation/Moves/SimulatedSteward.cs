@@ -22,7 +22,10 @@ public sealed class SimulatedSteward
     private readonly int _boot;
     private readonly Dictionary<HostedReplica, ulong> _home = [];
     private readonly Dictionary<HostedReplica, long> _joiningSince = [];
+    private readonly Dictionary<HostedReplica, long> _retiredSince = [];
     private readonly long _bytesPerPace;
+    private readonly long _retiredStayUs;
+    private long _nextLookUs;
     private Ring? _ring;
     private int _replicas;
 
@@ -34,6 +37,7 @@ public sealed class SimulatedSteward
         _chance = chance;
         _boot = node.Boot;
         _bytesPerPace = chance.Hit(0.5) ? 1 << 20 : chance.Between(100, 3_000);
+        _retiredStayUs = chance.Between(0, 4_000_000);
         Next(100_000);
     }
 
@@ -48,12 +52,18 @@ public sealed class SimulatedSteward
             if (!_node.Paused)
             {
                 isMoving = Pace();
-                Look();
+                if (_world.Scheduler.NowUs >= _nextLookUs)
+                {
+                    Look();
+                    _nextLookUs = IsSlow ? _world.Scheduler.NowUs + _chance.Between(300_000, 3_000_000) : 0;
+                }
             }
 
             Next(isMoving ? 15_000 : 100_000);
         }
     });
+
+    private bool IsSlow => _world.Options.SlowStewards && !_world.IsHealing;
 
     private bool Pace()
     {
@@ -70,12 +80,38 @@ public sealed class SimulatedSteward
     private void Look()
     {
         var view = _node.Topology!.View;
-        TellRing(view);
+        if (!IsSlow)
+        {
+            TellRing(view);
+        }
+
         foreach (var hosted in _node.Replicas)
         {
             if (hosted.Replica.Raft.Role == Role.Leader)
             {
                 Look(hosted, view);
+            }
+        }
+
+        TakeRetiredAway(view);
+    }
+
+    // Whatever the replica itself has applied: nothing can change a retired shard.
+    private void TakeRetiredAway(OwnershipView view)
+    {
+        foreach (var hosted in _node.Replicas.Where(r => view.Find(new ShardKey(r.Genesis.Shard, r.Genesis.Group.Value)) is { State: ShardState.Retired }).ToList())
+        {
+            _retiredSince.TryAdd(hosted, _world.Scheduler.NowUs);
+            if (_world.Scheduler.NowUs - _retiredSince[hosted] >= _retiredStayUs)
+            {
+                _node.TakeAway(hosted);
+                if (!_world.IsHealing && _chance.Hit(0.15))
+                {
+                    // Before its log knows that they are gone, or just as it is told.
+                    _node.Stop(power: _chance.Hit(0.5));
+                    _world.Scheduler.After(_chance.Between(10_000, 500_000), () => _world.StartIfDown(_node));
+                    return;
+                }
             }
         }
     }

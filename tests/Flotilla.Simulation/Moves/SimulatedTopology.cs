@@ -164,9 +164,9 @@ public sealed class SimulatedTopology
         foreach (var superseded in output.Findings.OfType<GossipFinding.Superseded>())
         {
             // Told under an older entry than what stands. If that is this leader's own word, it is told again beyond it.
-            if (superseded.Standing.State != ShardState.Retired && superseded.Standing.Leader == _node.Id.Value)
+            if (superseded.Standing.State != ShardState.Retired && superseded.Standing.Leader == _node.Id.Value && World.ReplicaOn(_node, superseded.Standing.Shard) is { } hosted)
             {
-                TellBeyond(World.ReplicaOn(_node, superseded.Standing.Shard), superseded.Standing.Version);
+                TellBeyond(hosted, superseded.Standing.Version);
             }
         }
     }

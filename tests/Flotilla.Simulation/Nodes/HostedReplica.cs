@@ -26,6 +26,9 @@ public sealed class HostedReplica(SimulatedNode node, ShardGenesis genesis)
     /// <summary>Requests without an answer, and where the answer goes.</summary>
     public SortedDictionary<ulong, Action<CommandResult>> Requests { get; } = [];
 
+    /// <summary>Scans without an answer, likewise.</summary>
+    public SortedDictionary<ulong, Action<ScanPage>> Scans { get; } = [];
+
     /// <summary>The log as the replica has it.</summary>
     public LogMirror Log { get; private set; } = new();
 
@@ -63,6 +66,7 @@ public sealed class HostedReplica(SimulatedNode node, ShardGenesis genesis)
         Inbox = [];
         WaitingSends.Clear();
         Requests.Clear();
+        Scans.Clear();
         _underWay.Clear();
         Log = log;
         DurableLog = log.Copy();
@@ -71,6 +75,19 @@ public sealed class HostedReplica(SimulatedNode node, ShardGenesis genesis)
         DurableSequence = default;
         WakeAtUs = long.MaxValue;
         IdleSteps = 0;
+    }
+
+    /// <summary>It was taken away: its shard is retired.</summary>
+    public bool IsGone { get; private set; }
+
+    /// <summary>It is taken away.</summary>
+    public void End()
+    {
+        IsGone = true;
+        Inbox = [];
+        WaitingSends.Clear();
+        Requests.Clear();
+        Scans.Clear();
     }
 
     /// <summary>The replica wants this on disk.</summary>

@@ -8,7 +8,7 @@ public sealed partial class SimulatedNode
 {
     private void StartSync()
     {
-        if (_syncing || !_toPersist.Exists(p => p.Persist.MustSync))
+        if (_syncing || (_toForget.Count == 0 && !_toPersist.Exists(p => p.Persist.MustSync)))
         {
             return;
         }
@@ -16,6 +16,8 @@ public sealed partial class SimulatedNode
         _syncing = true;
         _beingSynced = [.. _toPersist];
         _beingReleased = [.. _toRelease];
+        _beingForgotten = [.. _toForget];
+        _toForget.Clear();
         _toPersist.Clear();
         _toRelease.Clear();
         var boot = Boot;
@@ -81,6 +83,11 @@ public sealed partial class SimulatedNode
         foreach (var (hosted, through) in _beingReleased)
         {
             _wal!.Release(hosted.Genesis.Group, through);
+        }
+
+        foreach (var group in _beingForgotten)
+        {
+            _wal!.Forget(group);
         }
 
         _wal!.Sync();

@@ -52,7 +52,7 @@ public sealed partial class SimulatedNode
     {
         if (_world.Options.Moves)
         {
-            Topology = new SimulatedTopology(_world, this, _keptTable, _chance.Fork());
+            Topology = new SimulatedTopology(_world, this, KeptTopology(), _chance.Fork());
             Steward = new SimulatedSteward(_world, this, _chance.Fork());
         }
     }

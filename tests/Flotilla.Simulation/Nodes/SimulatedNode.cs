@@ -94,7 +94,8 @@ public sealed partial class SimulatedNode
     public void Start()
     {
         _wal = Wal.Open(Disk, new WalOptions { SegmentBytes = _world.Options.SegmentBytes, MustExist = _hadLog, Owner = Incarnation.Value, GenerationSeed = _chance.Next() });
-        var store = _store = SnapshotStore.Open(Disk.Folder("snapshots"), new SnapshotOptions { IdSeed = _chance.Next() });
+        var store = _store = SnapshotStore.Open(Disk.Folder("snapshots"), new SnapshotOptions { IdSeed = _chance.Next(), Retired = _retired.Keys.ToHashSet() });
+        ForgetRetired();
         Boot++;
         _snapshots = new SimulatedSnapshots(_world, this, store, _chance.Fork());
         Up = true;
@@ -136,6 +137,8 @@ public sealed partial class SimulatedNode
         _toRelease.Clear();
         _beingSynced = [];
         _beingReleased = [];
+        _toForget.Clear();
+        _beingForgotten = [];
         if (power)
         {
             Disk.Crash(_chance.Next());
@@ -158,6 +161,7 @@ public sealed partial class SimulatedNode
         Wiped = true;
         _hadLog = false;
         _keptTable = GossipTable.Empty;
+        _retired.Clear();
     }
 
     /// <summary>What a shard has committed, up to where a snapshot says that a log begins.</summary>
@@ -189,7 +193,7 @@ public sealed partial class SimulatedNode
     /// <summary>Hands an input to a replica; it is taken with whatever else has arrived until then.</summary>
     public void Post(HostedReplica hosted, Action<Replica, ClockReading> input)
     {
-        if (Up)
+        if (Up && !hosted.IsGone)
         {
             hosted.Inbox.Add(input);
             ScheduleRun();
@@ -285,7 +289,7 @@ public sealed partial class SimulatedNode
             _snapshots!.Write(hosted, image);
         }
 
-        var busy = output.Image is not null || inbox.Count + output.Effects.Count + output.Replies.Count > 0;
+        var busy = output.Image is not null || inbox.Count + output.Effects.Count + output.Replies.Count + output.Pages.Count > 0;
         foreach (var (id, result) in output.Replies)
         {
             if (!hosted.Requests.Remove(id.Value, out var answer))
@@ -294,6 +298,16 @@ public sealed partial class SimulatedNode
             }
 
             answer(result);
+        }
+
+        foreach (var (id, page) in output.Pages)
+        {
+            if (!hosted.Scans.Remove(id.Value, out var answer))
+            {
+                throw new SimulationException($"{hosted.Name} answers scan {id.Value} that it does not owe an answer");
+            }
+
+            answer(page);
         }
 
         hosted.IdleSteps = busy || replica.NextDeadline > clock.Now ? 0 : hosted.IdleSteps + 1;

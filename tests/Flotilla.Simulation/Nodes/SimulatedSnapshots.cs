@@ -34,7 +34,7 @@ internal sealed class SimulatedSnapshots(World world, SimulatedNode node, Snapsh
     public void Write(HostedReplica hosted, StateImage image)
     {
         _writing.Add((hosted, image));
-        After(chance.Between(1_000, 300_000), () =>
+        After(hosted, chance.Between(1_000, 300_000), () =>
         {
             SnapshotMeta? taken = null;
             _writing.RemoveAll(w => w.Hosted == hosted);
@@ -55,7 +55,7 @@ internal sealed class SimulatedSnapshots(World world, SimulatedNode node, Snapsh
     }
 
     /// <summary>Reads a piece to be sent.</summary>
-    public void Read(HostedReplica hosted, Effect.ReadSnapshot read) => After(node.Timing.ReadUs(), () =>
+    public void Read(HostedReplica hosted, Effect.ReadSnapshot read) => After(hosted, node.Timing.ReadUs(), () =>
     {
         byte[] data = [];
         try
@@ -74,7 +74,7 @@ internal sealed class SimulatedSnapshots(World world, SimulatedNode node, Snapsh
     });
 
     /// <summary>Stores a piece that was received, and after the last one verifies and loads the whole.</summary>
-    public void Store(HostedReplica hosted, Effect.StoreSnapshot piece) => After(node.Timing.ReadUs(), () =>
+    public void Store(HostedReplica hosted, Effect.StoreSnapshot piece) => After(hosted, node.Timing.ReadUs(), () =>
     {
         var id = piece.Snapshot.Id;
         try
@@ -85,7 +85,7 @@ internal sealed class SimulatedSnapshots(World world, SimulatedNode node, Snapsh
             node.Post(hosted, (replica, clock) => replica.SnapshotStored(id, next, clock));
             if (receiver.IsWhole)
             {
-                After(chance.Between(1_000, 500_000), () => Install(hosted, receiver));
+                After(hosted, chance.Between(1_000, 500_000), () => Install(hosted, receiver));
             }
         }
         catch (IOException e)
@@ -111,6 +111,25 @@ internal sealed class SimulatedSnapshots(World world, SimulatedNode node, Snapsh
         }
 
         store.Drop(SnapshotInfo.Of(group, snapshot));
+    }
+
+    /// <summary>Deletes all that there is of a replica that was taken away.</summary>
+    public void Remove(HostedReplica hosted)
+    {
+        var group = hosted.Genesis.Group;
+        _writing.RemoveAll(w => w.Hosted == hosted);
+        if (_receivers.Remove(group, out var receiver))
+        {
+            receiver.Abandon();
+        }
+
+        foreach (var (key, source) in _sources.Where(s => s.Key.Group == group).ToArray())
+        {
+            _sources.Remove(key);
+            source.Dispose();
+        }
+
+        store.Remove(group);
     }
 
     /// <summary>The process is about to end, perhaps in the middle of writing an image.</summary>
@@ -176,7 +195,7 @@ internal sealed class SimulatedSnapshots(World world, SimulatedNode node, Snapsh
             receiver.Dispose();
         }
 
-        After(500_000, () => node.Post(hosted, (replica, clock) => replica.SnapshotStored(id, 0, clock)));
+        After(hosted, 500_000, () => node.Post(hosted, (replica, clock) => replica.SnapshotStored(id, 0, clock)));
     }
 
     private SnapshotSource SourceOf(GroupId group, Effect.ReadSnapshot read)
@@ -211,9 +230,9 @@ internal sealed class SimulatedSnapshots(World world, SimulatedNode node, Snapsh
         return _receivers[group] = store.BeginReceive(group, snapshot.Index, snapshot.Term, snapshot.Id, snapshot.Bytes);
     }
 
-    private void After(long us, Action action) => world.Scheduler.After(us, () =>
+    private void After(HostedReplica hosted, long us, Action action) => world.Scheduler.After(us, () =>
     {
-        if (node.Up && node.Boot == _boot)
+        if (node.Up && node.Boot == _boot && !hosted.IsGone)
         {
             action();
         }

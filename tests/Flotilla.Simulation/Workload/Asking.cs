@@ -32,17 +32,56 @@ internal sealed class Asking(World world, Workload workload, Chance chance)
         world.Scheduler.After(chance.Exponential(150), () => Arrive(label, what, shard, node, key, command, answer));
     }
 
+    /// <summary>Asks for a page of a scan.</summary>
+    /// <param name="who">For the transcript.</param>
+    /// <param name="shard">The shard.</param>
+    /// <param name="node">The node.</param>
+    /// <param name="request">What is wanted.</param>
+    /// <param name="answer">As with <see cref="Ask"/>.</param>
+    public void Scan(string who, ShardId shard, SimulatedNode node, ScanRequest request, Action<ScanPage?> answer)
+    {
+        var label = $"{who}.{++_questions}";
+        world.Scheduler.After(chance.Exponential(150), () =>
+        {
+            if (!node.Up || World.ReplicaOn(node, shard) is not { } hosted)
+            {
+                workload.Forget(shard, node);
+                answer(null);
+                return;
+            }
+
+            var id = workload.NextRequest();
+            var boot = node.Boot;
+            if (world.Transcript.On)
+            {
+                world.Say(hosted, $"<- {label} scan");
+            }
+
+            hosted.Scans.Add(id, page =>
+            {
+                workload.Learn(shard, hosted.Replica.Raft.Leader, page.Code);
+                if (world.Transcript.On)
+                {
+                    world.Say(hosted, $"-> {label} {page.Code} {page.Records.Count} records of {page.Slots.Count} slots");
+                }
+
+                world.Scheduler.After(chance.Exponential(150), () => answer(page));
+            });
+            node.Post(hosted, (replica, clock) => replica.Scan(new RequestId(id), request, stale: false, clock.Now.PlusMs(DeadlineMs), clock));
+            world.Scheduler.After(LongestUs, () => GiveUp(hosted, id, boot, () => answer(null)));
+        });
+    }
+
     private void Arrive(string label, string what, ShardId shard, SimulatedNode node, byte[]? key, Command command, Action<CommandResult?> answer)
     {
-        if (!node.Up)
+        if (!node.Up || World.ReplicaOn(node, shard) is not { } hosted)
         {
-            // A refused connection: certainly nothing was proposed.
+            // A refused connection, or a shard that is not there any more: certainly nothing was proposed.
             workload.Forget(shard, node);
             answer(CommandResult.Of(ResultCode.NoQuorum));
             return;
         }
 
-        var hosted = World.ReplicaOn(node, shard);
         var id = workload.NextRequest();
         var boot = node.Boot;
         if (world.Transcript.On)
@@ -75,17 +114,17 @@ internal sealed class Asking(World world, Workload workload, Chance chance)
                 replica.Execute(new RequestId(id), command, deadline, clock);
             }
         });
-        world.Scheduler.After(LongestUs, () => GiveUp(hosted, id, boot, answer));
+        world.Scheduler.After(LongestUs, () => GiveUp(hosted, id, boot, () => answer(null)));
     }
 
-    private void GiveUp(HostedReplica hosted, ulong id, int boot, Action<CommandResult?> answer)
+    private void GiveUp(HostedReplica hosted, ulong id, int boot, Action answer)
     {
         var node = hosted.Node;
-        if (node.Up && node.Boot == boot && hosted.Requests.ContainsKey(id) && node.DisturbedAtUs < world.Scheduler.NowUs - LongestUs)
+        if (node.Up && node.Boot == boot && (hosted.Requests.ContainsKey(id) || hosted.Scans.ContainsKey(id)) && node.DisturbedAtUs < world.Scheduler.NowUs - LongestUs)
         {
             throw new SimulationException($"{hosted.Name} left request {id} without an answer beyond its deadline (hazard 7)");
         }
 
-        answer(null);
+        answer();
     }
 }

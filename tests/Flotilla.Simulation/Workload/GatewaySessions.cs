@@ -9,6 +9,7 @@ public sealed class GatewaySession(SessionId id, ulong first, int window)
     private readonly SortedSet<ulong> _answered = [];
     private ulong _next = first;
     private ulong _mark = first;
+    private int _open;
 
     /// <summary>The shard's name for it.</summary>
     public SessionId Id => id;
@@ -16,12 +17,28 @@ public sealed class GatewaySession(SessionId id, ulong first, int window)
     /// <summary>The shard does not know it any more: it hands out nothing from now on.</summary>
     public bool IsForgotten { get; set; }
 
+    /// <summary>Writes that need it only to be closed.</summary>
+    public int Leaving { get; set; }
+
+    /// <summary>Nothing is handed out any more, and no write without an answer needs it.</summary>
+    public bool MayClose => IsForgotten && _open <= Leaving;
+
     /// <summary>The next sequence; null if the window is full.</summary>
-    public Once.InSession? Begin() => IsForgotten || _next - _mark >= (ulong)window ? null : new Once.InSession(id, _next++, _mark);
+    public Once.InSession? Begin()
+    {
+        if (IsForgotten || _next - _mark >= (ulong)window)
+        {
+            return null;
+        }
+
+        _open++;
+        return new Once.InSession(id, _next++, _mark);
+    }
 
     /// <summary>The write of this sequence has its answer, and nobody will ask for it again.</summary>
     public void End(ulong sequence)
     {
+        _open--;
         _answered.Add(sequence);
         while (_answered.Remove(_mark))
         {
@@ -41,6 +58,9 @@ internal sealed class GatewaySessions(Scheduler scheduler, Chance chance, int wi
     private readonly List<GatewaySession> _sessions = [];
     private readonly List<Action> _waiting = [];
     private long _plainUntilUs;
+
+    /// <summary>None is open, nor being opened, and there may be room for one.</summary>
+    public bool IsEmpty => _sessions.Count == 0 && !IsOpening && scheduler.NowUs >= _plainUntilUs;
 
     /// <summary>One is being opened.</summary>
     public bool IsOpening { get; private set; }

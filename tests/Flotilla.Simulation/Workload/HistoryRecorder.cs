@@ -27,6 +27,18 @@ public sealed class HistoryRecorder(Scheduler scheduler)
         }
     }
 
+    /// <summary>Records that somebody saw a key's record between a moment and now, or that it has none.</summary>
+    public void Seen(string client, string key, long startUs, in Data.Record? record)
+    {
+        var value = record is { } found ? Keys.Text(found.Value) : null;
+        if (value is not null)
+        {
+            Saw(key, record!.Value.Version, value);
+        }
+
+        _operations.Add(new Operation(client, OperationKind.Get, key, null, null, startUs, scheduler.NowUs, Outcome.Ok, value, value is not null));
+    }
+
     /// <summary>Records an operation that ended now.</summary>
     /// <param name="request">What was asked.</param>
     /// <param name="result">The answer; null if none came, or none that says what happened.</param>

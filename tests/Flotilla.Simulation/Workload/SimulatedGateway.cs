@@ -1,6 +1,5 @@
 using Flotilla.Linearizability;
 using Flotilla.Shards;
-using Flotilla.Shards.Handoff;
 using Flotilla.Simulation.Nodes;
 using Flotilla.Topology;
 
@@ -13,7 +12,7 @@ namespace Flotilla.Simulation.Workload;
 /// client, is sent again through any node while nobody knows what became of it, also while an earlier attempt still waits
 /// somewhere; and all answers that any attempt ever gets must be one.
 /// </summary>
-public sealed class SimulatedGateway
+public sealed partial class SimulatedGateway
 {
     /// <summary>After so many microseconds nothing is tried again, and after <see cref="Asking.LongestUs"/> more everything has ended.</summary>
     private const long GiveUpUs = 3_000_000;
@@ -42,7 +41,7 @@ public sealed class SimulatedGateway
     /// <summary>Carries out one operation, and says how it ended; null for "nobody knows". The first attempt goes to <paramref name="first"/>, if given.</summary>
     public void Carry(ClientRequest request, Action<CommandResult?> done, SimulatedNode? first = null)
     {
-        var course = new Course(request, done)
+        var course = new WriteCourse(request, done)
         {
             Shard = _world.OwnerOf(Keys.Bytes(request.Key)),
             Command = request.Kind == OperationKind.Get ? default : request.ToCommand(),
@@ -68,7 +67,7 @@ public sealed class SimulatedGateway
         _sessions = [];
     }
 
-    private void Attempt(Course course, SimulatedNode? first = null)
+    private void Attempt(WriteCourse course, SimulatedNode? first = null)
     {
         if (course.Ended)
         {
@@ -114,7 +113,7 @@ public sealed class SimulatedGateway
     }
 
     // A session's results stay with its shard, and go with the key's slot: so do its retries, by hints alone. All else goes by what is known.
-    private void Route(Course course)
+    private void Route(WriteCourse course)
     {
         if (course is { IsInDoubt: true, Session: not null })
         {
@@ -130,7 +129,7 @@ public sealed class SimulatedGateway
     }
 
     // Nothing was executed under this name, so it may have another one, of another shard perhaps.
-    private static void Rename(Course course)
+    private static void Rename(WriteCourse course)
     {
         if (course.Session is not null)
         {
@@ -139,36 +138,20 @@ public sealed class SimulatedGateway
         }
     }
 
-    // The slot is not there, or not now.
-    private void Moved(Course course, in CommandResult result)
+    private GatewaySessions SessionsOf(ShardId shard)
     {
-        _world.Count(result.Code == ResultCode.SlotMoving ? "slot moving" : "not owner");
-        if (MovedHint.Of(in result) is { } hint)
+        if (!_sessions.TryGetValue(shard, out var sessions))
         {
-            _routes.Learn(Keys.Bytes(course.Request.Key), hint);
-            if (course is { IsInDoubt: true, Command.Once: Once.InSession once })
-            {
-                // If an attempt was executed, its result went along, under the group that opened the session.
-                _world.Count("write in doubt follows its slot");
-                course.Command = course.Command with { Once = once with { Origin = once.Origin == default ? _routes.GroupOf(course.Shard) : once.Origin } };
-                course.Shard = hint.Shard;
-            }
+            _sessions.Add(shard, sessions = new GatewaySessions(_world.Scheduler, _chance.Fork(), _world.Options.Replica.Sessions.Window));
         }
 
-        if (!course.IsInDoubt)
-        {
-            Rename(course);
-        }
+        return sessions;
     }
 
     /// <summary>Gives the write its place in a session. False if it has to wait for one; it is tried again then.</summary>
-    private bool TakeSession(Course course)
+    private bool TakeSession(WriteCourse course)
     {
-        if (!_sessions.TryGetValue(course.Shard, out var sessions))
-        {
-            _sessions.Add(course.Shard, sessions = new GatewaySessions(_world.Scheduler, _chance.Fork(), _world.Options.Replica.Sessions.Window));
-        }
-
+        var sessions = SessionsOf(course.Shard);
         if (sessions.Take(out var goesPlain) is { } place)
         {
             (course.Sessions, course.Session) = (sessions, place.Session);
@@ -221,7 +204,7 @@ public sealed class SimulatedGateway
         });
     }
 
-    private void Answered(Course course, int number, CommandResult? result)
+    private void Answered(WriteCourse course, int number, CommandResult? result)
     {
         if (course.Ended || number != course.Attempts)
         {
@@ -268,6 +251,7 @@ public sealed class SimulatedGateway
         else if (code is ResultCode.NotOwner or ResultCode.SlotMoving)
         {
             Moved(course, result!.Value);
+            return;
         }
         else if (isUnclear && isNamed)
         {
@@ -281,11 +265,11 @@ public sealed class SimulatedGateway
         Again(course);
     }
 
-    private void Again(Course course)
+    private void Again(WriteCourse course, bool soon = false)
     {
         if (_world.Scheduler.NowUs < course.GiveUpAtUs)
         {
-            _world.Scheduler.After(_chance.Between(1_000, 40_000), () => Attempt(course));
+            _world.Scheduler.After(soon ? _chance.Between(1, 1_000) : _chance.Between(1_000, 40_000), () => Attempt(course));
         }
         else
         {
@@ -293,7 +277,7 @@ public sealed class SimulatedGateway
         }
     }
 
-    private void End(Course course, CommandResult? result)
+    private void End(WriteCourse course, CommandResult? result)
     {
         if (course.Ended)
         {
@@ -312,10 +296,12 @@ public sealed class SimulatedGateway
         course.Done(result);
     }
 
-    private static void Leave(Course course)
+    private static void Leave(WriteCourse course)
     {
         if (course is { Sessions: { } sessions, Session: { } session, Command.Once: Once.InSession once })
         {
+            session.Leaving -= course.IsLeaving ? 1 : 0;
+            course.IsLeaving = course.IsClosed = false;
             course.Session = null;
             course.Command = course.Command with { Once = null };
             sessions.End(session, once.Sequence);
@@ -323,7 +309,7 @@ public sealed class SimulatedGateway
     }
 
     /// <summary>Whatever any attempt answers, early or late: one write has one result, and none if it was refused (hazards 34 to 36).</summary>
-    private static void Note(Course course, CommandResult? result)
+    private static void Note(WriteCourse course, CommandResult? result)
     {
         if (course.Request is { Recorded: false, Naming: Naming.Key })
         {
@@ -352,39 +338,4 @@ public sealed class SimulatedGateway
     }
 
     private static bool IsResult(ResultCode code) => code is ResultCode.Ok or ResultCode.NotFound or ResultCode.VersionMismatch or ResultCode.BadRequest or ResultCode.KeyReused;
-
-    private sealed class Course(ClientRequest request, Action<CommandResult?> done)
-    {
-        public ClientRequest Request => request;
-
-        /// <summary>The shard to ask.</summary>
-        public ShardId Shard { get; set; }
-
-        public Action<CommandResult?> Done => done;
-
-        public Command Command { get; set; }
-
-        public long GiveUpAtUs { get; init; }
-
-        public bool NeedsSession { get; set; }
-
-        public GatewaySessions? Sessions { get; set; }
-
-        public GatewaySession? Session { get; set; }
-
-        /// <summary>The gateway's life in which it was named.</summary>
-        public int Life { get; set; }
-
-        /// <summary>Some attempt ended unclear: what refuses a later one says nothing about that one.</summary>
-        public bool IsInDoubt { get; set; }
-
-        public int Attempts { get; set; }
-
-        public bool Ended { get; set; }
-
-        public bool IsRefused { get; set; }
-
-        /// <summary>What executing it came to, as far as any attempt has told.</summary>
-        public CommandResult? Result { get; set; }
-    }
 }

@@ -13,6 +13,7 @@ public sealed class Workload
     private readonly World _world;
     private readonly SortedDictionary<ShardId, NodeId> _leaders = [];
     private readonly SimulatedGateway[] _gateways;
+    private readonly SimulatedScanner[] _scanners;
     private ulong _requests;
 
     /// <summary>Clients that have not begun.</summary>
@@ -23,6 +24,7 @@ public sealed class Workload
         History = new HistoryRecorder(world.Scheduler);
         Clients = [.. Enumerable.Range(1, world.Options.Clients).Select(i => new SimulatedClient(world, this, i, world.Chance.Fork()))];
         _gateways = [.. Enumerable.Range(0, GatewayCount).Select(i => new SimulatedGateway(world, this, i, world.Chance.Fork()))];
+        _scanners = [.. Enumerable.Range(0, GatewayCount).Select(i => new SimulatedScanner(world, this, i, world.Chance.Fork()))];
     }
 
     /// <summary>The clients.</summary>
@@ -49,6 +51,11 @@ public sealed class Workload
         foreach (var client in Clients)
         {
             client.Next();
+        }
+
+        foreach (var scanner in _scanners)
+        {
+            scanner.Next();
         }
 
         foreach (var key in Keys.Filling)

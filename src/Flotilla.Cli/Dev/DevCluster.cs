@@ -57,13 +57,13 @@ internal sealed class DevCluster(IReadOnlyList<DevProcess> plan, string logDir, 
         var alive = _children.ToList();
         var stopped = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await using var registration = stop.Register(() => stopped.TrySetResult());
-        var returning = new List<Task>();
+        var returning = new List<(ChildProcess Child, Task<bool> IsBack)>();
         while (true)
         {
             _ = await Task.WhenAny(alive.Select(c => (Task)c.Ended).Append(stopped.Task));
             if (stopped.Task.IsCompleted)
             {
-                await Task.WhenAll(returning);
+                await Task.WhenAll(returning.Select(static one => one.IsBack));
                 return true;
             }
 
@@ -71,10 +71,11 @@ internal sealed class DevCluster(IReadOnlyList<DevProcess> plan, string logDir, 
             {
                 _ = alive.Remove(gone);
                 await TellEndAsync(gone);
-                returning.Add(TellReturnAsync(gone.Plan, stop));
+                returning.Add((gone, TellReturnAsync(gone.Plan, stop)));
             }
 
-            if (!alive.Exists(c => c.Plan.Arguments[0] is "node"))
+            // Nodes that were started again by hand, one after the other, are the cluster too: its router stays.
+            if (!alive.Exists(IsNode) && !returning.Exists(static one => IsNode(one.Child) && one.IsBack is { IsCompletedSuccessfully: true, Result: true }))
             {
                 await say.WriteLineAsync("No node is left.");
                 return false;
@@ -115,6 +116,8 @@ internal sealed class DevCluster(IReadOnlyList<DevProcess> plan, string logDir, 
     /// <summary>The process ids by name, for whoever wants to kill one.</summary>
     public string PidOf(DevProcess process) => _children.Find(c => c.Plan == process)?.Id.ToString(CultureInfo.InvariantCulture) ?? "-";
 
+    private static bool IsNode(ChildProcess child) => child.Plan.Arguments[0] is "node";
+
     private string LogOf(DevProcess process) => Path.Combine(logDir, process.Name + ".log");
 
     private async Task TellEndAsync(ChildProcess gone)
@@ -133,12 +136,15 @@ internal sealed class DevCluster(IReadOnlyList<DevProcess> plan, string logDir, 
         await say.WriteLineAsync($"Start it again in another terminal:\n  {gone.Plan.CommandLine}");
     }
 
-    private async Task TellReturnAsync(DevProcess process, CancellationToken stop)
+    private async Task<bool> TellReturnAsync(DevProcess process, CancellationToken stop)
     {
-        if (await ReadyAsync(process, stop))
+        var isBack = await ReadyAsync(process, stop);
+        if (isBack)
         {
             await say.WriteLineAsync($"{process.Name} is back (started by somebody else: ending this cluster will not end it)");
         }
+
+        return isBack;
     }
 
     /// <summary>Asks until the process says that it is ready. False if cancelled before.</summary>

@@ -23,12 +23,15 @@ internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges?
 
     private readonly WatchRoute _watch = new(watches, options, logger);
 
+    private volatile bool _isStopping;
+
     /// <summary>The routes that know whether the process is stopping.</summary>
     public OperationRoutes Operations { get; } = new(gateway, exporter, options.NotJoined);
 
-    /// <summary>The process is not ready any more, and nobody may watch on here.</summary>
+    /// <summary>The process is not ready any more, nobody may watch on here, and every answer asks its client to go elsewhere with the next request.</summary>
     public void Stopping()
     {
+        _isStopping = true;
         Operations.Stopping();
         _watch.Stopping();
     }
@@ -56,6 +59,11 @@ internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges?
     {
         try
         {
+            if (_isStopping)
+            {
+                context.ResponseHeaders.Connection = "close";
+            }
+
             return Dispatch(context);
         }
         catch (Exception e) when (e is not BadHttpRequestException)

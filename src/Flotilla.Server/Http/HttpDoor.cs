@@ -84,7 +84,8 @@ public sealed class HttpDoor : IAsyncDisposable
     }
 
     /// <summary>
-    /// Stops: no new connections, idle ones are closed, requests under way get their answer for as long as
+    /// Stops: first every answer ends its connection, for a moment, so that whoever asks all the time does not meet one that is closed with
+    /// a request on its way; then no new connections, idle ones are closed, requests under way get their answer for as long as
     /// <paramref name="grace"/> lasts, watches are told to go on elsewhere; then their connections are cut (a client counts that as an unknown outcome).
     /// </summary>
     public async Task StopAsync(TimeSpan grace)
@@ -92,6 +93,7 @@ public sealed class HttpDoor : IAsyncDisposable
         _application.Stopping();
         if (_server is { } server)
         {
+            await Task.Delay(_options.Farewell);
             using var patience = new CancellationTokenSource(grace);
             await server.StopAsync(patience.Token);
         }

@@ -50,6 +50,9 @@ public sealed record HttpDoorOptions
     /// <summary>How long a body may stay below 240 bytes a second before the connection is closed; over 1 s. Default 5 s.</summary>
     public TimeSpan SlowBodyGrace { get; init; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>How long a door that stops still takes requests, each answer being its connection's last. Default 250 ms: a client that asks less often looks at its connection first.</summary>
+    public TimeSpan Farewell { get; init; } = TimeSpan.FromMilliseconds(250);
+
     /// <summary>How often a watch is told how far it has come, whether or not anything happens. Default 5 s.</summary>
     public TimeSpan WatchHeartbeat { get; init; } = TimeSpan.FromSeconds(5);
 

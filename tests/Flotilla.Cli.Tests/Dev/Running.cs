@@ -59,6 +59,38 @@ public sealed class Running
     }
 
     [Fact]
+    public async Task Nodes_that_are_restarted_by_hand_one_after_the_other_keep_their_router()
+    {
+        var ports = FreeBases();
+        using var dev = new DevProcess(["dev", "--nodes", "2", "--shards", "1", "--replicas", "2", "--data-dir", Terminal.TempDir(), "--http-base", $"{ports.Http}", "--rpc-base", $"{ports.Rpc}", "--router-port", $"{ports.Router}"]);
+        Env env = new() { ["FLOTILLA_ENDPOINT"] = $"127.0.0.1:{ports.Router}" };
+        await dev.WaitForAsync("Data and logs:", Patience);
+        var again = new List<DevProcess>();
+        try
+        {
+            foreach (var name in new[] { "n1", "n2" })
+            {
+                using (var node = Process.GetProcessById(int.Parse(dev.Text.Split('\n').First(l => l.TrimStart().StartsWith(name + " ", StringComparison.Ordinal)).Split("pid ")[1])))
+                {
+                    node.Kill();
+                }
+
+                await dev.WaitForAsync($"./flotilla node --node-id {name} ", Patience);
+                var line = dev.Text.Split('\n').First(l => l.Contains($"./flotilla node --node-id {name} ", StringComparison.Ordinal));
+                again.Add(new DevProcess(line.Trim().Split(' ')[1..]));
+                await dev.WaitForAsync($"{name} is back", Patience);
+            }
+
+            Assert.Equal((0, ""), await Terminal.RunAsync(["put", "served", "by others"], env) is var put ? (put.Exit, put.Err) : default);
+            Assert.Equal(0, await dev.StopAsync("TERM"));
+        }
+        finally
+        {
+            again.ForEach(static process => process.Dispose());
+        }
+    }
+
+    [Fact]
     public async Task A_node_that_cannot_start_is_told_with_its_last_words()
     {
         var dir = Terminal.TempDir();

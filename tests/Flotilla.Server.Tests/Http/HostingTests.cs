@@ -87,6 +87,22 @@ public sealed class HostingTests
     }
 
     [Fact]
+    public async Task A_stop_has_busy_clients_leave_their_connections_before_it_closes_any()
+    {
+        await using var door = await DoorFixture.StartAsync(o => o with { Farewell = TimeSpan.FromMinutes(10) });
+        using var busy = await door.ConnectAsync();
+        await busy.GetStream().WriteAsync("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"u8.ToArray(), TestContext.Current.CancellationToken);
+        Assert.DoesNotContain("Connection: close", await DoorFixture.ReadAsync(busy, "\r\n\r\n"), StringComparison.Ordinal);
+
+        var stop = door.Door.StopAsync(TimeSpan.FromSeconds(20));
+        await busy.GetStream().WriteAsync("GET /kv/a HTTP/1.1\r\nHost: x\r\n\r\n"u8.ToArray(), TestContext.Current.CancellationToken);
+        var last = await DoorFixture.ReadAsync(busy);
+        Assert.StartsWith("HTTP/1.1 404", last, StringComparison.Ordinal);
+        Assert.Contains("Connection: close", last, StringComparison.Ordinal);
+        Assert.False(stop.IsCompleted);
+    }
+
+    [Fact]
     public async Task A_stop_without_patience_cuts_what_is_under_way()
     {
         var gateway = new FakeGateway { OnExecute = (_, _) => new(new TaskCompletionSource<Answer>().Task) };

@@ -1,7 +1,7 @@
 namespace Flotilla.Registers.Tests.Harness;
 
 /// <summary>One node: a register replica, the state of its log, and a disk that keeps what was synced and forgets the rest at a crash.</summary>
-internal sealed class Host(Voter id, int voters, RegisterOptions options, List<LogEntry> log)
+internal sealed class Host(Voter id, RegisterOptions options, List<LogEntry> log)
 {
     private readonly List<RegisterEffect.Persist> _unsynced = [];
     private readonly List<RegisterEffect.Send> _waiting = [];
@@ -13,7 +13,7 @@ internal sealed class Host(Voter id, int voters, RegisterOptions options, List<L
 
     public RegisterReplica? Replica { get; private set; }
 
-    public ShardState State { get; private set; } = new(voters);
+    public ShardState State { get; private set; } = new(id);
 
     public ulong Boot { get; private set; }
 
@@ -42,25 +42,25 @@ internal sealed class Host(Voter id, int voters, RegisterOptions options, List<L
         _disk.ForEach(recovery.Apply);
         var through = Math.Max(applied, (int)recovery.Marks.Through);
         Replica = new RegisterReplica(options, ++Boot, recovery);
-        State = new ShardState(voters);
+        State = new ShardState(id);
         _synced = 0;
 
         // As a shard does: what it applies up to where it was is told as one state, if anything is open there.
         while (State.Applied < through)
         {
-            if (State.Apply(log[State.Applied], id) is RegisterInput.End)
+            if (State.Apply(log[State.Applied]) is RegisterInput.End)
             {
-                State.Ended();
+                State.Log.Forget();
             }
         }
 
         var marks = Replica.Marks;
-        if (State.IsOpen)
+        if (State.Epochs.IsRunning)
         {
-            Step(new RegisterInput.Open(State.Terms(id)));
-            if (State.IsSealed)
+            Step(new RegisterInput.Open(State.Terms()));
+            if (State.Epochs.IsSealed)
             {
-                Step(new RegisterInput.Seal(State.Epoch, (ulong)State.Applied));
+                Step(new RegisterInput.Seal(State.Epochs.Epoch, (ulong)State.Applied));
             }
         }
         else if (marks.Opened > marks.Ended)
@@ -100,12 +100,12 @@ internal sealed class Host(Voter id, int voters, RegisterOptions options, List<L
             return false;
         }
 
-        if (State.Apply(log[State.Applied], id) is { } input)
+        if (State.Apply(log[State.Applied]) is { } input)
         {
             Step(input);
             if (input is RegisterInput.End)
             {
-                State.Ended();
+                State.Log.Forget();
             }
         }
 

@@ -10,8 +10,8 @@ internal sealed class Client(Simulation world, int number)
     /// <summary>The key whose values expire.</summary>
     private const string Expiring = "ttl";
 
-    /// <summary>Some in one slot, and one whose values expire.</summary>
-    public static readonly string[] Keys = ["a", "{a}b", "{a}c", "{a}d", "{a}e", Expiring];
+    /// <summary>One that is asked for often, one whose values expire, and some in one slot.</summary>
+    public static readonly string[] Keys = ["a", Expiring, "{a}b", "{a}c", "{a}d", "{a}e"];
 
     private readonly List<(string Key, Data.Version Version)> _acknowledged = [];
     private readonly Dictionary<(Voter, string), Data.Version> _seen = [];
@@ -32,7 +32,7 @@ internal sealed class Client(Simulation world, int number)
         var key = Keys[world.Below(Keys.Length)];
         var value = $"log-{world.NowUs}";
         world.History.Add(new Operation("log", OperationKind.Put, key, value, null, world.NowUs, world.NowUs, Outcome.Ok, null, null));
-        append(new LogEntry.Put(Text.B(key), Text.B(value)));
+        append(new LogEntry(null, key, value));
     }
 
     /// <summary>What the checker is to know before anything else.</summary>
@@ -56,7 +56,7 @@ internal sealed class Client(Simulation world, int number)
             }
         }
 
-        world.After(500 + world.Below(8000), Begin);
+        world.After(200 + world.Below(5000), Begin);
     }
 
     public void Answered(CallId call, RegisterAnswer answer)
@@ -126,8 +126,8 @@ internal sealed class Client(Simulation world, int number)
 
     private void Ask(Host host)
     {
-        var key = Keys[world.Below(Keys.Length)];
-        var isRead = world.Hit(0.45);
+        var key = Keys[world.Below(world.Hit(0.4) ? 1 : world.Hit(0.6) ? 2 : Keys.Length)];
+        var isRead = world.Hit(0.55);
         var value = isRead || world.Hit(0.2) ? null : $"{number}-{++_values}";
         _asked = new Asked(NextCall(), host, key, value, isRead, world.NowUs, null, 0);
         if (isRead)

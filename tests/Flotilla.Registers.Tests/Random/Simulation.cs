@@ -1,5 +1,6 @@
 using Flotilla.Linearizability;
 using Flotilla.Raft;
+using Flotilla.Registers.Epochs;
 using Flotilla.Registers.Tests.Harness;
 
 namespace Flotilla.Registers.Tests.Random;
@@ -14,9 +15,9 @@ internal sealed class Simulation
     private const long EndOfCallsUs = 1_600_000;
     private const long EndUs = 3_000_000;
 
-    private static readonly RegisterOptions Options = new() { RetryMs = 10, SlowRetryMs = 80, CompareMs = 60, MaxItems = 3, MaxQueuedKeys = 6, MaxBatches = 2, MaxGroups = 2 };
-
     private readonly RegisterKind _kind;
+    private readonly double _loss;
+    private readonly double _slow;
     private readonly PriorityQueue<Action, (long AtUs, long Place)> _events = new();
     private readonly HashSet<(Voter From, Voter To)> _cut = [];
     private readonly long[] _skewMs;
@@ -32,10 +33,13 @@ internal sealed class Simulation
     {
         _chance = new SplitMix64(seed);
         _kind = kind;
-        _truth = new ShardState(voters);
-        Hosts = [.. Enumerable.Range(0, voters).Select(i => new Host(new Voter((ushort)i), voters, Options, _log) { IsDiskHeld = true })];
+        _loss = _chance.Below(3) * 0.15;
+        _slow = 0.05 + (_chance.Below(3) * 0.15);
+        var options = new RegisterOptions { RetryMs = _chance.Chance(0.5) ? 10 : 50, SlowRetryMs = 100, CompareMs = 60, MaxItems = 3, MaxQueuedKeys = 6, MaxBatches = 2, MaxGroups = 2 };
+        _truth = new ShardState(null);
+        Hosts = [.. Enumerable.Range(0, voters).Select(i => new Host(new Voter((ushort)i), options, _log) { IsDiskHeld = true })];
         _skewMs = [.. Hosts.Select(_ => _chance.Below(400))];
-        Clients = [.. Enumerable.Range(0, 4).Select(i => new Client(this, i))];
+        Clients = [.. Enumerable.Range(0, 6).Select(i => new Client(this, i))];
         foreach (var host in Hosts)
         {
             Wire(host);
@@ -110,9 +114,9 @@ internal sealed class Simulation
         {
             for (var copies = IsHealed || !Hit(0.05) ? 1 : 2; copies > 0; copies--)
             {
-                if (!_cut.Contains((host.Id, to)) && (IsHealed || !Hit(0.03)))
+                if (!_cut.Contains((host.Id, to)) && (IsHealed || !Hit(_loss)))
                 {
-                    After(100 + Below(Hit(0.05) && !IsHealed ? 60_000 : 2000), () => Deliver(host.Id, Hosts[to.Number], message));
+                    After(100 + Below(Hit(_slow) && !IsHealed ? 40_000 : 2000), () => Deliver(host.Id, Hosts[to.Number], message));
                 }
             }
         };
@@ -130,7 +134,7 @@ internal sealed class Simulation
         };
         host.Merging = merged =>
         {
-            Append(new LogEntry.Merge(merged.Epoch, merged.Items, merged.IsLast));
+            Append(new EpochStep.Merge(merged.Epoch, merged.Items, merged.IsLast));
             var boot = host.Boot;
             After(500 + Below(3000), () =>
             {
@@ -173,22 +177,25 @@ internal sealed class Simulation
         After(200 + Below(Hit(0.03) && !IsHealed ? 200_000 : 4000), () => Apply(host));
     }
 
+    private void Append(EpochStep step) => Append(new LogEntry(step));
+
     private void Append(LogEntry entry)
     {
         _log.Add(entry);
-        if (_truth.Apply(entry, null) is RegisterInput.End)
+        var modeEpoch = _truth.Epochs.ModeEpoch;
+        if (_truth.Apply(entry) is RegisterInput.End)
         {
             foreach (var key in Client.Keys)
             {
-                _left[(_truth.ModeEpoch, key)] = _truth.VersionOf(Text.B(key));
+                _left[(modeEpoch, key)] = _truth.Log.VersionOf(Text.B(key));
             }
 
             foreach (var client in Clients)
             {
-                client.CheckAcknowledged(_truth.ModeEpoch);
+                client.CheckAcknowledged(modeEpoch);
             }
 
-            _truth.Ended();
+            _truth.Log.Forget();
             Epochs++;
         }
     }
@@ -196,36 +203,36 @@ internal sealed class Simulation
     // What a leader does: opens, seals, merges or opens again; a new leader now and then, also while the one before goes on.
     private void Operate()
     {
-        if (!_truth.IsOpen)
+        if (!_truth.Epochs.IsRunning)
         {
             if (Hit(0.5))
             {
-                Client.LogWrite(this, value => Append(value));
+                Client.LogWrite(this, Append);
             }
 
-            Append(new LogEntry.Open(_kind));
+            Append(new EpochStep.Open(_kind, ShardState.Names(Hosts.Length)));
         }
-        else if (!_truth.IsSealed)
+        else if (!_truth.Epochs.IsSealed)
         {
             if (!IsHealed)
             {
-                Append(new LogEntry.Seal(_truth.Epoch));
+                Append(new EpochStep.Seal(_truth.Epochs.Epoch));
                 (_leader, _leadsUntilUs) = (null, 0);
             }
         }
-        else if (Hit(0.05))
+        else if (Hit(_kind == RegisterKind.Async ? 0.007 : 0.02))
         {
-            Append(new LogEntry.Reopen(_truth.Epoch));
+            Append(new EpochStep.Reopen(_truth.Epochs.Epoch));
             Reopened++;
         }
         else
         {
             Lead();
-            After(2000 + Below(10_000), Operate);
+            After(1000 + Below(3000), Operate);
             return;
         }
 
-        After(_truth is { IsOpen: true, IsSealed: false } ? 20_000 + Below(200_000) : 1000 + Below(20_000), Operate);
+        After(_truth.Epochs is { IsRunning: true, IsSealed: false } ? 20_000 + Below(300_000) : 1000 + Below(20_000), Operate);
     }
 
     private void Lead()
@@ -235,16 +242,17 @@ internal sealed class Simulation
             return;
         }
 
-        var next = Hosts[Below(Hosts.Length)];
-        if (next.Replica?.Standing == EpochStanding.Sealed && next.Replica.Terms!.Epoch == _truth.Epoch)
+        var able = Hosts.Where(h => h.Replica?.Standing == EpochStanding.Sealed && h.Replica.Terms!.Epoch == _truth.Epochs.Epoch).ToArray();
+        if (able.Length > 0)
         {
+            var next = able[Below(able.Length)];
             if (_leader is { } replaced && Hosts[replaced.Number].Replica is not null && Hit(0.5))
             {
                 Step(Hosts[replaced.Number], new RegisterInput.MergeOff());
             }
 
             (_leader, _leadsUntilUs) = (next.Id, NowUs + 20_000 + Below(150_000));
-            Step(next, new RegisterInput.Merge(_truth.Epoch, _kind == RegisterKind.Quorum ? (Hosts.Length / 2) + 1 : Hosts.Length));
+            Step(next, new RegisterInput.Merge(_truth.Epochs.Epoch, _kind == RegisterKind.Quorum ? (Hosts.Length / 2) + 1 : Hosts.Length));
         }
     }
 
@@ -304,7 +312,7 @@ internal sealed class Simulation
     // In the end all replicas have an epoch open and hold the same, or, by majorities, answer the same.
     private void CheckAgreement()
     {
-        Assert.All(Hosts, host => Assert.Equal((EpochStanding.Open, _truth.Epoch), (host.Replica!.Standing, host.Replica.Terms!.Epoch)));
+        Assert.All(Hosts, host => Assert.Equal((EpochStanding.Open, _truth.Epochs.Epoch), (host.Replica!.Standing, host.Replica.Terms!.Epoch)));
         if (_kind == RegisterKind.Async)
         {
             var overlays = Hosts.Select(host =>

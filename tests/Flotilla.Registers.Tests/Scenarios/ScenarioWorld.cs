@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Flotilla.Registers.Epochs;
 using Flotilla.Registers.Tests.Harness;
 using Words = Flotilla.Registers.Tests.Harness.Text;
 
@@ -40,16 +41,16 @@ internal sealed class ScenarioWorld
                 MakeHosts(int.Parse(words[0], CultureInfo.InvariantCulture));
                 break;
             case "log": // k=v: written in a log mode, applied by all
-                Append(new LogEntry.Put(Words.B(words[0].Split('=')[0]), Words.B(words[0].Split('=')[1])), []);
+                Append(new LogEntry(null, words[0].Split('=')[0], words[0].Split('=')[1]));
                 break;
             case "open": // quorum | async
-                Append(new LogEntry.Open(Enum.Parse<RegisterKind>(words[0], ignoreCase: true)), words[1..]);
+                Append(new LogEntry(new EpochStep.Open(Enum.Parse<RegisterKind>(words[0], ignoreCase: true), ShardState.Names(_hosts.Length))));
                 break;
             case "seal":
-                Append(new LogEntry.Seal(Newest().Epoch), words);
+                Append(new LogEntry(new EpochStep.Seal(Newest().Epoch)));
                 break;
             case "reopen":
-                Append(new LogEntry.Reopen(Newest().Epoch), words);
+                Append(new LogEntry(new EpochStep.Reopen(Newest().Epoch)));
                 break;
             case "late":
                 _late.UnionWith(words.Select(w => Of(w).Id));
@@ -59,7 +60,7 @@ internal sealed class ScenarioWorld
                 Apply(words);
                 break;
             case "merge": // v0 [needed=2]
-                Of(words[0]).Step(new RegisterInput.Merge(Of(words[0]).State.Epoch, int.Parse(Option(words, "needed=") ?? $"{_hosts.Length / 2 + 1}", CultureInfo.InvariantCulture)));
+                Of(words[0]).Step(new RegisterInput.Merge(Of(words[0]).State.Epochs.Epoch, int.Parse(Option(words, "needed=") ?? $"{_hosts.Length / 2 + 1}", CultureInfo.InvariantCulture)));
                 break;
             case "put" or "del" or "get" or "retry":
                 Call(verb, words);
@@ -120,7 +121,7 @@ internal sealed class ScenarioWorld
 
     private Host Of(string word) => _hosts[int.Parse(word[1..], CultureInfo.InvariantCulture)];
 
-    private ShardState Newest() => _hosts.MaxBy(h => h.State.Applied)!.State;
+    private EpochState Newest() => _hosts.MaxBy(h => h.State.Applied)!.State.Epochs;
 
     private void MakeHosts(int count)
     {
@@ -130,7 +131,7 @@ internal sealed class ScenarioWorld
             MaxQueuedKeys = int.Parse(_options.GetValueOrDefault("max-queued", "16384"), CultureInfo.InvariantCulture),
             MaxOverlayKeys = long.Parse(_options.GetValueOrDefault("max-overlay-keys", "1000000"), CultureInfo.InvariantCulture),
         };
-        _hosts = [.. Enumerable.Range(0, count).Select(i => new Host(new Voter((ushort)i), count, options, _log) { Now = new Clocks(1_000_000, 5000) })];
+        _hosts = [.. Enumerable.Range(0, count).Select(i => new Host(new Voter((ushort)i), options, _log) { Now = new Clocks(1_000_000, 5000) })];
         foreach (var host in _hosts)
         {
             host.Persisting = persist => Print($"{host.Id} persist {persist.Number} [{string.Join(", ", persist.Records.Select(Words.Of))}]");
@@ -154,7 +155,7 @@ internal sealed class ScenarioWorld
             host.Merging = merged =>
             {
                 Print($"{host.Id} merges {Words.Of(merged.Items)}{(merged.IsLast ? " last" : "")}");
-                Append(new LogEntry.Merge(merged.Epoch, merged.Items, merged.IsLast), []);
+                Append(new LogEntry(new EpochStep.Merge(merged.Epoch, merged.Items, merged.IsLast)));
                 if (!merged.IsLast)
                 {
                     host.Step(new RegisterInput.MergeOn(merged.Epoch));
@@ -164,10 +165,10 @@ internal sealed class ScenarioWorld
         }
     }
 
-    private void Append(LogEntry entry, string[] who)
+    private void Append(LogEntry entry)
     {
         _log.Add(entry);
-        Apply(who);
+        Apply([]);
     }
 
     private void Apply(string[] who)

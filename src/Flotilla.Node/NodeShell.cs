@@ -67,12 +67,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     private readonly HeardPulses _heard = new();
     private readonly DiskWatch _disk;
     private readonly Handover _handover;
-    private readonly LeaderSpreader _spreader;
-    private readonly Placer? _placer;
-    private readonly OwnShard? _ownShard;
-    private readonly NodeShards? _nodeShards;
-    private readonly ShardSteward _steward;
-    private readonly RetiredShards _retired;
+    private readonly List<Looker> _lookers;
     private readonly HandoffCourier _courier;
     private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile bool _leaving;
@@ -107,12 +102,26 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         var services = new LoopServices(_wal, _snapshots, _transport.Send, OnRoleChanged, OnConfigurationChanged, _gossip.Applied, _courier.Send, () => _disk.Objection, IsReluctant, () => _disk.IsFull, _heard, _transport.Beat, Fail);
         _host = new ReplicaHost(options, state, _cluster, services, _log);
         _handover = new Handover(_cluster, _transport, _gateway, _host.Loops);
-        _spreader = new LeaderSpreader(_cluster, _log, Fail);
-        _placer = options.Single is null ? new Placer(_cluster, _transport, state.Flags.Replicas, _log, Fail) : null;
-        _ownShard = options.Single is { } single ? new OwnShard(single, options.Rpc, options.Join is not null, _cluster, new OwnShardView(() => _host.Replicas.Any(r => r.Genesis.Shard == single.Shard), () => _gossip.IsCompared, changes.Bear, Changes), _log) : null;
-        _steward = new ShardSteward(_cluster, new StewardView(() => _host.Replicas, () => _gossip.View, _gossip.RingToldBy, LivingNodes, state.Flags.Replicas, options.Single is not null), _log, Fail);
-        _nodeShards = options.ShardsPerNode is { } perNode ? new NodeShards(perNode, _cluster, new NodeShardsView(() => _host.BeganHere, () => _gossip.IsCompared, changes.Bear), _log) : null;
-        _retired = new RetiredShards(_cluster, _host, options.RetiredPatience, Fail);
+        _lookers =
+        [
+            new LeaderSpreader(_cluster, _log, Fail),
+            new ShardSteward(_cluster, new StewardView(() => _host.Replicas, () => _gossip.View, _gossip.RingToldBy, LivingNodes, state.Flags.Replicas, options.Single is not null), _log, Fail),
+            new RetiredShards(_cluster, _host, options.RetiredPatience, Fail),
+        ];
+        if (options.Single is { } single)
+        {
+            _lookers.Add(new OwnShard(single, options.Rpc, options.Join is not null, _cluster, new OwnShardView(() => _host.Replicas.Any(r => r.Genesis.Shard == single.Shard), () => _gossip.IsCompared, changes.Bear, Changes), _log, Fail));
+        }
+        else
+        {
+            _lookers.Add(new Placer(_cluster, _transport, state.Flags.Replicas, _log, Fail));
+        }
+
+        if (options.ShardsPerNode is { } perNode)
+        {
+            _lookers.Add(new NodeShards(perNode, _cluster, new NodeShardsView(() => _host.BeganHere, () => _gossip.IsCompared, changes.Bear), _log, Fail));
+        }
+
         foreach (var member in state.Genesis.Members.Concat(state.Known))
         {
             var told = options.PeerHttp.TryGetValue(member.Node, out var peer) ? peer.ToString() : null;
@@ -161,12 +170,10 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         ConnectAll();
         _saver.Start();
         _gossip.Start(new Addresses(http.ToString(), rpc.ToString(), null, null));
-        _spreader.Start();
-        _placer?.Start();
-        _steward.Start();
-        _ownShard?.Start();
-        _nodeShards?.Start();
-        _retired.Start();
+        foreach (var looker in _lookers)
+        {
+            looker.Start();
+        }
     }
 
     /// <summary>Tells a node that has no cluster yet of this one, unless its name is another's.</summary>
@@ -409,22 +416,9 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     private async Task EndStreamsAsync()
     {
         await _disk.DisposeAsync();
-        await _steward.DisposeAsync();
-        await _retired.DisposeAsync();
-        if (_placer is not null)
+        foreach (var looker in _lookers)
         {
-            await _placer.DisposeAsync();
-        }
-
-        if (_ownShard is not null)
-        {
-            await _ownShard.DisposeAsync();
-        }
-
-        await _spreader.DisposeAsync();
-        if (_nodeShards is not null)
-        {
-            await _nodeShards.DisposeAsync();
+            await looker.DisposeAsync();
         }
 
         await _gossip.DisposeAsync();

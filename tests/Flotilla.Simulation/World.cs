@@ -138,6 +138,9 @@ public sealed class World
     public HostedReplica? LeaderOf(ShardId shard) =>
         Nodes.Where(n => n.Up).Select(n => ReplicaOn(n, shard)).OfType<HostedReplica>().Where(r => r.Replica.Raft.Role == Role.Leader).MaxBy(r => r.Replica.Raft.Term.Value);
 
+    /// <summary>The highest term of a shard at any node that runs, also one that is cut off: it would end the leader's term once it is back.</summary>
+    public Term NewestTerm(ShardId shard) => Nodes.Where(n => n.Up).Select(n => ReplicaOn(n, shard)!.Replica.Raft.Term).Max();
+
     /// <summary>Starts a node, unless it runs.</summary>
     public void StartIfDown(SimulatedNode node)
     {

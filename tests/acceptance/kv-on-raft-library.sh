@@ -8,80 +8,13 @@
 set -euo pipefail
 
 patience_s=60
-pids=()
-
-fail() {
-    echo "not accepted: $1" >&2
-    for log in "$PWD"/node*.log; do
-        [ ! -e "$log" ] || { echo "--- the end of ${log##*/}:" >&2; tail -n 15 "$log" >&2; }
-    done
-    exit 1
-}
-
-# until_true WHAT COMMAND…: waits for a condition, not for a time.
-until_true() {
-    local what=$1 until=$((SECONDS + patience_s))
-    shift
-    until "$@" > /dev/null 2>&1; do
-        [ "$SECONDS" -lt "$until" ] || fail "not within $patience_s s: $what"
-        sleep 0.05
-    done
-}
-
-# step COMMAND: runs a line of the README; what it prints, and its exit code, are in $said and $code. On a machine that is
-# starved an answer may be that nothing could be done in time; then it is asked again, as a user would.
-step() {
-    local until=$((SECONDS + patience_s))
-    while :; do
-        echo "% $1"
-        code=0
-        said=$(eval "$1" 2>&1) || code=$?
-        [ -z "$said" ] || printf '%s\n' "$said"
-        if [ "$code" -ne 5 ] && [ "$code" -ne 6 ] && [[ ! $said =~ '"status":50'[34]|'"done":false' ]]; then
-            return
-        fi
-        [ "$SECONDS" -lt "$until" ] || fail "not within $patience_s s: $1"
-        sleep 0.2
-    done
-}
-
-# says PATTERN…: each line of what was said, and there are no others, is as a regular expression says.
-says() {
-    [ "$code" -eq 0 ] || fail "exit code $code"
-    local lines=() i
-    mapfile -t lines <<< "$said"
-    [ ${#lines[@]} -eq $# ] || fail "${#lines[@]} lines instead of $#"
-    for ((i = 0; i < ${#lines[@]}; i++)); do
-        [[ ${lines[i]} =~ ^${!i+}${@:i+1:1}$ ]] || fail "'${lines[i]}' is not '${@:i+1:1}'"
-    done
-}
-
-# start N COMMAND: starts a server in the background; its pid is the program's, since every script on the way is replaced by the next.
-start() {
-    echo "% $2 &"
-    eval "exec $2" >> "node$1.log" 2>&1 < /dev/null &
-    pids[$1]=$!
-}
-
-stop() {
-    local pid
-    for pid in "${pids[@]}"; do
-        kill -"$1" "$pid" 2> /dev/null || true
-    done
-    for pid in "${pids[@]}"; do
-        wait "$pid" 2> /dev/null || true
-    done
-    pids=()
-}
-
-answers() {
-    [ "$(curl -s -o answer -w '%{http_code}' "$1")" = "$2" ]
-}
+logs="node*.log"
+. "$(dirname -- "${BASH_SOURCE[0]}")/shared/prelude.sh"
 
 start_three() {
-    start 1 "./kvserver --address=localhost:10001 --id=node1 --bs=true"
-    start 2 "./kvserver --address=localhost:10002 --id=node2 "
-    start 3 "./kvserver --address=localhost:10003 --id=node3"
+    start node1.log "./kvserver --address=localhost:10001 --id=node1 --bs=true"
+    start node2.log "./kvserver --address=localhost:10002 --id=node2 "
+    start node3.log "./kvserver --address=localhost:10003 --id=node3"
     until_true "node1 is ready" answers localhost:9000/readyz 200
     until_true "node2 listens" answers localhost:9002/livez 200
     until_true "node3 listens" answers localhost:9003/livez 200
@@ -111,8 +44,8 @@ web() {
     says ".*$voters.*"
     step "curl -s localhost:9002/Get/key1"
     says '\{"key":"key1","value":"value1",.*'
-    kill -KILL "${pids[1]}"
-    wait "${pids[1]}" 2> /dev/null || true
+    kill -KILL "${pids[0]}"
+    wait "${pids[0]}" 2> /dev/null || true
     until_true "the two that are left take a write" answers localhost:9002/Put/key2/value2 200
     step "curl -s localhost:9003/Get/key2"
     says '\{"key":"key2","value":"value2",.*'
@@ -183,12 +116,7 @@ if [ "${1:-}" != --inside ]; then
         [ "$code" -eq 0 ] || fail "exit code $code"
     done
     script=$root/tests/acceptance/kv-on-raft-library.sh
-    if unshare -rn ip link set lo up 2> /dev/null; then
-        unshare -rn bash -c 'ip link set lo up && exec bash "$0" --inside' "$script"
-    else
-        echo "no network namespace: taking this machine's ports, one run at a time" >&2
-        flock "${TMPDIR:-/tmp}/flotilla-kv-ports.lock" bash "$script" --inside
-    fi
+    apart "$script"
     exit
 fi
 

@@ -9,70 +9,8 @@
 set -euo pipefail
 
 patience_s=120
-pids=()
-
-fail() {
-    echo "not accepted: $1" >&2
-    for log in logs/*.log *.log; do
-        [ ! -e "$log" ] || { echo "--- the end of $log:" >&2; tail -n 12 "$log" >&2; }
-    done
-    exit 1
-}
-
-# until_true WHAT COMMAND…: waits for a condition, not for a time.
-until_true() {
-    local what=$1 until=$((SECONDS + patience_s))
-    shift
-    until "$@" > /dev/null 2>&1; do
-        [ "$SECONDS" -lt "$until" ] || fail "not within $patience_s s: $what"
-        sleep 0.1
-    done
-}
-
-# step COMMAND: runs a line of the README; what it prints, and its exit code, are in $said and $code. On a machine that is
-# starved an answer may be that nothing could be done in time; then it is asked again, as a user would.
-step() {
-    local until=$((SECONDS + patience_s))
-    while :; do
-        echo "% $1"
-        code=0
-        said=$(eval "$1" 2>&1) || code=$?
-        [ -z "$said" ] || printf '%s\n' "$said"
-        if [[ ! $said =~ '"status":50'[34]|'"status":429'|'"done":false' ]]; then
-            return
-        fi
-        [ "$SECONDS" -lt "$until" ] || fail "not within $patience_s s: $1"
-        sleep 0.2
-    done
-}
-
-# says PATTERN: what was said is as a regular expression says, and the command succeeded.
-says() {
-    [ "$code" -eq 0 ] || fail "exit code $code"
-    [[ $said =~ ^$1$ ]] || fail "'$said' is not '$1'"
-}
-
-# start COMMAND: starts a process in the background; its pid is the program's, since every script on the way is replaced by the next.
-start() {
-    echo "% $1 &"
-    eval "exec $1" >> by_hand.log 2>&1 < /dev/null &
-    pids+=($!)
-}
-
-stop_by_hand() {
-    local pid
-    for pid in ${pids[@]+"${pids[@]}"}; do
-        kill -"$1" "$pid" 2> /dev/null || true
-    done
-    for pid in ${pids[@]+"${pids[@]}"}; do
-        wait "$pid" 2> /dev/null || true
-    done
-    pids=()
-}
-
-answers() {
-    [ "$(curl -s -o answer -w '%{http_code}' "$1")" = "${2:-200}" ]
-}
+logs="logs/*.log *.log"
+. "$(dirname -- "${BASH_SOURCE[0]}")/shared/prelude.sh"
 
 # A shard as /config shows it: its members come before its slots.
 shard_of() {
@@ -152,7 +90,7 @@ by_script() {
     # A shard is told of at any node, and broadcast: every shard gives it its share.
     step 'curl -s "localhost:8011/addshard?shardID=4&shardAddress=localhost:8041"'
     says '\{.*"status":404,.*No node is known at localhost:8041;.*'
-    start './flotilla shard --shard_id 4 --node_id 1 --port 8041 --raft_addr localhost:18041'
+    start by_hand.log './flotilla shard --shard_id 4 --node_id 1 --port 8041 --raft_addr localhost:18041'
     until_true "the fourth shard waits" answers localhost:8041/livez
     answers localhost:8041/status 503 && grep -q '"code":"not_joined"' answer || fail "a shard that waits answered $(cat answer)"
     step 'curl -s "localhost:8011/addshard?shardID=4&shardAddress=localhost:8041"'
@@ -192,14 +130,14 @@ by_script() {
     until_true "each of three shards has its slots again" has $three
     find_twenty c
     step "./scripts/run_unified.sh --stop"
-    stop_by_hand TERM
+    stop TERM
 
     # A port that somebody uses is named, and nothing is started.
-    start "./flotilla shard --shard-id 9 --node-id 1 --port 8022 --raft-addr localhost:19999"
+    start by_hand.log "./flotilla shard --shard-id 9 --node-id 1 --port 8022 --raft-addr localhost:19999"
     until_true "somebody listens" answers localhost:8022/livez
     step "./scripts/run_unified.sh"
     [ "$code" -eq 1 ] && [[ $said == *"in use already: port 8022"*"Nothing was started."* ]] || fail "a port in use is exit code $code"
-    stop_by_hand TERM
+    stop TERM
     ! answers localhost:8011/livez || fail "something was started all the same"
 }
 
@@ -208,7 +146,7 @@ shard_by_hand() {
     for other in 1 2 3; do
         [ "$other" = "$1" ] || peers+=("localhost:80${other}1")
     done
-    start "./flotilla shard --shard_id $1 --node_id $2 --port 80$1$2 --raft_addr localhost:180$1$2 --peer_shards \"${peers[0]},${peers[1]}\""
+    start by_hand.log "./flotilla shard --shard_id $1 --node_id $2 --port 80$1$2 --raft_addr localhost:180$1$2 --peer_shards \"${peers[0]},${peers[1]}\""
 }
 
 by_hand() {
@@ -217,7 +155,7 @@ by_hand() {
             shard_by_hand $shard $node
         done
     done
-    start './flotilla router --shard_ports "8011,8021,8031"'
+    start by_hand.log './flotilla router --shard_ports "8011,8021,8031"'
     for shard in 1 2 3; do
         until_true "shard $shard is ready" answers "localhost:80${shard}1/readyz"
         step "curl -s -d \"nodeid=2&addr=localhost:180${shard}2\" \"localhost:80${shard}1/raft/join\""
@@ -239,7 +177,7 @@ by_hand() {
     shard_by_hand 1 "$dead"
     until_true "it is back" answers "localhost:801$dead/readyz"
     find_twenty e
-    stop_by_hand TERM
+    stop TERM
 }
 
 if [ "${1:-}" != --inside ]; then
@@ -252,19 +190,11 @@ if [ "${1:-}" != --inside ]; then
     ln -s "$root/scripts" scripts
     export UNIFIED_DIR=$folder
     script=$root/tests/acceptance/unified.sh
-    # A process namespace as well: whatever ends this script ends what it has started.
-    apart=(unshare -rnpf --mount-proc --kill-child)
-    "${apart[@]}" true 2> /dev/null || apart=(unshare -rn)
-    if "${apart[@]}" ip link set lo up 2> /dev/null; then
-        "${apart[@]}" bash -c 'ip link set lo up && exec bash "$0" --inside' "$script"
-    else
-        echo "no network namespace: taking this machine's ports, one run at a time" >&2
-        flock "${TMPDIR:-/tmp}/flotilla-unified-ports.lock" bash "$script" --inside
-    fi
+    apart "$script"
     exit
 fi
 
-trap 'stop_by_hand KILL; ./scripts/run_unified.sh --stop > /dev/null 2>&1' EXIT
+trap 'stop KILL; ./scripts/run_unified.sh --stop > /dev/null 2>&1' EXIT
 by_script
 rm -rf data logs ./*.log
 by_hand

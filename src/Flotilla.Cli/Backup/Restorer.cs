@@ -26,18 +26,13 @@ internal sealed record RestoreReport(long Records, long Expired, long Repeated, 
 internal sealed class Restorer(FlotillaClient client, int workers, TimeSpan patience, Action<string> warn)
 {
     private const int QueuedPerWorker = 4;
-    private const int SayWaitingEveryMs = 10_000;
 
     // What the HTTP door takes: a hundred years.
     private const double MaxTtlSeconds = 3_153_600_000;
-    private readonly Lock _gate = new();
+    private readonly Patience _patience = new(patience, warn);
     private long _restored;
     private long _expired;
     private long _keys;
-    private long _repeated;
-    private long _lastSuccess = Environment.TickCount64;
-    private long _saidAt = long.MinValue / 2;
-    private LoadFailure? _failure;
 
     /// <summary>Records stored.</summary>
     public long Restored => Interlocked.Read(ref _restored);
@@ -49,10 +44,10 @@ internal sealed class Restorer(FlotillaClient client, int workers, TimeSpan pati
     public long IdempotencyKeys => Interlocked.Read(ref _keys);
 
     /// <summary>Puts sent again.</summary>
-    public long Repeated => Interlocked.Read(ref _repeated);
+    public long Repeated => _patience.Repeated;
 
     /// <summary>Why it stopped, or null.</summary>
-    public LoadFailure? Failure => Volatile.Read(ref _failure);
+    public LoadFailure? Failure => _patience.Failure;
 
     /// <summary>Restores what counts by an earlier reading, until the backup ends, <paramref name="stop"/> is cancelled, or something fails for good. Whatever was sent is brought to an end.</summary>
     public async Task RunAsync(BackupReader backup, SlotCover counting, CancellationToken stop)
@@ -135,50 +130,20 @@ internal sealed class Restorer(FlotillaClient client, int workers, TimeSpan pati
         var result = item.Keys > 0
             ? await client.PutIdempotencyKeysAsync(item.Key, item.Value, CancellationToken.None)
             : await client.PutAsync(item.Key, item.Value, options, CancellationToken.None);
-        switch (result.Outcome)
+        if (result.Outcome == CallOutcome.Ok)
         {
-            case CallOutcome.Ok:
-                Volatile.Write(ref _lastSuccess, Environment.TickCount64);
-                Interlocked.Add(ref _keys, item.Keys);
-                Interlocked.Add(ref _restored, item.Keys > 0 ? 0 : 1);
-                return true;
-            case CallOutcome.Unknown or CallOutcome.Unavailable:
-                if (result.Outcome == CallOutcome.Unknown)
-                {
-                    Interlocked.Increment(ref _repeated);
-                }
-
-                SayWaiting(result.Error!);
-                if (Environment.TickCount64 - Volatile.Read(ref _lastSuccess) > patience.TotalMilliseconds)
-                {
-                    Fail(new LoadFailure($"nothing could be stored for {Readers.Show(patience)}: {result.Error!.Message} ({result.Error.Code})", ExitCode.Unavailable));
-                }
-
-                return false;
-            default:
-                Fail(new LoadFailure($"the cluster refused {(item.Keys > 0 ? "idempotency keys" : $"the record {Printable.Field(item.Key, terminal: true)}")}: {result.Error!.Message} ({result.Error.Code})", ExitCode.Failed));
-                return false;
+            _patience.Stored();
+            Interlocked.Add(ref _keys, item.Keys);
+            Interlocked.Add(ref _restored, item.Keys > 0 ? 0 : 1);
+            return true;
         }
-    }
 
-    private void SayWaiting(CallError error)
-    {
-        lock (_gate)
+        if (!_patience.Retries(result.Outcome, result.Error!))
         {
-            if (Environment.TickCount64 - _saidAt > SayWaitingEveryMs)
-            {
-                _saidAt = Environment.TickCount64;
-                warn($"waiting: {error.Message} ({error.Code})");
-            }
+            _patience.Fail(new LoadFailure($"the cluster refused {(item.Keys > 0 ? "idempotency keys" : $"the record {Printable.Field(item.Key, terminal: true)}")}: {result.Error!.Message} ({result.Error.Code})", ExitCode.Failed));
         }
-    }
 
-    private void Fail(LoadFailure failure)
-    {
-        lock (_gate)
-        {
-            _failure ??= failure;
-        }
+        return false;
     }
 
     /// <summary>A record; or, if there are <paramref name="Keys"/>, so many idempotency keys of the slot of <paramref name="Key"/>.</summary>

@@ -50,13 +50,22 @@ internal sealed class NodeCommand : CliCommand
     }
 
     /// <inheritdoc/>
-    public override async Task<int> RunAsync(Invocation invocation)
+    public override Task<int> RunAsync(Invocation invocation) => RunAsync(invocation, Read(invocation));
+
+    /// <summary>Runs a node until it is told to end.</summary>
+    internal static async Task<int> RunAsync(Invocation invocation, NodeOptions options)
     {
-        var options = Read(invocation);
         var shell = invocation.Shell;
         using var stop = InputWatch.Start(invocation.Get(ExitWithInput), shell);
         await shell.Runner.RunNodeAsync(options, shell.Err, stop.Token);
         return ExitCode.Done;
+    }
+
+    /// <summary>Likewise, of a command that derives where the node is from few flags: so it says where.</summary>
+    internal static Task<int> SayAndRunAsync(Invocation invocation, NodeOptions options)
+    {
+        invocation.Shell.Err.WriteLine($"{options.NodeId}: HTTP on {options.Http}, RPC on {options.Rpc}, data in {options.DataDir}");
+        return RunAsync(invocation, options);
     }
 
     /// <summary>The node that the settings describe. Throws <see cref="UsageException"/> for what makes no sense or comes later.</summary>

@@ -34,15 +34,7 @@ internal sealed class ShardCommand : CliCommand
     }
 
     /// <inheritdoc/>
-    public override async Task<int> RunAsync(Invocation invocation)
-    {
-        var options = Read(invocation);
-        var shell = invocation.Shell;
-        shell.Err.WriteLine($"{options.NodeId}: HTTP on {options.Http}, RPC on {options.Rpc}, data in {options.DataDir}");
-        using var stop = InputWatch.Start(invocation.Get(NodeCommand.ExitWithInput), shell);
-        await shell.Runner.RunNodeAsync(options, shell.Err, stop.Token);
-        return ExitCode.Done;
-    }
+    public override Task<int> RunAsync(Invocation invocation) => NodeCommand.SayAndRunAsync(invocation, Read(invocation));
 
     /// <summary>The node that the settings describe. Throws <see cref="UsageException"/> for what makes no sense.</summary>
     internal static NodeOptions Read(Invocation invocation)

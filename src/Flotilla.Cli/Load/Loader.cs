@@ -14,11 +14,6 @@ namespace Flotilla.Cli.Load;
 /// <param name="Complete">The whole input is stored.</param>
 internal sealed record LoadReport(long Records, long Bad, long Repeated, long ResumedAtLine, double Seconds, double PerSecond, bool Complete);
 
-/// <summary>Why a load stopped before its end.</summary>
-/// <param name="Message">What happened, for people.</param>
-/// <param name="ExitCode">What the command returns.</param>
-internal sealed record LoadFailure(string Message, int ExitCode);
-
 /// <summary>
 /// Puts records into a cluster, many at a time. Records of one key keep their order, since one worker has them all. A put
 /// whose outcome is unknown is put anew until it is acknowledged: the same value twice is the same as once. What can tell
@@ -30,22 +25,17 @@ internal sealed class Loader(FlotillaClient client, int workers, bool skipBad, T
 {
     private const int QueuedPerWorker = 32;
     private const int WarningsShown = 20;
-    private const int WaitingPauseMs = 10_000;
-    private readonly Lock _gate = new();
+    private readonly Patience _patience = new(patience, warn);
     private long _bad;
-    private long _repeated;
-    private long _lastSuccess = Environment.TickCount64;
-    private long _saidAt = long.MinValue / 2;
-    private LoadFailure? _failure;
 
     /// <summary>Lines passed over.</summary>
     public long Bad => Interlocked.Read(ref _bad);
 
     /// <summary>Puts sent again.</summary>
-    public long Repeated => Interlocked.Read(ref _repeated);
+    public long Repeated => _patience.Repeated;
 
     /// <summary>Why it stopped, or null.</summary>
-    public LoadFailure? Failure => Volatile.Read(ref _failure);
+    public LoadFailure? Failure => _patience.Failure;
 
     /// <summary>Loads until the input ends, <paramref name="stop"/> is cancelled, or something fails for good. Whatever was sent is brought to an end.</summary>
     public async Task RunAsync(RecordReader reader, AckTracker acks, CancellationToken stop)
@@ -103,26 +93,15 @@ internal sealed class Loader(FlotillaClient client, int workers, bool skipBad, T
                 var result = await client.PutAsync(record.Key, record.Value, null, CancellationToken.None);
                 if (result.Outcome == CallOutcome.Ok)
                 {
-                    Volatile.Write(ref _lastSuccess, Environment.TickCount64);
+                    _patience.Stored();
                     acks.Complete(slot, stored: true);
                     break;
                 }
 
-                if (result.Outcome is CallOutcome.Unknown or CallOutcome.Unavailable)
+                if (_patience.Retries(result.Outcome, result.Error!))
                 {
-                    if (result.Outcome == CallOutcome.Unknown)
+                    if (Failure is not null)
                     {
-                        Interlocked.Increment(ref _repeated);
-                    }
-
-                    else
-                    {
-                        SayWaiting(result.Error!);
-                    }
-
-                    if (Environment.TickCount64 - Volatile.Read(ref _lastSuccess) > patience.TotalMilliseconds)
-                    {
-                        Fail(new LoadFailure($"nothing could be stored for {Flags.Readers.Show(patience)}: {result.Error!.Message} ({result.Error.Code})", ExitCode.Unavailable));
                         await halt.CancelAsync();
                     }
 
@@ -150,7 +129,7 @@ internal sealed class Loader(FlotillaClient client, int workers, bool skipBad, T
         var message = string.Create(CultureInfo.InvariantCulture, $"line {record.Line}: {problem}");
         if (!skipBad)
         {
-            Fail(new LoadFailure($"{message}. Mend it and run the same command again, or pass over such lines with --skip-bad.", ExitCode.Failed));
+            _patience.Fail(new LoadFailure($"{message}. Mend it and run the same command again, or pass over such lines with --skip-bad.", ExitCode.Failed));
             return false;
         }
 
@@ -160,25 +139,5 @@ internal sealed class Loader(FlotillaClient client, int workers, bool skipBad, T
         }
 
         return true;
-    }
-
-    private void SayWaiting(CallError error)
-    {
-        lock (_gate)
-        {
-            if (Environment.TickCount64 - _saidAt > WaitingPauseMs)
-            {
-                _saidAt = Environment.TickCount64;
-                warn($"waiting: {error.Message} ({error.Code})");
-            }
-        }
-    }
-
-    private void Fail(LoadFailure failure)
-    {
-        lock (_gate)
-        {
-            _failure ??= failure;
-        }
     }
 }

@@ -18,47 +18,16 @@ namespace Flotilla.Node.Hosting;
 /// <param name="host">The replicas.</param>
 /// <param name="patience">How long they stay.</param>
 /// <param name="fatal">The node can't go on.</param>
-internal sealed class RetiredShards(ClusterState cluster, ReplicaHost host, TimeSpan patience, Action<Exception> fatal) : IAsyncDisposable
+internal sealed class RetiredShards(ClusterState cluster, ReplicaHost host, TimeSpan patience, Action<Exception> fatal) : Looker("What removes retired shards", fatal)
 {
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
 
     private readonly Dictionary<ShardKey, Instant> _since = [];
-    private readonly CancellationTokenSource _stop = new();
-    private Task _looking = Task.CompletedTask;
-
-    /// <summary>Starts to look.</summary>
-    public void Start() => _looking = Task.Run(LookAsync);
 
     /// <inheritdoc/>
-    public async ValueTask DisposeAsync()
+    protected override ValueTask<TimeSpan?> LookAsync(CancellationToken stop)
     {
-        await _stop.CancelAsync();
-        await _looking;
-        _stop.Dispose();
-    }
-
-    private async Task LookAsync()
-    {
-        using var timer = new PeriodicTimer(Period);
-        try
-        {
-            while (await timer.WaitForNextTickAsync(_stop.Token))
-            {
-                Look(NodeClock.Now);
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            // The node is stopping: what is left goes after its next start.
-        }
-        catch (Exception e)
-        {
-            fatal(new NodeFailedException($"What removes retired shards met a state that must not be ({e.GetType().Name}: {e.Message}). The node stops. Start it again, and report this with the log.", e));
-        }
-    }
-
-    private void Look(Instant now)
-    {
+        var now = NodeClock.Now;
         foreach (var hosted in host.Replicas)
         {
             var key = new ShardKey(hosted.Genesis.Shard, hosted.Genesis.Group.Value);
@@ -77,5 +46,7 @@ internal sealed class RetiredShards(ClusterState cluster, ReplicaHost host, Time
                 host.TakeAway(hosted);
             }
         }
+
+        return new(Period);
     }
 }

@@ -8,51 +8,26 @@ using Microsoft.Extensions.Logging;
 namespace Flotilla.Node.Leading;
 
 /// <summary>Asks <see cref="LeaderSpread"/> once a second, and hands over what it names.</summary>
-internal sealed class LeaderSpreader(ClusterState cluster, ILogger log, Action<Exception> fatal) : IAsyncDisposable
+internal sealed class LeaderSpreader(ClusterState cluster, ILogger log, Action<Exception> fatal) : Looker("What spreads leadership over the nodes", fatal)
 {
-    private const int PeriodMs = 1000;
+    private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
 
     /// <summary>Entries that the other one may lack: under load some are always on their way.</summary>
     private const ulong MaxLag = 128;
 
     private readonly LeaderSpread _spread = new();
-    private readonly CancellationTokenSource _stop = new();
-    private Task _looking = Task.CompletedTask;
-
-    /// <summary>Starts to look.</summary>
-    public void Start() => _looking = Task.Run(LookAsync);
 
     /// <inheritdoc/>
-    public async ValueTask DisposeAsync()
+    protected override ValueTask<TimeSpan?> LookAsync(CancellationToken stop)
     {
-        await _stop.CancelAsync();
-        await _looking;
-        _stop.Dispose();
-    }
+        var meant = LeadershipPlan.Of(cluster.Table.Shards.Where(static r => r.Voters.Count > 0).Select(static r => (r.Shard, r.First, r.Voters)));
+        if (_spread.Next(Led(meant), NodeClock.Now) is { } shard && cluster.Table.Of(shard) is { Local: { } local })
+        {
+            log.SpreadsLeaders(shard, meant[shard]);
+            local.Loop.Inbox.Post(LoopInput.ForTransfer(local, meant[shard]));
+        }
 
-    private async Task LookAsync()
-    {
-        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(PeriodMs));
-        try
-        {
-            while (await timer.WaitForNextTickAsync(_stop.Token))
-            {
-                var meant = LeadershipPlan.Of(cluster.Table.Shards.Where(static r => r.Voters.Count > 0).Select(static r => (r.Shard, r.First, r.Voters)));
-                if (_spread.Next(Led(meant), NodeClock.Now) is { } shard && cluster.Table.Of(shard) is { Local: { } local })
-                {
-                    log.SpreadsLeaders(shard, meant[shard]);
-                    local.Loop.Inbox.Post(LoopInput.ForTransfer(local, meant[shard]));
-                }
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            // The node is stopping: it hands over everything, by other means.
-        }
-        catch (Exception e)
-        {
-            fatal(new NodeFailedException($"What spreads leadership over the nodes met a state that must not be ({e.GetType().Name}: {e.Message}). The node stops. Start it again, and report this with the log.", e));
-        }
+        return new(Period);
     }
 
     private List<(ShardId Shard, bool IsFit)> Led(IReadOnlyDictionary<ShardId, NodeId> meant)

@@ -22,40 +22,17 @@ internal sealed record NodeShardsView(Func<IReadOnlyList<(ShardId Shard, GroupId
 /// Each takes the next number that nobody has used, as far as is known here. Two nodes that are added at one moment may take the same: then one
 /// of the two shards retires (<see cref="SecondBirths"/>), which is heard of late, and another one is born in its place. So this never ends.
 /// </remarks>
-internal sealed class NodeShards(int target, ClusterState cluster, NodeShardsView around, ILogger log) : IAsyncDisposable
+internal sealed class NodeShards(int target, ClusterState cluster, NodeShardsView around, ILogger log, Action<Exception> fatal) : Looker("What has a node's shards born", fatal)
 {
     private static readonly TimeSpan Period = TimeSpan.FromMilliseconds(500);
 
-    private readonly CancellationTokenSource _stop = new();
-    private Task _looking = Task.CompletedTask;
     private string? _said;
 
-    /// <summary>Starts to look.</summary>
-    public void Start() => _looking = Task.Run(LookAsync);
-
     /// <inheritdoc/>
-    public async ValueTask DisposeAsync()
+    protected override ValueTask<TimeSpan?> LookAsync(CancellationToken stop)
     {
-        await _stop.CancelAsync();
-        await _looking;
-        _stop.Dispose();
-    }
-
-    private async Task LookAsync()
-    {
-        using var timer = new PeriodicTimer(Period);
-        try
-        {
-            while (true)
-            {
-                Look();
-                await timer.WaitForNextTickAsync(_stop.Token);
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            // The node is stopping: its next start goes on.
-        }
+        Look();
+        return new(Period);
     }
 
     private void Look()

@@ -30,47 +30,31 @@ internal sealed record OwnShardView(Func<bool> IsHosted, Func<bool> KnowsAll, Fu
 /// <param name="cluster">What is known here.</param>
 /// <param name="around">The rest.</param>
 /// <param name="log">Where to say what it waits for.</param>
-internal sealed class OwnShard(SingleShard single, HostPort rpc, bool asked, ClusterState cluster, OwnShardView around, ILogger log) : IAsyncDisposable
+/// <param name="fatal">The node can't go on.</param>
+internal sealed class OwnShard(SingleShard single, HostPort rpc, bool asked, ClusterState cluster, OwnShardView around, ILogger log, Action<Exception> fatal) : Looker("What brings a process to its shard", fatal)
 {
-    private const int PeriodMs = 50;
+    private static readonly TimeSpan Period = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan SeatPatience = TimeSpan.FromSeconds(5);
 
-    private readonly CancellationTokenSource _stop = new();
-    private Task _looking = Task.CompletedTask;
     private string? _said;
 
-    /// <summary>Starts to look.</summary>
-    public void Start() => _looking = Task.Run(LookAsync);
-
     /// <inheritdoc/>
-    public async ValueTask DisposeAsync()
+    protected override async ValueTask<TimeSpan?> LookAsync(CancellationToken stop)
     {
-        await _stop.CancelAsync();
-        await _looking;
-        _stop.Dispose();
+        if (around.IsHosted())
+        {
+            return null;
+        }
+
+        if (around.KnowsAll())
+        {
+            await StepAsync(stop);
+        }
+
+        return Period;
     }
 
-    private async Task LookAsync()
-    {
-        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(PeriodMs));
-        try
-        {
-            while (!around.IsHosted())
-            {
-                await timer.WaitForNextTickAsync(_stop.Token);
-                if (around.KnowsAll())
-                {
-                    await StepAsync();
-                }
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            // The node is stopping: its next start goes on.
-        }
-    }
-
-    private async Task StepAsync()
+    private async Task StepAsync(CancellationToken stop)
     {
         var isKnown = cluster.Table.Of(single.Shard) is not null;
         if (!isKnown && cluster.IsRetired(single.Shard))
@@ -79,7 +63,7 @@ internal sealed class OwnShard(SingleShard single, HostPort rpc, bool asked, Clu
         }
         else if (isKnown && asked)
         {
-            var answer = await around.Changes.AddNodeAsync(single.Name, rpc, ShardChoice.One(single.Shard), SeatPatience).WaitAsync(_stop.Token);
+            var answer = await around.Changes.AddNodeAsync(single.Name, rpc, ShardChoice.One(single.Shard), SeatPatience).WaitAsync(stop);
             if (answer.Code is not (ChangeCode.Done or ChangeCode.UnderWay))
             {
                 Say(answer.Detail ?? answer.Code.ToString());

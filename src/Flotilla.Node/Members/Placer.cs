@@ -8,42 +8,15 @@ using Microsoft.Extensions.Logging;
 namespace Flotilla.Node.Members;
 
 /// <summary>Asks <see cref="EmptySeats"/> once a second, and gives the seat that it names.</summary>
-internal sealed class Placer(ClusterState cluster, PeerTransport transport, int target, ILogger log, Action<Exception> fatal) : IAsyncDisposable
+internal sealed class Placer(ClusterState cluster, PeerTransport transport, int target, ILogger log, Action<Exception> fatal) : Looker("What fills empty seats", fatal)
 {
-    private const int PeriodMs = 1000;
-
-    private readonly CancellationTokenSource _stop = new();
-    private Task _looking = Task.CompletedTask;
-
-    /// <summary>Starts to look.</summary>
-    public void Start() => _looking = Task.Run(LookAsync);
+    private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
 
     /// <inheritdoc/>
-    public async ValueTask DisposeAsync()
+    protected override ValueTask<TimeSpan?> LookAsync(CancellationToken stop)
     {
-        await _stop.CancelAsync();
-        await _looking;
-        _stop.Dispose();
-    }
-
-    private async Task LookAsync()
-    {
-        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(PeriodMs));
-        try
-        {
-            while (await timer.WaitForNextTickAsync(_stop.Token))
-            {
-                Look();
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            // The node is stopping: another leader goes on.
-        }
-        catch (Exception e)
-        {
-            fatal(new NodeFailedException($"What fills empty seats met a state that must not be ({e.GetType().Name}: {e.Message}). The node stops. Start it again, and report this with the log.", e));
-        }
+        Look();
+        return new(Period);
     }
 
     private void Look()

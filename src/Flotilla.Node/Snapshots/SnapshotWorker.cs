@@ -30,8 +30,7 @@ internal sealed class SnapshotWorker : IDisposable
     private readonly ILogger _log;
     private readonly WorkLane _images;
     private readonly WorkLane _transfers;
-    private readonly Dictionary<GroupId, SnapshotReceiver> _receivers = []; // the transfer thread's own
-    private readonly Dictionary<(GroupId Group, NodeId To), SnapshotSource> _sources = []; // likewise
+    private readonly SnapshotTransfers _underWay; // the transfer thread's own
 
     /// <summary>Starts the threads.</summary>
     /// <param name="store">The files.</param>
@@ -41,6 +40,7 @@ internal sealed class SnapshotWorker : IDisposable
     public SnapshotWorker(SnapshotStore store, Func<long, bool> hasRoomFor, Action<Exception> fatal, ILogger log)
     {
         _store = store;
+        _underWay = new SnapshotTransfers(store);
         _hasRoomFor = hasRoomFor;
         _fatal = fatal;
         _log = log;
@@ -75,7 +75,7 @@ internal sealed class SnapshotWorker : IDisposable
         var data = Array.Empty<byte>();
         try
         {
-            var source = SourceOf(hosted.Genesis.Group, read);
+            var source = _underWay.SourceFor(read.To, hosted.Genesis.Group, read.Snapshot);
             data = new byte[(int)Math.Min(read.MaxBytes, read.Snapshot.Bytes - read.Offset)];
             if (source.Read(read.Offset, data) != data.Length)
             {
@@ -98,7 +98,7 @@ internal sealed class SnapshotWorker : IDisposable
         var id = store.Snapshot.Id;
         try
         {
-            var receiver = ReceiverOf(hosted.Genesis.Group, store.Snapshot);
+            var receiver = _underWay.ReceiverOf(hosted.Genesis.Group, store.Snapshot, RequireRoom);
             _ = receiver.Write(store.Offset, store.Data.Span, store.Crc); // What it says is in NextOffset, too.
             var next = receiver.NextOffset;
             Tell(hosted, (replica, clock) => replica.SnapshotStored(id, next, clock));
@@ -110,61 +110,24 @@ internal sealed class SnapshotWorker : IDisposable
         catch (IOException e)
         {
             _log.SnapshotNotStored(hosted.Genesis.Shard, e.Message);
-            Forget(hosted.Genesis.Group)?.Dispose();
+            _underWay.Forget(hosted.Genesis.Group)?.Dispose();
             _transfers.Pause(PauseAfterFailure);
             Tell(hosted, (replica, clock) => replica.SnapshotStored(id, 0, clock));
         }
     });
 
     /// <summary>Deletes a snapshot that nobody needs, or what was received of one.</summary>
-    public void Drop(HostedReplica hosted, SnapshotMeta snapshot) => _transfers.Add(() =>
-    {
-        var group = hosted.Genesis.Group;
-        if (_receivers.TryGetValue(group, out var receiver) && receiver.Info.Id == snapshot.Id)
-        {
-            Forget(group)!.Abandon();
-        }
-
-        foreach (var (key, source) in _sources.Where(s => s.Key.Group == group && s.Value.Info.Id == snapshot.Id).ToArray())
-        {
-            _sources.Remove(key);
-            source.Dispose();
-        }
-
-        _store.Drop(SnapshotInfo.Of(group, snapshot));
-    });
+    public void Drop(HostedReplica hosted, SnapshotMeta snapshot) => _transfers.Add(() => _underWay.Drop(hosted.Genesis.Group, snapshot));
 
     /// <summary>Deletes all that there is of a group which is hosted here no more, behind whatever is under way for it.</summary>
-    public void Remove(HostedReplica hosted) => _images.Add(() => _transfers.Add(() =>
-    {
-        var group = hosted.Genesis.Group;
-        Forget(group)?.Abandon();
-        foreach (var (key, source) in _sources.Where(s => s.Key.Group == group).ToArray())
-        {
-            _sources.Remove(key);
-            source.Dispose();
-        }
-
-        _store.Remove(group);
-    }));
+    public void Remove(HostedReplica hosted) => _images.Add(() => _transfers.Add(() => _underWay.Remove(hosted.Genesis.Group)));
 
     /// <summary>Ends the threads; an image or a transfer under way is given up.</summary>
     public void Dispose()
     {
         _images.Dispose();
         _transfers.Dispose();
-        foreach (var receiver in _receivers.Values)
-        {
-            receiver.Dispose();
-        }
-
-        foreach (var source in _sources.Values)
-        {
-            source.Dispose();
-        }
-
-        _receivers.Clear();
-        _sources.Clear();
+        _underWay.GiveUp();
     }
 
     private SnapshotInfo WriteImage(GroupId group, StateImage image, long start)
@@ -197,45 +160,11 @@ internal sealed class SnapshotWorker : IDisposable
     private void Install(HostedReplica hosted, SnapshotReceiver receiver)
     {
         var info = receiver.Complete();
-        Forget(hosted.Genesis.Group)?.Dispose();
+        _underWay.Forget(hosted.Genesis.Group)?.Dispose();
         var loaded = LoadedSnapshot.Read(_store, info);
         _log.SnapshotReceived(hosted.Genesis.Shard, info.Index.Value, info.Bytes);
         Tell(hosted, (replica, clock) => replica.SnapshotInstalled(info.Meta, loaded.State, loaded.Configuration, clock));
     }
-
-    private SnapshotSource SourceOf(GroupId group, Effect.ReadSnapshot read)
-    {
-        if (_sources.TryGetValue((group, read.To), out var source))
-        {
-            if (source.Info.Id == read.Snapshot.Id)
-            {
-                return source;
-            }
-
-            _sources.Remove((group, read.To));
-            source.Dispose();
-        }
-
-        return _sources[(group, read.To)] = _store.OpenSource(SnapshotInfo.Of(group, read.Snapshot));
-    }
-
-    private SnapshotReceiver ReceiverOf(GroupId group, SnapshotMeta snapshot)
-    {
-        if (_receivers.TryGetValue(group, out var receiver))
-        {
-            if (receiver.Info.Id == snapshot.Id)
-            {
-                return receiver;
-            }
-
-            Forget(group)!.Abandon();
-        }
-
-        RequireRoom(snapshot.Bytes);
-        return _receivers[group] = _store.BeginReceive(group, snapshot.Index, snapshot.Term, snapshot.Id, snapshot.Bytes);
-    }
-
-    private SnapshotReceiver? Forget(GroupId group) => _receivers.Remove(group, out var receiver) ? receiver : null;
 
     private static void Tell(HostedReplica hosted, Action<Shards.Replica, Shards.ClockReading> what) => hosted.Loop.Inbox.Post(LoopInput.ForAct(hosted, what));
 

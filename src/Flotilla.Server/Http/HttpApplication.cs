@@ -13,7 +13,7 @@ namespace Flotilla.Server.Http;
 /// The door's one entry: the server calls it for each request, with nothing in between (no middleware, no routing, no
 /// context objects), and it dispatches on the raw target.
 /// </summary>
-internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges? changes, HttpDoorOptions options, Limits limits, HttpMetrics metrics, PrometheusExporter exporter, ILogger logger, IBackups? backups, IWatches? watches) : IHttpApplication<HttpExchange>
+internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges? changes, HttpDoorOptions options, Limits limits, HttpMetrics metrics, PrometheusExporter exporter, ILogger logger, IBackups? backups, IWatches? watches, CancellationToken stopping) : IHttpApplication<HttpExchange>
 {
     private readonly RecordRoutes _records = new(gateway, options, limits, logger);
     private readonly ListRoute _list = new(gateway, options, logger);
@@ -21,20 +21,9 @@ internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges?
 
     private readonly ChangeRoutes _changes = new(changes, options.Single, logger);
 
-    private readonly WatchRoute _watch = new(watches, options, logger);
+    private readonly WatchRoute _watch = new(watches, options, logger, stopping);
 
-    private volatile bool _isStopping;
-
-    /// <summary>The routes that know whether the process is stopping.</summary>
-    public OperationRoutes Operations { get; } = new(gateway, exporter, options.NotJoined);
-
-    /// <summary>The process is not ready any more, nobody may watch on here, and every answer asks its client to go elsewhere with the next request.</summary>
-    public void Stopping()
-    {
-        _isStopping = true;
-        Operations.Stopping();
-        _watch.Stopping();
-    }
+    private readonly OperationRoutes _operations = new(gateway, exporter, options.NotJoined, stopping);
 
     /// <inheritdoc/>
     public HttpExchange CreateContext(IFeatureCollection contextFeatures)
@@ -59,7 +48,7 @@ internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges?
     {
         try
         {
-            if (_isStopping)
+            if (stopping.IsCancellationRequested)
             {
                 context.ResponseHeaders.Connection = "close";
             }
@@ -121,7 +110,7 @@ internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges?
                 return _changes.Answer(exchange, target);
             default:
                 return info.Built && route != Route.Watch
-                    ? Operations.Answer(exchange, target)
+                    ? _operations.Answer(exchange, target)
                     : exchange.Fail(Problems.NotImplemented, $"{exchange.Method} {info.Template} is not in this build yet. Nothing was changed.");
         }
     }

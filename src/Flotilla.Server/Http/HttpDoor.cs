@@ -25,6 +25,7 @@ public sealed class HttpDoor : IAsyncDisposable
     private readonly HttpMetrics _metrics;
     private readonly ClusterMetrics _clusterMetrics;
     private readonly PrometheusExporter _exporter;
+    private readonly CancellationTokenSource _stopping = new();
     private KestrelServer? _server;
     private List<HostPort> _addresses = [];
 
@@ -36,7 +37,7 @@ public sealed class HttpDoor : IAsyncDisposable
         _exporter = new PrometheusExporter(this);
         _metrics = new HttpMetrics(this, limits);
         _clusterMetrics = new ClusterMetrics(this, gateway, options.Version);
-        _application = new HttpApplication(gateway, changes, options, limits, _metrics, _exporter, loggers.CreateLogger<HttpDoor>(), backups, watches);
+        _application = new HttpApplication(gateway, changes, options, limits, _metrics, _exporter, loggers.CreateLogger<HttpDoor>(), backups, watches, _stopping.Token);
     }
 
     /// <summary>Where it listens, once started; port 0 is replaced by the port that was given.</summary>
@@ -90,7 +91,7 @@ public sealed class HttpDoor : IAsyncDisposable
     /// </summary>
     public async Task StopAsync(TimeSpan grace)
     {
-        _application.Stopping();
+        await _stopping.CancelAsync();
         if (_server is { } server)
         {
             await Task.Delay(_options.Farewell);
@@ -102,11 +103,16 @@ public sealed class HttpDoor : IAsyncDisposable
     /// <summary>Stops without patience and frees what the door holds.</summary>
     public async ValueTask DisposeAsync()
     {
-        _application.Stopping();
+        if (!_stopping.IsCancellationRequested)
+        {
+            await _stopping.CancelAsync();
+        }
+
         await DropServerAsync();
         _metrics.Dispose();
         _clusterMetrics.Dispose();
         _exporter.Dispose();
+        _stopping.Dispose();
     }
 
     private async Task BindAsync(bool isLocalhost, int port, CancellationToken cancellationToken)

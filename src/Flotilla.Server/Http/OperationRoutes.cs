@@ -7,16 +7,16 @@ using Flotilla.Server.Metrics;
 namespace Flotilla.Server.Http;
 
 /// <summary>What operators and their tools ask: state, probes, metrics, documents, the status page.</summary>
-internal sealed class OperationRoutes(IGateway gateway, PrometheusExporter exporter, Func<string?> notJoined)
+/// <param name="gateway">What is shown.</param>
+/// <param name="exporter">What <c>/metrics</c> shows.</param>
+/// <param name="notJoined">Why the process belongs to no cluster yet, or null.</param>
+/// <param name="stopping">Cancelled when the process is not ready any more.</param>
+internal sealed class OperationRoutes(IGateway gateway, PrometheusExporter exporter, Func<string?> notJoined, CancellationToken stopping)
 {
     private const string Text = "text/plain; charset=utf-8";
 
     private static readonly byte[] Page = Asset("status.html");
     private static readonly byte[] OpenApi = Asset("openapi.json");
-    private volatile bool _stopping;
-
-    /// <summary>From here on the process is not ready.</summary>
-    public void Stopping() => _stopping = true;
 
     /// <summary>Answers one of the routes.</summary>
     public Task Answer(HttpExchange exchange, RequestTarget target)
@@ -57,7 +57,7 @@ internal sealed class OperationRoutes(IGateway gateway, PrometheusExporter expor
     {
         // A failed probe always says why, and a warning is never hidden.
         var view = gateway.View;
-        var ready = Readiness.Check(view, _stopping, notJoined(), out var report);
+        var ready = Readiness.Check(view, stopping.IsCancellationRequested, notJoined(), out var report);
         return exchange.Send(ready ? 200 : 503, Text, ready && !verbose && view.Warnings is not { Count: > 0 } ? "ok\n"u8 : Encoding.UTF8.GetBytes(report));
     }
 

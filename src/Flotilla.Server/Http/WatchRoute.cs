@@ -11,16 +11,14 @@ using Microsoft.Extensions.Logging;
 namespace Flotilla.Server.Http;
 
 /// <summary><c>GET /watch?prefix=&amp;from=</c>: changes as server-sent events (docs/watch.md). What a slow client has not read waits in the shards, not here.</summary>
-[System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1001:Types that own disposable fields should be disposable", Justification = "It lives as long as its door, and a source without a timer holds nothing but managed memory.")]
-internal sealed partial class WatchRoute(IWatches? watches, HttpDoorOptions options, ILogger logger)
+/// <param name="watches">What tells of changes; null answers 501.</param>
+/// <param name="options">Limits.</param>
+/// <param name="logger">Where it says how watches ended.</param>
+/// <param name="stopping">Cancelled when every client is to go on elsewhere.</param>
+internal sealed partial class WatchRoute(IWatches? watches, HttpDoorOptions options, ILogger logger, CancellationToken stopping)
 {
     /// <summary>What is written before it is flushed. A client that does not read lets nothing more be written.</summary>
     private const int FlushBytes = 32 << 10;
-
-    private readonly CancellationTokenSource _stopping = new();
-
-    /// <summary>Tells every client to go on elsewhere.</summary>
-    public void Stopping() => _stopping.Cancel();
 
     /// <summary>Answers one.</summary>
     public Task Stream(HttpExchange exchange, RequestTarget target) =>
@@ -71,7 +69,7 @@ internal sealed partial class WatchRoute(IWatches? watches, HttpDoorOptions opti
 
     private async Task Stream(HttpExchange exchange, WatchRequest request)
     {
-        using var ended = CancellationTokenSource.CreateLinkedTokenSource(_stopping.Token, exchange.Gone);
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(stopping, exchange.Gone);
         try
         {
             var opening = await watches!.OpenAsync(request, ended.Token);

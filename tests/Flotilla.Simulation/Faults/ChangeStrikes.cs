@@ -74,14 +74,7 @@ internal sealed class ChangeStrikes
     private void Cut(SimulatedNode node, double probability)
     {
         var cut = _world.Nodes.Where(n => n != node && !_world.Network.IsCut(node.Number, n.Number) && _chance.Hit(probability)).Select(n => n.Number).ToList();
-        Set(true);
-        _world.Scheduler.After(_chance.Between(100_000, 2_000_000), () => Set(false));
-
-        void Set(bool isCut) => cut.ForEach(other =>
-        {
-            _world.Network.SetCut(node.Number, other, isCut);
-            _world.Network.SetCut(other, node.Number, isCut);
-        });
+        _world.Network.CutFor(_chance.Between(100_000, 2_000_000), node.Number, cut);
     }
 
     private void AskAgain(int times) => _world.Scheduler.After(AskEveryUs, () =>

@@ -170,12 +170,9 @@ internal sealed class LastingTrouble
     {
         foreach (var shard in _world.Shards)
         {
-            AskNow(shard.Shard, NewestTerm(shard.Shard));
+            AskNow(shard.Shard, _world.NewestTerm(shard.Shard));
         }
     }
-
-    // Also that of a node which is cut off: it would end the leader's term once it is back.
-    private Term NewestTerm(ShardId shard) => _world.Nodes.Where(n => n.Up).Select(n => World.ReplicaOn(n, shard)!.Replica.Raft.Term).Max();
 
     private void AskNow(ShardId shard, Term newest)
     {
@@ -184,7 +181,7 @@ internal sealed class LastingTrouble
             return;
         }
 
-        if (NewestTerm(shard) > newest)
+        if (_world.NewestTerm(shard) > newest)
         {
             throw new SimulationException($"LastingTrouble: somebody raises the term of shard {shard} though a majority of sound nodes has a leader (hazard 3)");
         }

@@ -78,13 +78,13 @@ internal sealed class MemberTrouble
         {
             _world.Say(OnVictim, "is back, and no member any more");
             CutOff(false);
-            Watch(NewestTerm(), _world.Scheduler.NowUs + WatchUs);
+            Watch(_world.NewestTerm(_shard), _world.Scheduler.NowUs + WatchUs);
         }));
     }
 
     private void Watch(Term newest, long untilUs)
     {
-        if (NewestTerm() > newest)
+        if (_world.NewestTerm(_shard) > newest)
         {
             throw new SimulationException($"MemberTrouble: somebody raises the term of shard {_shard} after {_victim.Id} was removed (hazard 21)");
         }
@@ -210,8 +210,6 @@ internal sealed class MemberTrouble
         _world.LeaderOf(shard) is { } leader && leader.Replica.Raft.CommittedConfiguration.Configuration is { IsJoint: false } configuration
         && leader.Replica.Raft.ConfigurationIndex <= leader.Replica.Raft.CommitIndex && configuration.Voters.SequenceEqual(members) && configuration.Members.Count == members.Count
         && (leader.Node != _victim || members.Count == Voters);
-
-    private Term NewestTerm() => _world.Nodes.Where(n => n.Up).Select(n => World.ReplicaOn(n, _shard)!.Replica.Raft.Term).Max();
 
     private void CutOff(bool cut)
     {

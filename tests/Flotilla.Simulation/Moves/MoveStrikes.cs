@@ -162,20 +162,6 @@ public sealed class MoveStrikes
     {
         var others = from.Where(n => !_world.Network.IsCut(node.Number, n.Number)).Select(n => n.Number).ToList();
         var (there, back) = _chance.Below(4) switch { 0 => (true, false), 1 => (false, true), _ => (true, true) };
-        Set(true);
-        _world.Scheduler.After(_chance.Between(50_000, 4_000_000), () => Set(false));
-
-        void Set(bool isCut) => others.ForEach(other =>
-        {
-            if (there)
-            {
-                _world.Network.SetCut(node.Number, other, isCut);
-            }
-
-            if (back)
-            {
-                _world.Network.SetCut(other, node.Number, isCut);
-            }
-        });
+        _world.Network.CutFor(_chance.Between(50_000, 4_000_000), node.Number, others, there, back);
     }
 }

@@ -9,8 +9,8 @@ using Flotilla.Topology.Ownership;
 namespace Flotilla.Simulation.Moves;
 
 /// <summary>
-/// Leads the shards that its node leads through their lives, by the node's own view of the cluster, as the product's steward does: one
-/// that is joining becomes active, slots walk home, one that leaves and owns nothing retires. It also paces what is sent.
+/// Leads the shards that its node leads through their lives, by the node's own view of the cluster and by the rules of the product
+/// (<see cref="ShardLife"/>). It also paces what is sent.
 /// </summary>
 public sealed class SimulatedSteward
 {
@@ -125,11 +125,10 @@ public sealed class SimulatedSteward
         }
 
         var key = new ShardKey(hosted.Genesis.Shard, hosted.Genesis.Group.Value);
-        var gone = view.Shards.Where(d => d.State == ShardState.Retired).Select(d => new GroupId(d.Key.Group)).ToArray();
-        var isLastResort = view.Ring.Members.Count == 0 && view.Shards.Where(d => d.State is ShardState.Leaving or ShardState.Active).Select(d => d.Key).DefaultIfEmpty().Min() == key;
+        var gone = ShardLife.Gone(view);
         _node.Post(hosted, (replica, _) =>
         {
-            foreach (var step in Steps(hosted, view, isLastResort))
+            foreach (var step in Steps(hosted, key, view))
             {
                 replica.Propose(step);
             }
@@ -141,30 +140,17 @@ public sealed class SimulatedSteward
         });
     }
 
-    private IReadOnlyList<HandoffStep> Steps(HostedReplica hosted, OwnershipView view, bool isLastResort)
+    private IReadOnlyList<HandoffStep> Steps(HostedReplica hosted, ShardKey key, OwnershipView view)
     {
         var ownership = hosted.Replica.Ownership;
-        switch (ownership.State)
+        var hasReplicas = ownership.State == ShardState.Joining && HasReplicas(hosted);
+        var steps = ShardLife.Next(ownership, key, view, hasReplicas, to => GroupOf(to, view), _world.Options.Limits);
+        if (steps.Count == 0 && ShardLife.IsHome(ownership, key, view))
         {
-            case ShardState.Joining:
-                return HasReplicas(hosted) ? [new HandoffStep.SetState(ShardState.Active)] : [];
-            case ShardState.Leaving when isLastResort:
-                // All that were active were asked to leave at one moment: one has to stay.
-                return [new HandoffStep.SetState(ShardState.Active)];
-            case ShardState.Leaving when ownership.Slots.Count == 0 && ownership.IsSettled:
-                return [new HandoffStep.SetState(ShardState.Retired)];
-            case ShardState.Retired:
-                return [];
-            default:
-                var shard = hosted.Genesis.Shard;
-                var steps = HandoffPlan.Next(ownership, shard, hosted.Genesis.Group, view.Ring, to => GroupOf(to, view), _world.Options.Limits);
-                if (steps.Count == 0 && ownership.IsSettled && ownership.Slots.Slots.IsSubsetOf(view.Ring.SlotsOf(shard)))
-                {
-                    _home[hosted] = view.Ring.Digest;
-                }
-
-                return steps;
+            _home[hosted] = view.Ring.Digest;
         }
+
+        return steps;
     }
 
     // Where slots may go: a shard that is known once, sees the same ring, and has a leader that lives.
@@ -176,12 +162,9 @@ public sealed class SimulatedSteward
             : null;
     }
 
-    private bool HasReplicas(HostedReplica hosted)
-    {
-        var configuration = hosted.Replica.Raft.Configuration;
-        return (!configuration.IsJoint && configuration.Learners.Count == 0 && configuration.Voters.Count >= Math.Min(Replication, _world.Nodes.Count(n => n.Up)))
-            || (!_joiningSince.TryAdd(hosted, _world.Scheduler.NowUs) && _world.Scheduler.NowUs - _joiningSince[hosted] > JoiningPatienceUs);
-    }
+    private bool HasReplicas(HostedReplica hosted) =>
+        ShardLife.HasReplicas(hosted.Replica.Raft.Configuration, Replication, _world.Nodes.Count(n => n.Up))
+        || (!_joiningSince.TryAdd(hosted, _world.Scheduler.NowUs) && _world.Scheduler.NowUs - _joiningSince[hosted] > JoiningPatienceUs);
 
     // Every replica hears which slots the ring means for its shard: any of them may lead next.
     private void TellRing(OwnershipView view)
@@ -194,7 +177,7 @@ public sealed class SimulatedSteward
         (_ring, _replicas) = (view.Ring, _node.Replicas.Count);
         foreach (var hosted in _node.Replicas)
         {
-            var meant = view.Ring.SlotsOf(hosted.Genesis.Shard);
+            var meant = ShardLife.MeantFor(hosted.Genesis.Shard, view);
             _node.Post(hosted, (replica, _) => replica.MeantSlots = meant);
         }
     }

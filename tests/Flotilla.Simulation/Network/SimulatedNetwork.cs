@@ -43,6 +43,29 @@ public sealed class SimulatedNetwork(Scheduler scheduler, Chance chance, int nod
     /// <summary>Cuts or mends one direction of a link, and nothing but this or <see cref="MendAll"/> mends it: cuts that are over leave it as it is.</summary>
     public void SetLastingCut(int from, int to, bool cut) => _lasting[from, to] = cut;
 
+    /// <summary>Cuts a node off from others for so many microseconds: what it sends, what it is sent, or both.</summary>
+    public void CutFor(long us, int node, IReadOnlyList<int> others, bool sends = true, bool receives = true)
+    {
+        Set(true);
+        scheduler.After(us, () => Set(false));
+
+        void Set(bool isCut)
+        {
+            foreach (var other in others)
+            {
+                if (sends)
+                {
+                    SetCut(node, other, isCut);
+                }
+
+                if (receives)
+                {
+                    SetCut(other, node, isCut);
+                }
+            }
+        }
+    }
+
     /// <summary>Mends every link.</summary>
     public void MendAll()
     {

@@ -13,8 +13,7 @@ namespace Flotilla.Simulation.Nodes;
 internal sealed class SimulatedSnapshots(World world, SimulatedNode node, SnapshotStore store, Chance chance)
 {
     private readonly int _boot = node.Boot;
-    private readonly Dictionary<GroupId, SnapshotReceiver> _receivers = [];
-    private readonly Dictionary<(GroupId Group, NodeId To), SnapshotSource> _sources = [];
+    private readonly SnapshotTransfers _underWay = new(store);
     private readonly List<(HostedReplica Hosted, StateImage Image)> _writing = [];
 
     /// <summary>What a snapshot's file holds.</summary>
@@ -61,7 +60,7 @@ internal sealed class SimulatedSnapshots(World world, SimulatedNode node, Snapsh
         try
         {
             data = new byte[(int)Math.Min(read.MaxBytes, read.Snapshot.Bytes - read.Offset)];
-            SourceOf(hosted.Genesis.Group, read).Read(read.Offset, data);
+            _underWay.SourceFor(read.To, hosted.Genesis.Group, read.Snapshot).Read(read.Offset, data);
         }
         catch (IOException e)
         {
@@ -79,7 +78,7 @@ internal sealed class SimulatedSnapshots(World world, SimulatedNode node, Snapsh
         var id = piece.Snapshot.Id;
         try
         {
-            var receiver = ReceiverOf(hosted.Genesis.Group, piece.Snapshot);
+            var receiver = _underWay.ReceiverOf(hosted.Genesis.Group, piece.Snapshot);
             _ = receiver.Write(piece.Offset, piece.Data.Span, piece.Crc);
             var next = receiver.NextOffset;
             node.Post(hosted, (replica, clock) => replica.SnapshotStored(id, next, clock));
@@ -95,41 +94,13 @@ internal sealed class SimulatedSnapshots(World world, SimulatedNode node, Snapsh
     });
 
     /// <summary>Deletes a snapshot, or what was received of it.</summary>
-    public void Drop(HostedReplica hosted, SnapshotMeta snapshot)
-    {
-        var group = hosted.Genesis.Group;
-        if (_receivers.TryGetValue(group, out var receiver) && receiver.Info.Id == snapshot.Id)
-        {
-            _receivers.Remove(group);
-            receiver.Abandon();
-        }
-
-        foreach (var (key, source) in _sources.Where(s => s.Key.Group == group && s.Value.Info.Id == snapshot.Id).ToArray())
-        {
-            _sources.Remove(key);
-            source.Dispose();
-        }
-
-        store.Drop(SnapshotInfo.Of(group, snapshot));
-    }
+    public void Drop(HostedReplica hosted, SnapshotMeta snapshot) => _underWay.Drop(hosted.Genesis.Group, snapshot);
 
     /// <summary>Deletes all that there is of a replica that was taken away.</summary>
     public void Remove(HostedReplica hosted)
     {
-        var group = hosted.Genesis.Group;
         _writing.RemoveAll(w => w.Hosted == hosted);
-        if (_receivers.Remove(group, out var receiver))
-        {
-            receiver.Abandon();
-        }
-
-        foreach (var (key, source) in _sources.Where(s => s.Key.Group == group).ToArray())
-        {
-            _sources.Remove(key);
-            source.Dispose();
-        }
-
-        store.Remove(group);
+        _underWay.Remove(hosted.Genesis.Group);
     }
 
     /// <summary>The process is about to end, perhaps in the middle of writing an image.</summary>
@@ -166,7 +137,7 @@ internal sealed class SimulatedSnapshots(World world, SimulatedNode node, Snapsh
 
     private void Install(HostedReplica hosted, SnapshotReceiver receiver)
     {
-        if (_receivers.GetValueOrDefault(hosted.Genesis.Group) != receiver)
+        if (!_underWay.IsReceiving(hosted.Genesis.Group, receiver))
         {
             return; // Dropped meanwhile.
         }
@@ -174,7 +145,7 @@ internal sealed class SimulatedSnapshots(World world, SimulatedNode node, Snapsh
         try
         {
             var info = receiver.Complete();
-            _receivers.Remove(hosted.Genesis.Group);
+            _underWay.Forget(hosted.Genesis.Group);
             var (state, configuration) = Load(store, info);
             world.Count("installed snapshot");
             hosted.Installed++;
@@ -190,44 +161,8 @@ internal sealed class SimulatedSnapshots(World world, SimulatedNode node, Snapsh
     private void Refuse(HostedReplica hosted, ulong id, IOException e)
     {
         world.Say(hosted, $"could not store a snapshot: {e.Message}");
-        if (_receivers.Remove(hosted.Genesis.Group, out var receiver))
-        {
-            receiver.Dispose();
-        }
-
+        _underWay.Forget(hosted.Genesis.Group)?.Dispose();
         After(hosted, 500_000, () => node.Post(hosted, (replica, clock) => replica.SnapshotStored(id, 0, clock)));
-    }
-
-    private SnapshotSource SourceOf(GroupId group, Effect.ReadSnapshot read)
-    {
-        if (_sources.TryGetValue((group, read.To), out var source))
-        {
-            if (source.Info.Id == read.Snapshot.Id)
-            {
-                return source;
-            }
-
-            _sources.Remove((group, read.To));
-            source.Dispose();
-        }
-
-        return _sources[(group, read.To)] = store.OpenSource(SnapshotInfo.Of(group, read.Snapshot));
-    }
-
-    private SnapshotReceiver ReceiverOf(GroupId group, SnapshotMeta snapshot)
-    {
-        if (_receivers.TryGetValue(group, out var receiver))
-        {
-            if (receiver.Info.Id == snapshot.Id)
-            {
-                return receiver;
-            }
-
-            _receivers.Remove(group);
-            receiver.Abandon();
-        }
-
-        return _receivers[group] = store.BeginReceive(group, snapshot.Index, snapshot.Term, snapshot.Id, snapshot.Bytes);
     }
 
     private void After(HostedReplica hosted, long us, Action action) => world.Scheduler.After(us, () =>

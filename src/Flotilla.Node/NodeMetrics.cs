@@ -66,6 +66,9 @@ internal static class NodeMetrics
     /// <summary>Bytes sent to other shards to move slots.</summary>
     public static readonly Counter<long> HandoffBytes = Meter.CreateCounter<long>("flotilla_handoff_sent_bytes_total", "By", "Bytes sent to other nodes to move slots from shard to shard.");
 
+    /// <summary>Messages about moves that were passed on.</summary>
+    public static readonly Counter<long> HandoffsPassedOn = Meter.CreateCounter<long>("flotilla_handoff_passed_on_total", "{message}", "Messages about moves of slots that this node passed on between two leaders which do not reach each other.");
+
     /// <summary>Records staged at shards that this node leads.</summary>
     public static readonly Counter<long> MovedRecords = Meter.CreateCounter<long>("flotilla_moved_records_total", "{record}", "Records that moves brought to shards which this node leads.");
 

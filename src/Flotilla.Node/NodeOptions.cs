@@ -86,6 +86,9 @@ public sealed record NodeOptions
     /// get from it what is left. Longer than calls take. Default 15 s.
     /// </summary>
     public TimeSpan RetiredPatience { get; init; } = TimeSpan.FromSeconds(15);
+
+    /// <summary>Where to dial another node, given its RPC address: for tests that stand in between.</summary>
+    internal Func<NodeId, string, string> Way { get; init; } = static (_, address) => address;
 }
 
 /// <summary>Everything a router is told at its start: a gateway without replicas.</summary>

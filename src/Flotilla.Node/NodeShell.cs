@@ -82,7 +82,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
         _options = options;
         _state = state;
         _log = loggers.CreateLogger("Flotilla.Node");
-        _transport = new PeerTransport(new TransportOptions { IsNode = node => _cluster!.Nodes.ContainsKey(node) }, this, _log);
+        _transport = new PeerTransport(new TransportOptions { IsNode = node => _cluster!.Nodes.ContainsKey(node), Way = options.Way }, this, _log);
         _cluster = new ClusterState(options.NodeId, isRouter: false, _transport.IsAlive, AgeMs, Warnings);
         _saver = new TopologySaver(bytes => state.Topology.Write(bytes), _log);
         _gossip = new Gossip(

@@ -152,15 +152,25 @@ internal sealed class ShardSteward(ClusterState cluster, StewardView around, ILo
         return steps;
     }
 
-    /// <summary>Where slots may go: a shard that is known once, sees the same ring, and has a leader that lives.</summary>
+    /// <summary>Where slots may go: a shard that is known once, sees the same ring, and can be reached.</summary>
     private GroupId? GroupOf(ShardId shard, OwnershipView view)
     {
-        if (view.Doubled.Contains(shard) || cluster.Table.Of(shard) is not { } route || !cluster.IsAlive(route.Leader.Leader) || route.Leader.Leader.IsNone)
+        if (view.Doubled.Contains(shard) || cluster.Table.Of(shard) is not { } route || !IsReachable(route))
         {
             return null;
         }
 
         return around.RingToldBy(new ShardKey(shard, route.Group.Value)) == view.Ring.Digest ? route.Group : null;
+    }
+
+    /// <summary>
+    /// Its leader lives; or it can't be reached from here, and a majority of the voters can without it. They would elect another one if it
+    /// did not live, and pass on what is said to it.
+    /// </summary>
+    private bool IsReachable(ShardRoute route)
+    {
+        var leader = route.Leader.Leader;
+        return !leader.IsNone && (cluster.IsAlive(leader) || route.Voters.Count(voter => voter != leader && cluster.IsAlive(voter)) * 2 > route.Voters.Count);
     }
 
     /// <summary>Somebody leads another shard, from which slots may come.</summary>

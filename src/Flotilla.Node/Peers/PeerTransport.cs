@@ -271,7 +271,8 @@ internal sealed class PeerTransport : IAsyncDisposable
 
     private async Task<PeerSession> OpenAsync(PeerLink link, Hello self)
     {
-        using var channel = new RpcChannel(HostPort.Parse(link.Address ?? throw new FormatException("its RPC address is not known yet")));
+        var address = link.Address ?? throw new FormatException("its RPC address is not known yet");
+        using var channel = new RpcChannel(HostPort.Parse(_options.Way(link.Peer, address)));
         var stream = await channel.OpenDuplexAsync(PeerCodec.StreamPath, _options.OpenTimeout, _stop.Token);
         try
         {

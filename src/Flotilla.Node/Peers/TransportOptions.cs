@@ -38,6 +38,9 @@ internal sealed record TransportOptions
     /// </summary>
     public int DialInsteadMs { get; init; } = 1000;
 
+    /// <summary>Where to dial a node, instead of at its address: for tests that stand in between. Default at its address.</summary>
+    public Func<NodeId, string, string> Way { get; init; } = static (_, address) => address;
+
     /// <summary>Whether a name is known to be a node's, so that no router may use it. Default never.</summary>
     public Func<NodeId, bool> IsNode { get; init; } = static _ => false;
 }

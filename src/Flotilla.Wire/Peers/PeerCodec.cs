@@ -50,7 +50,7 @@ public static class PeerCodec
 
         foreach (var handoff in frame.Handoffs)
         {
-            proto.Handoffs.Add(new Pb.Handoff { Group = handoff.Group.Value, Message = UnsafeByteOperations.UnsafeWrap(handoff.Message) });
+            proto.Handoffs.Add(new Pb.Handoff { Group = handoff.Group.Value, Message = UnsafeByteOperations.UnsafeWrap(handoff.Message), PassOn = handoff.PassOn });
         }
 
         foreach (var loop in frame.Heartbeats)
@@ -106,7 +106,7 @@ public static class PeerCodec
         foreach (var handoff in proto.Handoffs)
         {
             Check.That(handoff.Group != 0 && handoff.Message.Length > 0, "a message about a move is for no group, or empty");
-            into.Handoffs.Add(new HandoffEnvelope(new GroupId(handoff.Group), handoff.Message.Memory));
+            into.Handoffs.Add(new HandoffEnvelope(new GroupId(handoff.Group), handoff.Message.Memory, handoff.PassOn));
         }
 
         foreach (var heartbeat in proto.Heartbeats)

@@ -139,7 +139,10 @@ public sealed record Hello(uint Version, NodeId Node, Incarnation Incarnation, u
 public readonly record struct PeerEnvelope(GroupId Group, Message Message);
 
 /// <summary>A message about a move, encoded, and the group that it is for.</summary>
-public readonly record struct HandoffEnvelope(GroupId Group, ReadOnlyMemory<byte> Message);
+/// <param name="Group">Whose leader is spoken to.</param>
+/// <param name="Message">As Shards/Handoff/HandoffMessageCodec.cs says.</param>
+/// <param name="PassOn">The receiver is asked to pass it on to that leader. What is passed on does not say so: one hop, and no more.</param>
+public readonly record struct HandoffEnvelope(GroupId Group, ReadOnlyMemory<byte> Message, bool PassOn = false);
 
 /// <summary>What a forwarded call asks for.</summary>
 public enum CallKind : byte

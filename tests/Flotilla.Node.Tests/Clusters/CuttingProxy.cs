@@ -12,6 +12,7 @@ internal sealed class CuttingProxy : IAsyncDisposable
     private readonly ConcurrentDictionary<Socket, bool> _open = new();
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _accepting;
+    private volatile bool _isClosed;
 
     public CuttingProxy(IPEndPoint target)
     {
@@ -22,6 +23,13 @@ internal sealed class CuttingProxy : IAsyncDisposable
 
     /// <summary>Where it listens.</summary>
     public string Address => _listener.LocalEndpoint.ToString()!;
+
+    /// <summary>Lets nobody through any more, or again; connections that stand are left to <see cref="Cut"/>.</summary>
+    public bool IsClosed
+    {
+        get => _isClosed;
+        set => _isClosed = value;
+    }
 
     /// <summary>Cuts every connection: what is on its way, in either direction, is lost.</summary>
     public void Cut()
@@ -68,12 +76,17 @@ internal sealed class CuttingProxy : IAsyncDisposable
         _open[far] = true;
         try
         {
+            if (_isClosed)
+            {
+                throw new SocketException((int)SocketError.NetworkUnreachable);
+            }
+
             await far.ConnectAsync(_target, _stop.Token);
             await Task.WhenAny(PumpAsync(near, far), PumpAsync(far, near));
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException or OperationCanceledException)
         {
-            // The node does not run at this moment.
+            // The node does not run at this moment, or nobody is let through.
         }
 
         near.Dispose();

@@ -45,7 +45,7 @@ internal sealed class RandomFrames(int seed)
 
         for (var i = Chance(20) ? _random.Next(4) : 0; i > 0; i--)
         {
-            frame.Handoffs.Add(new HandoffEnvelope(new GroupId(Number() | 1), Bytes(1, 300)));
+            frame.Handoffs.Add(new HandoffEnvelope(new GroupId(Number() | 1), Bytes(1, 300), Chance(50)));
         }
 
         for (var i = Chance(20) ? _random.Next(4) : 0; i > 0; i--)

@@ -21,6 +21,7 @@ using Flotilla.Wire.Peers;
 using Flotilla.Wire.Rpc;
 using Microsoft.Extensions.Logging;
 using Addresses = Flotilla.Topology.Descriptors.NodeAddresses;
+using ShardKey = Flotilla.Topology.Descriptors.ShardKey;
 
 namespace Flotilla.Node;
 
@@ -301,8 +302,9 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
             ? $"another process speaks as {ask.Node} already, from another data directory: stop it, or give this node another --node-id"
             : null;
 
-    private void OnRoleChanged(ReplicaView view)
+    private void OnRoleChanged(HostedReplica hosted)
     {
+        var view = hosted.View;
         if (view.SeatIsTaken)
         {
             _log.SeatIsTaken(view.Shard);
@@ -315,7 +317,7 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
             NodeMetrics.LeaderElections.Add(1);
         }
 
-        _cluster.Table.Of(view.Shard)?.Merge(view.Term, view.Leader, _options.NodeId, _options.NodeId);
+        _cluster.LearnLeader(new ShardKey(view.Shard, hosted.Genesis.Group.Value), view.Term, view.Leader, source: _options.NodeId);
     }
 
     private void OnConfigurationChanged(HostedReplica hosted)

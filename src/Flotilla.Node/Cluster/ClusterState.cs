@@ -90,6 +90,15 @@ internal sealed class ClusterState
         }
     }
 
+    /// <summary>Merges who leads a shard, as <see cref="ShardRoute.Merge(Term, NodeId, NodeId, NodeId)"/> does. Another group that goes by the same number is another shard: what it says changes nothing.</summary>
+    public void LearnLeader(ShardKey shard, Term term, NodeId leader, NodeId source)
+    {
+        if (Table.Of(shard.Shard) is { } route && route.Group.Value == shard.Group)
+        {
+            route.Merge(term, leader, source, Self);
+        }
+    }
+
     /// <summary>A node has said whether it should rather not lead.</summary>
     public void LearnReluctance(NodeId node, bool isReluctant) =>
         ImmutableInterlocked.Update(ref _reluctant, (seen, node) => isReluctant ? seen.Add(node) : seen.Remove(node), node);

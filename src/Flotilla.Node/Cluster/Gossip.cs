@@ -339,9 +339,9 @@ internal sealed class Gossip : IAsyncDisposable
             foreach (var shard in output.Changed.OfType<ShardItem>())
             {
                 NoteChange(shard.Descriptor);
-                if (shard.Descriptor.Leader is { } leader && _cluster.Table.Of(shard.Key.Shard) is { } route && route.Group.Value == shard.Key.Group)
+                if (shard.Descriptor.Leader is { } leader)
                 {
-                    route.Merge(new Term(shard.Descriptor.Version.Term), new NodeId(leader), source: default, _cluster.Self);
+                    _cluster.LearnLeader(shard.Key, new Term(shard.Descriptor.Version.Term), new NodeId(leader), source: default);
                 }
             }
 

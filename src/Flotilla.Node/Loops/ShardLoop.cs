@@ -365,7 +365,7 @@ internal sealed class ShardLoop
             hosted.Publish(clock.Now, changed || reconfigured || hosted.Replica.Raft.IsQuiet != hosted.View.IsQuiet);
             if (changed)
             {
-                _services.RoleChanged(hosted.View);
+                _services.RoleChanged(hosted);
             }
 
             if (reconfigured)

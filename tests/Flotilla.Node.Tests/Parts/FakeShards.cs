@@ -114,14 +114,16 @@ internal sealed class FakeShards : ITargets
         {
             IsClosed |= ask.Command.Kind == CommandKind.CloseSession;
             var isOpening = ask.Command.Kind == CommandKind.OpenSession;
-            var plan = isOpening ? OpeningPlan : Plan;
-            if (!ask.Command.Key.IsEmpty)
+            var hasKey = !ask.Command.Key.IsEmpty;
+            if (hasKey)
             {
                 Attempts.Add(ask.Command);
             }
 
             var shard = target.Route!.Shard.Value - 1;
-            var fate = plan.TryDequeue(out var planned) ? planned : Draw?.Invoke(ask.Command) ?? Fate.Answered;
+            object? planned = null;
+            var isPlanned = (isOpening && OpeningPlan.TryDequeue(out planned)) || (hasKey && Plan.TryDequeue(out planned));
+            var fate = isPlanned ? planned! : Draw?.Invoke(ask.Command) ?? Fate.Answered;
             switch (fate)
             {
                 case CommandResult result:

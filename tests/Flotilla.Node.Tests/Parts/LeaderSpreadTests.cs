@@ -75,6 +75,17 @@ public sealed class LeaderSpreadTests
         Assert.Equal(1, Second((1, true)));
     }
 
+    [Fact]
+    public void A_shard_that_is_born_has_ten_seconds_of_its_own_whatever_the_age_of_the_others()
+    {
+        Assert.All(Seconds(9, (1, true)), Nothing);
+        Assert.Equal([null, 1], Seconds(2, (1, true), (2, true)));
+
+        // The first one has gone; the second is eight seconds short of its time, and is looked at as if nothing had been before.
+        Assert.All(Seconds(8, (2, true)), Nothing);
+        Assert.Equal(2, Second((2, true)));
+    }
+
     private static void Nothing(int? shard) => Assert.Null(shard);
 
     private int?[] Seconds(int count, params (int Shard, bool IsFit)[] led) => [.. Enumerable.Range(0, count).Select(_ => Second(led))];

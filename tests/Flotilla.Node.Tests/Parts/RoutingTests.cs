@@ -4,6 +4,7 @@ using Flotilla.Node.Peers;
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
 using Flotilla.Wire.Peers;
 
 namespace Flotilla.Node.Tests.Parts;
@@ -37,6 +38,20 @@ public sealed class RoutingTests
         Assert.False(route.Merge(new Term(5), A, source: C, self: A));
         Assert.True(route.Merge(new Term(5), A, source: A, self: A));
         Assert.Equal(A, route.Leader.Leader);
+    }
+
+    [Fact]
+    public void Another_group_under_the_same_number_says_nothing_of_who_leads_a_shard()
+    {
+        var cluster = new ClusterState(A, isRouter: false, static _ => true, static () => 0);
+        var route = Route();
+        cluster.Publish(new RoutingTable(1, [route]));
+        var own = new ShardKey(route.Shard, route.Group.Value);
+        cluster.LearnLeader(own, new Term(5), B, source: default);
+        cluster.LearnLeader(own with { Group = own.Group + 1 }, new Term(9), A, source: A);
+        Assert.Equal((new Term(5), B), (route.Leader.Term, route.Leader.Leader));
+        cluster.LearnLeader(own, new Term(6), A, source: A);
+        Assert.Equal((new Term(6), A), (route.Leader.Term, route.Leader.Leader));
     }
 
     [Fact]

@@ -11,6 +11,9 @@ namespace Flotilla.Node.Tests.Parts;
 /// <summary>A gateway whose attempts end in every way that there is: a write takes effect once, and its answer is true.</summary>
 public sealed class WritesTests : IDisposable
 {
+    /// <summary>For calls that are to be answered, however busy the machine is.</summary>
+    private const int EnoughMs = 120_000;
+
     private readonly FakeShards _shards = new();
     private readonly Writes _writes;
 
@@ -203,7 +206,7 @@ public sealed class WritesTests : IDisposable
         var held = new List<Task<Outcome>>();
         for (var i = 0; i < ShardSessions.MaxSessions * WriteSession.Window; i++)
         {
-            held.Add(IncrementAsync(timeoutMs: 60_000));
+            held.Add(IncrementAsync(timeoutMs: EnoughMs));
         }
 
         await Eventually.IsTrueAsync(() => _shards.Held == held.Count, "all are under way");
@@ -378,9 +381,9 @@ public sealed class WritesTests : IDisposable
     public async Task Once_the_process_stops_nobody_waits_for_an_answer_that_will_not_come()
     {
         _shards.Draw = _ => Fate.NotSent;
-        var unsent = IncrementAsync(timeoutMs: 60_000);
+        var unsent = IncrementAsync(timeoutMs: EnoughMs);
         _writes.Dispose();
-        Assert.Equal(ResultCode.NoQuorum, (await unsent.WaitAsync(TimeSpan.FromSeconds(20), TestContext.Current.CancellationToken)).Code);
+        Assert.Equal(ResultCode.NoQuorum, (await unsent.WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken)).Code);
     }
 
     [Theory, Trait("Hazard", "34"), Trait("Hazard", "36")]
@@ -422,7 +425,7 @@ public sealed class WritesTests : IDisposable
         {
             for (var i = 0; i < 60; i++)
             {
-                var answer = await IncrementAsync(timeoutMs: client == 0 ? 5 : 10_000);
+                var answer = await IncrementAsync(timeoutMs: client == 0 ? 5 : EnoughMs);
                 if (answer.Code == ResultCode.Ok)
                 {
                     counts.Add(int.Parse(Text(answer.Result.Value), System.Globalization.CultureInfo.InvariantCulture));
@@ -471,9 +474,9 @@ public sealed class WritesTests : IDisposable
 
     private string? Counter() => _shards.Machine().Get(Bytes("n")) is { Code: ResultCode.Ok } got ? Text(got.Value) : null;
 
-    private Task<Outcome> IncrementAsync(int timeoutMs = 10_000, bool forward = true) => RunAsync(Command.Increment(Bytes("n"), 1), timeoutMs, forward: forward);
+    private Task<Outcome> IncrementAsync(int timeoutMs = EnoughMs, bool forward = true) => RunAsync(Command.Increment(Bytes("n"), 1), timeoutMs, forward: forward);
 
-    private Task<Outcome> RunAsync(Command command, int timeoutMs = 10_000, Writes? by = null, bool isRetry = false, bool forward = true) =>
+    private Task<Outcome> RunAsync(Command command, int timeoutMs = EnoughMs, Writes? by = null, bool isRetry = false, bool forward = true) =>
         (by ?? _writes).RunAsync(new Ask(CallKind.Command, command, default, default, Stale: false, forward, NodeClock.Now.PlusMs(timeoutMs)), isRetry).AsTask();
 
     private static CommandResult WentTo(int shard, uint epoch) => new(ResultCode.NotOwner, new Data.Version(epoch, 0, (ulong)shard, (ulong)shard), default);

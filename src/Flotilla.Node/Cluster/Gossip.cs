@@ -377,7 +377,7 @@ internal sealed class Gossip : IAsyncDisposable
         foreach (var record in nodes.Select(static item => item.Record))
         {
             var node = new NodeId(record.Node);
-            if (node != _cluster.Self && !record.IsGone)
+            if (node != _cluster.Self)
             {
                 news |= _cluster.Learn(node, new NodeAddresses(record.Addresses.Http, record.Addresses.Rpc, record.Addresses.Resp));
                 _cluster.LearnReluctance(node, record.IsReluctant);

@@ -51,8 +51,8 @@ public sealed class Gossiper
     /// <summary>All that is known.</summary>
     public GossipTable Table { get; private set; }
 
-    /// <summary>The other nodes that are known and not gone: whom to hold streams to. In order.</summary>
-    public IEnumerable<NodeRecord> Others() => Table.Nodes.Select(n => n.Record).Where(n => !n.IsGone && n.Node != _options.Self);
+    /// <summary>The other nodes that are known: whom to hold streams to. In order.</summary>
+    public IEnumerable<NodeRecord> Others() => Table.Nodes.Select(n => n.Record).Where(n => n.Node != _options.Self);
 
     /// <summary>
     /// A shard that this node leads says what it is: kept and told to every known node at once. To be called when this node has
@@ -81,21 +81,22 @@ public sealed class Gossiper
     }
 
     /// <summary>This node says where it listens. To be called at the start, and whenever something of this changes; nothing happens if nothing has.</summary>
-    public GossipOutput Announce(NodeAddresses addresses, bool isReluctant) => Say(addresses, isReluctant, isGone: false);
-
-    /// <summary>This node leaves for good: it was removed from every shard and told so.</summary>
-    public GossipOutput Leave() => Say(default, isReluctant: false, isGone: true);
-
-    /// <summary>Another node was removed for good. If it lives after all, it will say so.</summary>
-    public GossipOutput Bury(string node)
+    public GossipOutput Announce(NodeAddresses addresses, bool isReluctant)
     {
-        ArgumentNullException.ThrowIfNull(node);
         var output = new Step(this);
-        if (node != _options.Self && Table.FindNode(node) is { Record.IsGone: false } known)
+        if (_options.Self is { } self)
         {
-            ImmutableArray<string> all = [.. Others().Select(n => n.Node)]; // Also the buried one: it may have something to say.
-            output.Merge([NodeItem.Of(known.Record with { IsGone = true, IsReluctant = false, Addresses = default })]);
-            output.Send(all, output.Changed);
+            var known = Table.FindNode(self);
+            var said = new NodeRecord(self, _options.Incarnation, _options.Boot, NodeRecord.FirstRevision(_options.Boot), addresses, isReluctant);
+            if (known is not null && said.Revision <= known.Record.Revision)
+            {
+                said = said with { Revision = known.Record.Revision };
+                said = said == known.Record ? said : said with { Revision = known.Record.Revision + 1 };
+            }
+
+            _own = said == known?.Record ? known : NodeItem.Of(said);
+            output.Merge([_own]);
+            output.Broadcast(output.Changed);
         }
 
         return output.Done();
@@ -150,27 +151,6 @@ public sealed class Gossiper
         }
 
         output.Contradict();
-        return output.Done();
-    }
-
-    private GossipOutput Say(NodeAddresses addresses, bool isReluctant, bool isGone)
-    {
-        var output = new Step(this);
-        if (_options.Self is { } self)
-        {
-            var known = Table.FindNode(self);
-            var said = new NodeRecord(self, _options.Incarnation, _options.Boot, NodeRecord.FirstRevision(_options.Boot), addresses, isReluctant, isGone);
-            if (known is not null && said.Revision <= known.Record.Revision)
-            {
-                said = said with { Revision = known.Record.Revision };
-                said = said == known.Record ? said : said with { Revision = known.Record.Revision + 1 };
-            }
-
-            _own = said == known?.Record ? known : NodeItem.Of(said);
-            output.Merge([_own]);
-            output.Broadcast(output.Changed);
-        }
-
         return output.Done();
     }
 
@@ -306,21 +286,17 @@ public sealed class Gossiper
         }
 
         /// <summary>
-        /// Of this node only this node speaks. What else is heard comes from somebody under its name, from its own past on a disk
-        /// that was wiped, or from who thought it gone: its record rises above that and is told anew.
+        /// Of this node only this node speaks. What else is heard comes from somebody under its name, or from its own past on a disk
+        /// that was wiped: its record rises above that and is told anew.
         /// </summary>
         public void Contradict()
         {
-            if (gossiper._own is not { Record.IsGone: false } own || gossiper.Table.FindNode(own.Record.Node) is not { } heard || heard.IsSame(own))
+            if (gossiper._own is not { } own || gossiper.Table.FindNode(own.Record.Node) is not { } heard || heard.IsSame(own))
             {
                 return;
             }
 
-            if (!heard.Record.IsGone)
-            {
-                Find(new GossipFinding.Impostor(heard.Record));
-            }
-
+            Find(new GossipFinding.Impostor(heard.Record));
             Changed = [.. Changed.Where(item => !ReferenceEquals(item, heard))];
             gossiper._own = NodeItem.Of(own.Record with { Revision = heard.Record.Revision + 1 });
             Merge([gossiper._own]);

@@ -4,8 +4,7 @@ using Flotilla.Topology.Sealing;
 namespace Flotilla.Topology.Gossip;
 
 /// <summary>
-/// What a node says of itself. Written by the node alone, but for the last word on one that was removed: anybody who removed it
-/// may say that it is gone, and a node that lives and hears so says otherwise, at a higher revision.
+/// What a node says of itself. Written by the node alone.
 /// </summary>
 /// <param name="Node">Its id.</param>
 /// <param name="Incarnation">Of its data directory, never 0.</param>
@@ -13,8 +12,7 @@ namespace Flotilla.Topology.Gossip;
 /// <param name="Revision">The higher one is newer. Begins at boot number × 2^20 and grows with each change, and above whatever the node hears of itself (a wiped disk counts its boots from 1 again).</param>
 /// <param name="Addresses">Where it listens.</param>
 /// <param name="IsReluctant">It should rather not lead: its disk is nearly full, or it is about to stop.</param>
-/// <param name="IsGone">It was removed for good, or left.</param>
-public sealed record NodeRecord(string Node, ulong Incarnation, ulong Boot, ulong Revision, NodeAddresses Addresses, bool IsReluctant = false, bool IsGone = false)
+public sealed record NodeRecord(string Node, ulong Incarnation, ulong Boot, ulong Revision, NodeAddresses Addresses, bool IsReluctant = false)
 {
     /// <summary>The revision with which a boot begins. Boots are counted up to 2^43.</summary>
     public static ulong FirstRevision(ulong boot) => checked(boot * (1UL << 20));
@@ -27,7 +25,6 @@ public sealed class NodeItem : GossipItem
 
     private const int MaxBytes = 4096;
     private const byte ReluctantFlag = 1;
-    private const byte GoneFlag = 2;
 
     private NodeItem(NodeRecord record, byte[] bytes)
         : base(bytes, KeyHashOf(record.Node)) => Record = record;
@@ -47,7 +44,7 @@ public sealed class NodeItem : GossipItem
         to.Varint(record.Boot);
         to.Varint(record.Revision);
         DescriptorCodec.WriteAddresses(to, record.Addresses);
-        to.Byte((byte)((record.IsReluctant ? ReluctantFlag : 0) | (record.IsGone ? GoneFlag : 0)));
+        to.Byte(record.IsReluctant ? ReluctantFlag : (byte)0);
         return new NodeItem(record, Seal.Close(Kind, to.Written));
     }
 
@@ -78,16 +75,15 @@ public sealed class NodeItem : GossipItem
         var flags = from.Byte();
         from.Require(incarnation != 0, "it has no incarnation");
         problem = from.Problem;
-        return problem is null ? new NodeItem(new NodeRecord(node, incarnation, boot, revision, addresses, (flags & ReluctantFlag) != 0, (flags & GoneFlag) != 0), bytes.ToArray()) : null;
+        return problem is null ? new NodeItem(new NodeRecord(node, incarnation, boot, revision, addresses, (flags & ReluctantFlag) != 0), bytes.ToArray()) : null;
     }
 
-    /// <summary>Which of two records of one node stands: the higher revision, then one that says it is gone, then the higher bytes.</summary>
+    /// <summary>Which of two records of one node stands: the higher revision, then the higher bytes.</summary>
     public static int Compare(NodeItem one, NodeItem other)
     {
         ArgumentNullException.ThrowIfNull(one);
         ArgumentNullException.ThrowIfNull(other);
         var c = one.Record.Revision.CompareTo(other.Record.Revision);
-        c = c == 0 ? one.Record.IsGone.CompareTo(other.Record.IsGone) : c;
         return c == 0 ? one.Bytes.Span.SequenceCompareTo(other.Bytes.Span) : c;
     }
 

@@ -183,7 +183,7 @@ public sealed class DescriptorCodecTests(ITestOutputHelper output)
     public void A_node_record_comes_back_and_its_flipped_bits_are_refused()
     {
         var record = new NodeRecord("n1", 7, 3, NodeRecord.FirstRevision(3) + 5, new NodeAddresses("127.0.0.1:8001", "127.0.0.1:50051", null, "127.0.0.1:7101"), IsReluctant: true);
-        foreach (var one in new[] { record, record with { IsGone = true, Addresses = default }, record with { IsReluctant = false } })
+        foreach (var one in new[] { record, record with { Addresses = default }, record with { IsReluctant = false } })
         {
             var bytes = NodeItem.Of(one).Bytes.ToArray();
             Assert.Equal(one, NodeItem.TryOpen(bytes, out _)!.Record);

@@ -86,7 +86,7 @@ public sealed class MergeTests
 
     private static byte[] Encoded(GossipTable table) => TableCodec.Encode(table, clusterId: 1);
 
-    private static NodeItem Node(Random random) => NodeItem.Of(new NodeRecord($"n{random.Next(3)}", (ulong)random.Next(1, 3), 1, (ulong)random.Next(3), default, random.Next(2) == 0, random.Next(4) == 0));
+    private static NodeItem Node(Random random) => NodeItem.Of(new NodeRecord($"n{random.Next(3)}", (ulong)random.Next(1, 3), 1, (ulong)random.Next(3), default, random.Next(2) == 0));
 
     private static ShardItem Shard(ulong term, ulong index, ShardState state) =>
         ShardItem.Of(new ShardDescriptor { Key = new ShardKey(new ShardId(1), 5), Version = new DescriptorVersion(term, index), State = state });

@@ -43,17 +43,26 @@ internal sealed class TestCluster : IAsyncDisposable
 
     private static async Task<TestCluster> StartAsync(TestCluster cluster)
     {
-        foreach (var node in cluster.Nodes)
+        try
         {
-            cluster.Start(node);
-        }
+            foreach (var node in cluster.Nodes)
+            {
+                cluster.Start(node);
+            }
 
-        foreach (var node in cluster.Nodes)
+            foreach (var node in cluster.Nodes)
+            {
+                await ReadyAsync(node);
+            }
+
+            return cluster;
+        }
+        catch
         {
-            await ReadyAsync(node);
+            // Nobody else would end its processes.
+            await cluster.DisposeAsync();
+            throw;
         }
-
-        return cluster;
     }
 
     /// <summary>Starts a node's process, optionally under another program (<c>strace …</c>).</summary>
@@ -148,7 +157,7 @@ internal sealed class TestCluster : IAsyncDisposable
         var watch = Stopwatch.StartNew();
         while (!await client.IsReadyAsync())
         {
-            if (node.Process!.HasExited || watch.Elapsed > TimeSpan.FromSeconds(60))
+            if (node.Process!.HasExited || watch.Elapsed > TimeSpan.FromSeconds(180))
             {
                 throw new InvalidOperationException($"{node.Id} did not become ready (exited: {node.Process.HasExited}); it said:\n{node.Said}");
             }

@@ -80,6 +80,7 @@ public sealed class GrowTests(ITestOutputHelper output)
             new(new FlotillaClientOptions { Endpoints = cluster.Endpoints, DirectRouting = true, Spread = true }),
             new(new FlotillaClientOptions { Endpoints = [router] }),
         ];
+        await using var owners = new SlotSampler(cluster.Nodes, () => Enumerable.Range(1, _lastShard));
         await using var load = new KeyedLoad(clients, Keys, others: 8);
         await load.MoreWritesAsync(JudgesPauses ? 20_000 : 2000);
         if (judgesPauses)
@@ -108,6 +109,10 @@ public sealed class GrowTests(ITestOutputHelper output)
         Assert.Empty(load.Errors);
         Assert.True(check.Ok, check.Explanation);
         Assert.Empty(load.VersionsThatGoBack());
+        await owners.FinishAsync();
+        output.WriteLine(owners.Summary);
+        Assert.Empty(owners.Claims.Violations);
+        Assert.True(owners.Claims is { Moved: > 1000, FormerOwnersAsked: > 1000 }, "who owns what was sampled too seldom");
         await EverythingIsThereAsync(cluster, stored);
         await cluster.ConvergedAsync();
         if (judgesPauses)

@@ -21,7 +21,8 @@ public sealed class ImageReader
     private readonly bool _passes;
     private readonly uint[] _slotEpochs = new uint[Slot.Count];
     private readonly ArrayBufferWriter<byte> _value = new(); // of the large record at hand
-    private readonly ArrayBufferWriter<byte> _ownership = new();
+    private readonly ArrayBufferWriter<byte> _ownershipBytes = new();
+    private Ownership? _ownership;
     private Header _header;
     private SessionBlocksReader? _sessionBlocks;
     private KeyBlocksReader? _keyBlocks;
@@ -77,8 +78,11 @@ public sealed class ImageReader
     /// <summary><see cref="OwnedSlots"/> with their epochs.</summary>
     public SlotEpochs OwnedEpochs => SlotEpochs.Of(_slotEpochs);
 
-    /// <summary>Those of them that were in a move past its Freeze, and perhaps another shard's already; known once the image is complete.</summary>
-    public SlotSet FrozenSlots { get; private set; } = SlotSet.Empty;
+    /// <summary>Those of them that were in a move past its Freeze, and perhaps another shard's already; known from the first block behind those of the ownership on, as <see cref="KnowsOwnership"/> says.</summary>
+    public SlotSet FrozenSlots => _ownership?.Frozen ?? SlotSet.Empty;
+
+    /// <summary>What the image says of slots is known: of an image that is read for that, the rest may be left.</summary>
+    public bool KnowsOwnership => _ownership is not null;
 
     /// <summary>The configuration that was given when the image was taken; known from the first block on.</summary>
     public ReadOnlyMemory<byte> Configuration => _header.Configuration;
@@ -113,6 +117,11 @@ public sealed class ImageReader
         var kind = (BlockKind)reader.Byte();
         reader.Require(MayFollow(kind), $"a block of kind {kind} cannot follow one of kind {_last?.ToString() ?? "none"}");
         _last = kind;
+        if (kind is not (BlockKind.Header or BlockKind.Slots or BlockKind.Ownership))
+        {
+            _ownership ??= _header.Format < 3 ? new Ownership(_slotEpochs) : OwnershipCodec.Decode(_ownershipBytes.WrittenMemory, _slotEpochs, _header.Format);
+        }
+
         var from = reader.At;
         switch (kind)
         {
@@ -125,7 +134,7 @@ public sealed class ImageReader
                 ReadSlots(ref reader);
                 break;
             case BlockKind.Ownership:
-                _ownership.Write(reader.Take(reader.Remaining).Span);
+                _ownershipBytes.Write(reader.Take(reader.Remaining).Span);
                 break;
             case BlockKind.Sessions:
                 _sessionBlocks!.Read(ref reader);
@@ -231,15 +240,13 @@ public sealed class ImageReader
         reader.Require(
             _sessions.Count == _header.Sessions && _sessions.ResultCount == _header.Results && _keyBlocks!.Count == _header.Keys && _records.Count == _header.Records,
             $"the header announced {_header}, and there came {_sessions.Count} sessions, {_sessions.ResultCount} results, {_keyBlocks!.Count} keys and {_records.Count} records");
-        var ownership = _header.Format < 3 ? new Ownership(_slotEpochs) : OwnershipCodec.Decode(_ownership.WrittenMemory, _slotEpochs, _header.Format);
-        FrozenSlots = ownership.Frozen;
         _isComplete = true;
         if (_passes)
         {
             return;
         }
 
-        _machine = new StateMachine(_records.Finish(), _records.Due, ownership, _sessions, _keys, _header.LastApplied, _header.LastTerm, _header.LogTimeMs);
+        _machine = new StateMachine(_records.Finish(), _records.Due, _ownership!, _sessions, _keys, _header.LastApplied, _header.LastTerm, _header.LogTimeMs);
     }
 
     private readonly record struct Header(byte Format, LogIndex LastApplied, Term LastTerm, long LogTimeMs, long Sessions, long Results, long Keys, long Records, ReadOnlyMemory<byte> Configuration)

@@ -34,7 +34,7 @@ public sealed class CleanStopTests
         // admitted they need one another's disks.
         await cluster.LeadersAsync();
         await cluster.VotersAsync();
-        var leader = cluster.LeaderOf(new ShardId(1));
+        var leader = await cluster.LeaderAsync(new ShardId(1));
         var hanging = leader == 0 ? 1 : 0;
         disks[hanging].HoldSyncs();
         try
@@ -52,7 +52,7 @@ public sealed class CleanStopTests
     public async Task A_node_that_nobody_can_stand_in_for_stops_all_the_same()
     {
         await using var cluster = await TestCluster.StartAsync(3, shards: 1);
-        var leader = cluster.LeaderOf(new ShardId(1));
+        var leader = await cluster.LeaderAsync(new ShardId(1));
         foreach (var other in cluster.Running.Where(i => i != leader).ToArray())
         {
             await cluster.KillAsync(other);

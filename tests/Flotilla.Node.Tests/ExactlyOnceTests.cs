@@ -125,7 +125,7 @@ public sealed class ExactlyOnceTests
     {
         await using var cluster = await TestCluster.StartAsync(3, shards: 1);
         var shard = new ShardId(1);
-        var leader = cluster.LeaderOf(shard);
+        var leader = await cluster.LeaderAsync(shard);
         var follower = cluster.Running.First(i => i != leader);
         var gateway = cluster[follower].Gateway;
         var options = new CallOptions(true, false, TimeoutMs: 30_000);

@@ -18,7 +18,7 @@ public sealed class FailureTests
             await cluster[0].Gateway.PutSurelyAsync($"k{k}", "before");
         }
 
-        var dead = cluster.LeaderOf(new ShardId(1));
+        var dead = await cluster.LeaderAsync(new ShardId(1));
         await cluster.KillAsync(dead);
         var alive = cluster.Running.First();
         for (var k = 0; k < 20; k++)
@@ -89,7 +89,7 @@ public sealed class FailureTests
     {
         await using var cluster = await TestCluster.StartAsync(3);
         var shard = new ShardId(1);
-        var leader = cluster.LeaderOf(shard);
+        var leader = await cluster.LeaderAsync(shard);
         await cluster.StopAsync(leader);
         Assert.NotEqual(-1, cluster.LeaderOf(shard));
         await cluster[cluster.Running.First()].Gateway.PutSurelyAsync("still", "here");
@@ -99,7 +99,7 @@ public sealed class FailureTests
     public async Task When_the_majority_is_gone_every_waiting_call_is_answered_in_its_time()
     {
         await using var cluster = await TestCluster.StartAsync(3, shards: 1);
-        var leader = cluster.LeaderOf(new ShardId(1));
+        var leader = await cluster.LeaderAsync(new ShardId(1));
         var options = new CallOptions(true, false, TimeoutMs: 1500);
         await cluster[leader].Gateway.PutSurelyAsync("k", "acknowledged");
         foreach (var other in cluster.Running.Where(i => i != leader).ToArray())

@@ -17,7 +17,7 @@ public sealed class FullDiskTests
     {
         await using var cluster = TestCluster.Make(3, shards: 1);
         var disks = await StartAsync(cluster);
-        var full = cluster.LeaderOf(Shard);
+        var full = await cluster.LeaderAsync(Shard);
         disks[full].FreeBytesLeft = 1000;
         await Eventually.IsTrueAsync(() => cluster.LeaderOf(Shard) is var leader && leader >= 0 && leader != full, "another node leads");
         await cluster[full].Gateway.PutSurelyAsync("k", "through the others");
@@ -34,7 +34,7 @@ public sealed class FullDiskTests
     {
         await using var cluster = TestCluster.Make(2, shards: 1, replicas: 1);
         var disks = await StartAsync(cluster);
-        var leader = cluster.LeaderOf(Shard);
+        var leader = await cluster.LeaderAsync(Shard);
         Fill(disks, 1000);
         var words = $"the disk of node {TestCluster.Id(leader)} is nearly full";
         await Eventually.IsTrueAsync(() => cluster[leader].Gateway.View.Warnings is [var only] && only.Contains(words, StringComparison.Ordinal), "the node warns");
@@ -59,7 +59,7 @@ public sealed class FullDiskTests
     {
         await using var cluster = TestCluster.Make(3, shards: 1);
         var disks = await StartAsync(cluster);
-        var leader = cluster.LeaderOf(Shard);
+        var leader = await cluster.LeaderAsync(Shard);
         var full = cluster.Running.First(i => i != leader);
         var other = cluster.Running.Single(i => i != leader && i != full);
         await cluster.VotersAsync();
@@ -77,7 +77,7 @@ public sealed class FullDiskTests
     {
         await using var cluster = TestCluster.Make(3, shards: 1);
         var disks = await StartAsync(cluster);
-        var leader = cluster.LeaderOf(Shard);
+        var leader = await cluster.LeaderAsync(Shard);
         var full = cluster.Running.First(i => i != leader);
         await cluster[leader].Gateway.PutSurelyAsync("k", "before");
         await Eventually.IsTrueAsync(() => AppliedOf(cluster, full) == AppliedOf(cluster, leader), "all have applied it");
@@ -100,7 +100,7 @@ public sealed class FullDiskTests
     {
         await using var cluster = TestCluster.Make(3, shards: 1);
         var disks = await StartAsync(cluster);
-        var leader = cluster.LeaderOf(Shard);
+        var leader = await cluster.LeaderAsync(Shard);
         await cluster[leader].Gateway.PutSurelyAsync("k", "before");
         var full = cluster.Running.Where(i => i != leader).ToArray();
         foreach (var node in full)

@@ -16,7 +16,7 @@ public sealed class PeerProtocolTests
     public async Task A_call_that_has_hopped_enough_is_refused_with_a_hint_and_otherwise_passed_on()
     {
         await using var cluster = await TestCluster.StartAsync(3, shards: 1);
-        var leader = cluster.LeaderOf(new ShardId(1));
+        var leader = await cluster.LeaderAsync(new ShardId(1));
         var follower = cluster.Running.First(i => i != leader);
         await using var stream = await DialAsync(cluster, follower, cluster[follower].Gateway.View.ClusterId);
         var put = Command.Put("hop"u8.ToArray(), "v"u8.ToArray());

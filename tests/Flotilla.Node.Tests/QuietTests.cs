@@ -36,7 +36,7 @@ public sealed class QuietTests
         await using var cluster = await StartAsync();
         await WriteAsync(cluster, 0, "before");
         await AllAreQuietAsync(cluster);
-        var dead = cluster.LeaderOf(new ShardId(1));
+        var dead = await cluster.LeaderAsync(new ShardId(1));
         await cluster.KillAsync(dead);
         var alive = cluster.Running.First();
         await WriteAsync(cluster, alive, "after");
@@ -55,7 +55,7 @@ public sealed class QuietTests
     {
         await using var cluster = await StartAsync();
         await AllAreQuietAsync(cluster);
-        var stopped = cluster.LeaderOf(new ShardId(1));
+        var stopped = await cluster.LeaderAsync(new ShardId(1));
         await cluster.StopAsync(stopped);
         Assert.DoesNotContain(cluster.Running, i => cluster[i].Gateway.View.Local.Any(r => r.Leader == TestCluster.Id(stopped)));
         await WriteAsync(cluster, cluster.Running.First(), "after");

@@ -54,7 +54,7 @@ public sealed class SnapshotTests
         await Eventually.IsTrueAsync(() => cluster.Log.Has(2304, ""), "it has installed a snapshot");
         await stop.CancelAsync();
         await writes;
-        var end = cluster[cluster.LeaderOf(First)].Gateway.View.Local[0].LastApplied;
+        var end = cluster[await cluster.LeaderAsync(First)].Gateway.View.Local[0].LastApplied;
         await Eventually.IsTrueAsync(() => cluster[away].Gateway.View.Local[0].LastApplied >= end, "it has caught up");
         var stale = new CallOptions(true, Stale: true, 0);
         for (var k = 0; k < 20; k++)

@@ -35,7 +35,7 @@ public sealed class WatchTests
     {
         await using var cluster = await TestCluster.StartAsync(3);
         await using var router = await RouterHost.StartAsync(new RouterOptions { Listen = new HostPort("127.0.0.1", 0), Nodes = [.. Enumerable.Range(0, 3).Select(i => cluster[i].Http)] }, cluster.Log, TestContext.Current.CancellationToken);
-        var dead = cluster.LeaderOf(new ShardId(1));
+        var dead = await cluster.LeaderAsync(new ShardId(1));
         var alive = cluster.Running.First(i => i != dead);
         await using var atNode = await WatchLog.StartAsync(cluster[alive].Watches);
         await using var atRouter = await WatchLog.StartAsync(router.Watches);

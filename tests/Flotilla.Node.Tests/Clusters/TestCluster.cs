@@ -133,6 +133,14 @@ internal sealed class TestCluster : IAsyncDisposable
         return -1;
     }
 
+    /// <summary>Waits until a node leads a shard by its own word: on a starved machine another may have to be elected at any moment.</summary>
+    public async Task<int> LeaderAsync(ShardId shard)
+    {
+        var leader = -1;
+        await Eventually.IsTrueAsync(() => (leader = LeaderOf(shard)) >= 0, $"some node leads shard {shard}");
+        return leader;
+    }
+
     /// <summary>Waits until every running node knows a living leader of every shard.</summary>
     public Task LeadersAsync() => Eventually.IsTrueAsync(
         () => Running.All(i => this[i].Gateway.View.Shards.All(s => !s.Leader.IsNone && Running.Any(r => Id(r) == s.Leader))), "every shard has a leader that all know");

@@ -32,6 +32,8 @@ internal sealed class BenchGateway : IGateway
 
     public ValueTask<ScanAnswer> ScanAsync(ScanRequest request, CallOptions options) => new(new ScanAnswer(ResultCode.Ok, [], null, default, default, null, null));
 
+    public ValueTask<ScanAnswer> GetManyAsync(IReadOnlyList<ReadOnlyMemory<byte>> keys, CallOptions options) => ScanAsync(default, options);
+
     private ValueTask<Answer> Answered()
     {
         if (_loop is null)

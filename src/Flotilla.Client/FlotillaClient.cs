@@ -92,6 +92,13 @@ public sealed class FlotillaClient : IDisposable
             : page;
     }
 
+    /// <summary>Reads several records at one moment; those that are not there are among Missing. All keys must be of one shard, as those with one hash tag are (<c>cross_shard</c> otherwise).</summary>
+    /// <param name="keys">1 to 1000.</param>
+    /// <param name="stale">Whatever the node asked has applied.</param>
+    /// <param name="cancel">Ends the call.</param>
+    public ValueTask<DocumentResult<TogetherResponse>> GetManyAsync(IReadOnlyList<ReadOnlyMemory<byte>> keys, bool stale = false, CancellationToken cancel = default) => DocumentAsync(
+        $"/kv?keys={string.Join(',', keys.Select(static key => KvRequest.EscapeQuery(key.Span)))}{(stale ? "&consistency=stale" : "")}", DocumentsJson.Default.TogetherResponse, cancel);
+
     /// <summary>All pages one after the other. Ends with the first page that failed.</summary>
     public async IAsyncEnumerable<DocumentResult<ListResponse>> ScanAsync(ReadOnlyMemory<byte> prefix, int pageSize = 1000, [EnumeratorCancellation] CancellationToken cancel = default)
     {

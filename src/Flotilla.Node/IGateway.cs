@@ -20,6 +20,14 @@ public interface IGateway
     /// <summary>An ordered page over all shards: records in key order and, if there may be more, the key to go on from (inclusive).</summary>
     ValueTask<ScanAnswer> ScanAsync(ScanRequest request, CallOptions options);
 
+    /// <summary>
+    /// Reads several records at one moment, in the order of their keys here; one that is not there is left out. All must be of one shard
+    /// (<see cref="ResultCode.CrossShard"/>); those with one hash tag are. Next is never set.
+    /// </summary>
+    /// <param name="keys">1 to <see cref="ScanRequest.MaxKeys"/>.</param>
+    /// <param name="options">As for a get.</param>
+    ValueTask<ScanAnswer> GetManyAsync(IReadOnlyList<ReadOnlyMemory<byte>> keys, CallOptions options);
+
     /// <summary>What this process knows of the cluster, at this moment.</summary>
     ClusterView View { get; }
 }

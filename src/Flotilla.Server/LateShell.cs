@@ -43,6 +43,9 @@ internal sealed class LateShell(Func<ClusterView> before) : IGateway, IClusterCh
     public ValueTask<ScanAnswer> ScanAsync(ScanRequest request, CallOptions options) => Gateway?.ScanAsync(request, options) ?? Later(gateway => gateway.ScanAsync(request, options));
 
     /// <inheritdoc/>
+    public ValueTask<ScanAnswer> GetManyAsync(IReadOnlyList<ReadOnlyMemory<byte>> keys, CallOptions options) => Gateway?.GetManyAsync(keys, options) ?? Later(gateway => gateway.GetManyAsync(keys, options));
+
+    /// <inheritdoc/>
     public async Task<ChangeAnswer> AddNodeAsync(NodeId node, HostPort? address, ShardChoice shards, TimeSpan patience) =>
         await (await Arrived).Changes.AddNodeAsync(node, address, shards, patience);
 

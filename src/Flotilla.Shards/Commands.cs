@@ -134,6 +134,9 @@ public enum ResultCode : byte
     /// node's id is <see cref="CommandResult.Value"/>.
     /// </summary>
     ReplicaUnavailable = 14,
+
+    /// <summary>A command's keys are not all of one shard; nothing was read or written. A gateway's word: no replica says it.</summary>
+    CrossShard = 15,
 }
 
 /// <summary>The answer to one <see cref="Command"/> or one get.</summary>
@@ -146,12 +149,19 @@ public readonly record struct CommandResult(ResultCode Code, Data.Version Versio
     public static CommandResult Of(ResultCode code) => new(code, default, default);
 }
 
-/// <summary>Bounds on one page of an ordered scan of one shard.</summary>
+/// <summary>Bounds on one page of an ordered scan of one shard, or the keys that are to be read together.</summary>
 /// <param name="From">The first key wanted (inclusive); empty for the beginning.</param>
 /// <param name="Prefix">Only keys that begin so; empty for all.</param>
 /// <param name="Limit">At most so many records, 1 to 10,000.</param>
 /// <param name="MaxBytes">Stop after about so many bytes of keys and values (at least one record is returned).</param>
-public readonly record struct ScanRequest(ReadOnlyMemory<byte> From, ReadOnlyMemory<byte> Prefix, int Limit, int MaxBytes);
+public readonly record struct ScanRequest(ReadOnlyMemory<byte> From, ReadOnlyMemory<byte> Prefix, int Limit, int MaxBytes)
+{
+    /// <summary>The most <see cref="Keys"/>.</summary>
+    public const int MaxKeys = 1000;
+
+    /// <summary>These keys alone, each once and in key order, all read from one state; 1 to <see cref="MaxKeys"/>. Then From and Prefix mean nothing, and what is not there is left out. Null for a scan.</summary>
+    public IReadOnlyList<ReadOnlyMemory<byte>>? Keys { get; init; }
+}
 
 /// <summary>One page of a scan.</summary>
 /// <param name="Code">How it ended.</param>

@@ -24,6 +24,19 @@ internal static class ScanPages
         }
 
         var collector = new Collector(slotEpochs, logTimeMs, request);
+        if (request.Keys is { } keys)
+        {
+            foreach (var key in keys)
+            {
+                if (records.TryGet(key.Span, out var record) && !collector.Visit(key.Span, record.Value.Span, record.Version, record.ExpiresAtMs))
+                {
+                    break;
+                }
+            }
+
+            return new ScanPage(ResultCode.Ok, collector.Records, collector.More);
+        }
+
         records.VisitPrefix(request.Prefix.Span, request.From.Span, ref collector);
         return new ScanPage(ResultCode.Ok, collector.Records, collector.More);
     }

@@ -59,6 +59,54 @@ public sealed class ScanTests
         Assert.Empty(wrong);
     }
 
+    [Fact]
+    public async Task Keys_of_one_shard_are_read_together_also_while_they_move_and_others_are_named()
+    {
+        await using var cluster = await TestCluster.StartAsync(3);
+        for (var user = 0; user < 40; user++)
+        {
+            await cluster[user % 3].Gateway.PutSurelyAsync($"{{{user}}}a", "1");
+            await cluster[user % 3].Gateway.PutSurelyAsync($"{{{user}}}b", "2");
+        }
+
+        using var stop = new CancellationTokenSource();
+        var wrong = new ConcurrentQueue<string>();
+        var rounds = 0;
+        var readers = Enumerable.Range(0, 2).Select(reader => Task.Run(async () =>
+        {
+            for (var i = 0; !stop.IsCancellationRequested && wrong.IsEmpty; i++)
+            {
+                var user = i % 40;
+                var answer = await cluster[reader].Gateway.GetManyAsync([Bytes($"{{{user}}}b"), Bytes($"{{{user}}}none"), Bytes($"{{{user}}}a")], new CallOptions(true, false, TimeoutMs: 30_000));
+                var values = string.Join(' ', answer.Records.Select(static r => Encoding.UTF8.GetString(r.Value.Span)));
+                if (answer.Code != ResultCode.Ok || values != "2 1")
+                {
+                    wrong.Enqueue($"user {user}: {answer.Code} {answer.Detail}: {values}");
+                }
+
+                Interlocked.Increment(ref rounds);
+            }
+        }, TestContext.Current.CancellationToken)).ToArray();
+
+        Assert.Equal(ChangeCode.Done, (await cluster[0].Changes.AddShardAsync(new ShardId(4), address: null)).Code);
+        await SettledAsync(cluster, [1, 2, 3, 4]);
+        var before = rounds;
+        await Eventually.IsTrueAsync(() => rounds > before + 100 || !wrong.IsEmpty, "reads go on", seconds: 120);
+        await stop.CancelAsync();
+        await Task.WhenAll(readers);
+        Assert.Empty(wrong);
+
+        var ring = new Ring([.. Enumerable.Range(1, 4).Select(static s => new RingMember(new ShardId(s)))]);
+        var apart = Enumerable.Range(0, 40).First(user => ring.Owner(Slot.Of(Bytes($"{{{user}}}a").Span)) != ring.Owner(Slot.Of("{0}a"u8)));
+        var refused = await cluster[1].Gateway.GetManyAsync([Bytes("{0}a"), Bytes($"{{{apart}}}a")], CallOptions.Default);
+        Assert.Equal(ResultCode.CrossShard, refused.Code);
+        Assert.Contains($"\"{{0}}a\" lives in shard {ring.Owner(Slot.Of("{0}a"u8))} and \"{{{apart}}}a\" in shard", refused.Detail, StringComparison.Ordinal);
+        Assert.Contains("hash tag", refused.Detail, StringComparison.Ordinal);
+        Assert.Equal(ResultCode.BadRequest, (await cluster[1].Gateway.GetManyAsync([], CallOptions.Default)).Code);
+    }
+
+    private static ReadOnlyMemory<byte> Bytes(string text) => Encoding.UTF8.GetBytes(text);
+
     private static async Task ListAsync(IGateway gateway, int reader, ConcurrentQueue<string> wrong)
     {
         var next = 0;

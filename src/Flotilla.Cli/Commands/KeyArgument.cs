@@ -7,9 +7,13 @@ namespace Flotilla.Cli.Commands;
 internal static class KeyArgument
 {
     /// <summary>Reads the key. One that begins with a dash is far more often a flag with a typing error, so it needs <c>--</c>.</summary>
-    public static string Read(Invocation invocation, Argument<string> argument)
+    public static string Read(Invocation invocation, Argument<string> argument) => Checked(invocation, invocation.Argument(argument) ?? "");
+
+    /// <summary>Reads several keys, each under the same rule.</summary>
+    public static string[] Read(Invocation invocation, Argument<string[]> argument) => [.. (invocation.Argument(argument) ?? []).Select(key => Checked(invocation, key))];
+
+    private static string Checked(Invocation invocation, string key)
     {
-        var key = invocation.Argument(argument) ?? "";
         if (key.Length == 0)
         {
             throw new UsageException("an empty key is not allowed");

@@ -20,6 +20,12 @@ public sealed record DeleteResponse(string? Key, string? KeyBase64, bool Deleted
 /// <summary>Answer to <c>GET /kv</c>: an ordered page. <paramref name="Cursor"/> is null on the last one.</summary>
 public sealed record ListResponse(IReadOnlyList<RecordDocument> Items, string? Cursor);
 
+/// <summary>A key alone.</summary>
+public sealed record KeyDocument(string? Key, string? KeyBase64);
+
+/// <summary>Answer to <c>GET /kv?keys=</c>: the records that are there, in the order of their keys in the request, and the keys that are not.</summary>
+public sealed record TogetherResponse(IReadOnlyList<RecordDocument> Items, IReadOnlyList<KeyDocument> Missing);
+
 /// <summary>
 /// A problem (RFC 9457) with Flotilla's stable <paramref name="Code"/>. With <c>key_expired</c> comes the shard's <paramref name="LogTimeMs"/>, in
 /// milliseconds since the Unix epoch. <paramref name="Shards"/>: of a change that one shard refused, how it stands in each, since the others go on. With <c>not_joined</c> comes the
@@ -78,6 +84,7 @@ public sealed record ShardLifeDocument(int Shard, string State, string? Node, st
 [JsonSerializable(typeof(RecordDocument))]
 [JsonSerializable(typeof(DeleteResponse))]
 [JsonSerializable(typeof(ListResponse))]
+[JsonSerializable(typeof(TogetherResponse))]
 [JsonSerializable(typeof(Problem))]
 [JsonSerializable(typeof(ConfigDocument))]
 [JsonSerializable(typeof(RaftStatusDocument))]

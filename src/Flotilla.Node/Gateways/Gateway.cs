@@ -65,6 +65,16 @@ internal sealed class Gateway(ClusterState cluster, ITargets targets, TimeSpan d
         return answer;
     }
 
+    /// <inheritdoc/>
+    public async ValueTask<ScanAnswer> GetManyAsync(IReadOnlyList<ReadOnlyMemory<byte>> keys, CallOptions options)
+    {
+        var answer = keys.Count is < 1 or > ScanRequest.MaxKeys || keys.Any(static key => key.IsEmpty)
+            ? new ScanAnswer(ResultCode.BadRequest, [], null, default, default, null, $"1 to {ScanRequest.MaxKeys} keys can be read together, none of them empty")
+            : await new TogetherRead(cluster, ReadAsync, _writes.Ended).RunAsync(keys, MaxPageBytes, options, DeadlineOf(options));
+        NodeMetrics.Count(CallKind.Scan, answer.Code);
+        return answer;
+    }
+
     /// <summary>Closes what the shards keep for this process's writes, before it stops. At most for <paramref name="patience"/>.</summary>
     public Task CloseSessionsAsync(TimeSpan patience) => _writes.CloseSessionsAsync(patience);
 

@@ -17,6 +17,7 @@ internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges?
 {
     private readonly RecordRoutes _records = new(gateway, options, limits, logger);
     private readonly ListRoute _list = new(gateway, options, logger);
+    private readonly TogetherRoute _together = new(gateway, options, logger);
     private readonly BackupRoute _backup = new(gateway, backups, logger);
 
     private readonly ChangeRoutes _changes = new(changes, options.Single, logger);
@@ -95,9 +96,9 @@ internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges?
             case Route.Record:
                 return _records.Record(exchange, target);
             case Route.Records:
-                return exchange.Verb is Verbs.Get or Verbs.Head && !NamesOne(target.Query)
-                    ? _list.List(exchange, target)
-                    : _records.RecordByBase64(exchange, target);
+                return exchange.Verb is not (Verbs.Get or Verbs.Head) || Names(target.Query, "keyBase64=")
+                    ? _records.RecordByBase64(exchange, target)
+                    : Names(target.Query, "keys=") ? _together.Answer(exchange, target) : _list.List(exchange, target);
             case Route.QueryGet or Route.QueryPut or Route.QueryDelete:
                 return _records.ByQuery(exchange, target);
             case Route.PathGet or Route.PathPut:
@@ -115,9 +116,25 @@ internal sealed partial class HttpApplication(IGateway gateway, IClusterChanges?
         }
     }
 
-    /// <summary>True if the query has <c>keyBase64</c>; an ampersand can't stand inside a value.</summary>
-    private static bool NamesOne(ReadOnlySpan<char> query) =>
-        query.StartsWith("keyBase64=", StringComparison.Ordinal) || query.Contains("&keyBase64=", StringComparison.Ordinal);
+    /// <summary>True if the query has a parameter; an ampersand can't stand inside a value.</summary>
+    private static bool Names(ReadOnlySpan<char> query, ReadOnlySpan<char> parameter)
+    {
+        for (var rest = query; ; )
+        {
+            if (rest.StartsWith(parameter, StringComparison.Ordinal))
+            {
+                return true;
+            }
+
+            var next = rest.IndexOf('&');
+            if (next < 0)
+            {
+                return false;
+            }
+
+            rest = rest[(next + 1)..];
+        }
+    }
 
     private static Task Unroutable(HttpExchange exchange, RouteInfo info, RequestTarget target)
     {

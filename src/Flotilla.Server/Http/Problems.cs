@@ -56,6 +56,8 @@ internal static class Problems
 
     public static ProblemKind VersionMismatch { get; } = new(412, "version_mismatch", "The condition did not hold", "The record is not at the version that the request asked for. Nothing was written.");
 
+    public static ProblemKind CrossShard { get; } = new(400, "cross_shard", "The keys are of several shards", "Keys that are used together must share a shard: give them the same hash tag, like {user1}name and {user1}mail. Nothing was read or written.");
+
     public static ProblemKind TooLarge { get; } = new(413, "too_large", "Over the limit", "The key or the value is over the limit. Nothing was written.");
 
     public static ProblemKind Overloaded { get; } = new(429, "overloaded", "No more is taken at this moment", "Too much is waiting here. Nothing was written; try again later.", RetryAfter: true);
@@ -92,6 +94,7 @@ internal static class Problems
         ResultCode.KeyReused => KeyReused,
         ResultCode.KeyExpired => KeyExpired,
         ResultCode.TooLarge => TooLarge,
+        ResultCode.CrossShard => CrossShard,
         _ => Internal,
     };
 

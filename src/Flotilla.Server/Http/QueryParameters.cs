@@ -42,6 +42,9 @@ internal enum Parameters
 
     /// <summary><c>from</c>: where a watch goes on.</summary>
     From = 2048,
+
+    /// <summary><c>keys</c>: several keys, each percent-encoded, with commas between them.</summary>
+    Keys = 4096,
 }
 
 /// <summary>The query of one request, cut but not decoded.</summary>
@@ -84,6 +87,9 @@ internal ref struct QueryParameters
 
     /// <summary>Raw <c>from</c>.</summary>
     public ReadOnlySpan<char> From { get; private set; }
+
+    /// <summary>Raw <c>keys</c>.</summary>
+    public ReadOnlySpan<char> Keys { get; private set; }
 
     /// <summary>True if the parameter was given, even with an empty value.</summary>
     public readonly bool Has(Parameters parameter) => (_present & parameter) != Parameters.None;
@@ -148,13 +154,14 @@ internal ref struct QueryParameters
         "verbose" => Parameters.Verbose,
         "shard" => Parameters.Shard,
         "from" => Parameters.From,
+        "keys" => Parameters.Keys,
         _ => Parameters.None,
     };
 
     private static string Names(Parameters allowed)
     {
         var names = new List<string>();
-        foreach (var name in (ReadOnlySpan<string>)["key", "val", "keyBase64", "prefix", "limit", "cursor", "consistency", "forward", "ttlSeconds", "verbose", "shard", "from"])
+        foreach (var name in (ReadOnlySpan<string>)["key", "val", "keyBase64", "prefix", "limit", "cursor", "consistency", "forward", "ttlSeconds", "verbose", "shard", "from", "keys"])
         {
             if ((Named(name) & allowed) != Parameters.None)
             {
@@ -205,6 +212,9 @@ internal ref struct QueryParameters
                 break;
             case Parameters.From:
                 From = value;
+                break;
+            case Parameters.Keys:
+                Keys = value;
                 break;
             default:
                 break;

@@ -31,6 +31,7 @@ internal static class CallCodec
                 CallKind.Watch => request.Watch is not { MaxBytes: >= 1 and <= WatchCodec.MaxBytes } ? "asks for no events, or too many" : null,
                 CallKind.Change => request.Change is null ? "wishes nothing" : null,
                 CallKind.Get => request.Key.IsEmpty ? "has an empty key" : null,
+                _ when request.Scan.Keys is { } keys && (keys.Count is < 1 or > ScanRequest.MaxKeys || keys[0].IsEmpty || !AreInOrder(keys)) => "reads no key, too many, an empty one, or not in their order",
                 _ => request.Scan.Limit is < 1 or > MaxScanRecords || request.Scan.MaxBytes is < 1 or > MaxScanBytes ? "has a bound out of range" : null,
             };
         return wrong is null ? request : throw new ArgumentException($"a call to shard {request.Shard} {wrong}", nameof(request));
@@ -49,6 +50,7 @@ internal static class CallCodec
                 break;
             case CallKind.Scan:
                 proto.Scan = new Pb.Scan { From = Check.Wrap(request.Scan.From), Prefix = Check.Wrap(request.Scan.Prefix), Limit = (uint)request.Scan.Limit, MaxBytes = (uint)request.Scan.MaxBytes };
+                proto.Scan.Keys.AddRange((request.Scan.Keys ?? []).Select(static key => Check.Wrap(key)));
                 break;
             case CallKind.Watch:
                 proto.Watch = WatchCodec.ToProto(request.Watch!);
@@ -79,7 +81,7 @@ internal static class CallCodec
             case Pb.CallRequest.CallOneofCase.Scan:
                 var limit = Check.Between(proto.Scan.Limit, 1, MaxScanRecords, "the limit of a scan is out of range");
                 var maxBytes = Check.Between(proto.Scan.MaxBytes, 1, MaxScanBytes, "the size of a scan is out of range");
-                return CallRequest.ScanPage(proto.Id, shard, hops, timeoutMs, new ScanRequest(proto.Scan.From.Memory, proto.Scan.Prefix.Memory, limit, maxBytes), proto.Stale);
+                return CallRequest.ScanPage(proto.Id, shard, hops, timeoutMs, new ScanRequest(proto.Scan.From.Memory, proto.Scan.Prefix.Memory, limit, maxBytes) { Keys = KeysOf(proto.Scan) }, proto.Stale);
             case Pb.CallRequest.CallOneofCase.Watch:
                 return new(proto.Id, shard, hops, timeoutMs, false, CallKind.Watch, default, default, default) { Watch = WatchCodec.FromProto(proto.Watch) };
             case Pb.CallRequest.CallOneofCase.Change:
@@ -93,6 +95,27 @@ internal static class CallCodec
             default:
                 throw new PeerFormatException("a call asks for nothing that is known here");
         }
+    }
+
+    private static ReadOnlyMemory<byte>[]? KeysOf(Pb.Scan scan)
+    {
+        Check.That(scan.Keys.Count <= ScanRequest.MaxKeys, "a call reads too many keys");
+        ReadOnlyMemory<byte>[]? keys = scan.Keys.Count == 0 ? null : [.. scan.Keys.Select(static key => Check.Key(key))];
+        Check.That(keys is null || AreInOrder(keys), "the keys of a call are out of order");
+        return keys;
+    }
+
+    private static bool AreInOrder(IReadOnlyList<ReadOnlyMemory<byte>> keys)
+    {
+        for (var i = 1; i < keys.Count; i++)
+        {
+            if (keys[i - 1].Span.SequenceCompareTo(keys[i].Span) >= 0)
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     public static Pb.CallReply ToProto(in CallReply reply)
@@ -172,7 +195,7 @@ internal static class CallCodec
 
     private static ResultCode Code(uint code)
     {
-        Check.That(code <= (uint)ResultCode.ReplicaUnavailable, "an answer has no code that is known here");
+        Check.That(code <= (uint)ResultCode.CrossShard, "an answer has no code that is known here");
         return (ResultCode)code;
     }
 

@@ -17,9 +17,10 @@ public sealed class PeerFrame
     /// once; a peer that passed over that would execute retries twice. 3: descriptors are gossiped. 4: idempotency
     /// keys may come with an end, which a peer must not pass over for the same reason as 2. 5: slots
     /// move between shards. 6: groups go quiet, and heartbeats of nodes stand in. 7: entries are passed on; a peer that passed over whose
-    /// words they are would take whoever carries them for the leader.
+    /// words they are would take whoever carries them for the leader. 8: several keys are read together; a peer that passed over them would
+    /// answer with others.
     /// </summary>
-    public const uint ProtocolVersion = 7;
+    public const uint ProtocolVersion = 8;
 
     /// <summary>A node has fewer loops than this.</summary>
     public const uint MaxLoops = 1024;
@@ -94,7 +95,7 @@ public sealed class PeerFrame
 
     /// <summary>About how many bytes a call takes in a frame.</summary>
     public static int ApproximateBytes(in CallRequest request) =>
-        128 + request.Command.Key.Length + request.Command.Value.Length + (request.Command.Once is Once.ByKey byKey ? byKey.Key.Length : 0) + request.Key.Length + request.Scan.From.Length + request.Scan.Prefix.Length + (request.Watch?.Filter.Bytes.Length ?? 0);
+        128 + request.Command.Key.Length + request.Command.Value.Length + (request.Command.Once is Once.ByKey byKey ? byKey.Key.Length : 0) + request.Key.Length + request.Scan.From.Length + request.Scan.Prefix.Length + (request.Scan.Keys?.Sum(static key => key.Length + 4) ?? 0) + (request.Watch?.Filter.Bytes.Length ?? 0);
 
     /// <summary>About how many bytes an answer takes in a frame.</summary>
     public static int ApproximateBytes(in CallReply reply)

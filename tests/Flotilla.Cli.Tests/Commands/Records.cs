@@ -93,6 +93,22 @@ public sealed class Records
     }
 
     [Fact]
+    public async Task Several_keys_are_read_in_one_request_and_a_missing_one_is_told()
+    {
+        await using var server = await FakeServer.StartAsync();
+        server.Script = seen => seen.Target.Contains("keys=x", StringComparison.Ordinal) ? new Twist.Refuse(400, "cross_shard") : null;
+        server.Set("{u}a", "1"u8.ToArray());
+        server.Set("{u}b", "2\t3"u8.ToArray());
+        Env env = new() { ["FLOTILLA_ENDPOINT"] = server.Url };
+        Assert.Equal((0, "{u}b\t2\\t3\n{u}a\t1\n"), await Terminal.RunAsync(["get", "{u}b", "{u}a"], env) is var both ? (both.Exit, both.Out) : default);
+        var part = await Terminal.RunAsync(["get", "{u}a", "{u}c"], env);
+        Assert.Equal((3, "{u}a\t1\n"), (part.Exit, part.Out));
+        Assert.Contains("there is no {u}c", part.Err, StringComparison.Ordinal);
+        Assert.Equal(1, (await Terminal.RunAsync(["get", "x", "y"], env)).Exit);
+        Assert.Equal(2, (await Terminal.RunAsync(["get", "--raw", "{u}a", "{u}b"], env)).Exit);
+    }
+
+    [Fact]
     public async Task A_scan_goes_over_all_pages_and_stops_at_its_limit()
     {
         await using var server = await FakeServer.StartAsync();

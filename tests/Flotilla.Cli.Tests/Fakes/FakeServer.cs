@@ -285,6 +285,16 @@ public sealed class FakeServer : IAsyncDisposable
 
     private Task ListAsync(HttpContext context)
     {
+        if (context.Request.Query["keys"].ToString() is { Length: > 0 } keys)
+        {
+            lock (_gate)
+            {
+                var found = keys.Split(',').ToLookup(_records.ContainsKey);
+                var records = found[true].Select(key => new RecordDocument(key, null, Encoding.UTF8.GetString(_records[key].Value), null, $"1.0.{_records[key].Version}.0")).ToList();
+                return JsonAsync(context, new TogetherResponse(records, [.. found[false].Select(static key => new KeyDocument(key, null))]), DocumentsJson.Default.TogetherResponse);
+            }
+        }
+
         var prefix = context.Request.Query["prefix"].ToString();
         var from = context.Request.Query["cursor"].ToString();
         var limit = int.Parse(context.Request.Query["limit"].ToString());

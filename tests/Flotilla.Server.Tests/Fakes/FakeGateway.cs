@@ -98,6 +98,21 @@ internal sealed class FakeGateway : IGateway
         }
     }
 
+    public ValueTask<ScanAnswer> GetManyAsync(IReadOnlyList<ReadOnlyMemory<byte>> keys, CallOptions options)
+    {
+        LastOptions = options;
+        LastScan = new ScanRequest(default, default, keys.Count, 1) { Keys = keys };
+        if (OnScan?.Invoke(LastScan) is { } answer)
+        {
+            return new(answer);
+        }
+
+        lock (_gate)
+        {
+            return new(new ScanAnswer(ResultCode.Ok, [.. keys.Select(Text).Where(_records.ContainsKey).Select(key => _records[key])], null, default, default, null, null));
+        }
+    }
+
     private static Answer Answered(CommandResult result) => new(result, new ShardId(1), new NodeId("n1"), "127.0.0.1:8001", null);
 
     // Latin-1 keeps the order of bytes.

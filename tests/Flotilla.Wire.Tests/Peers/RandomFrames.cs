@@ -98,7 +98,7 @@ internal sealed class RandomFrames(int seed)
             3 when Chance(20) => CallRequest.ChangeOf(id, shard, timeoutMs, new ShardChange(ChangeKind.SetMode, default, Mode: (ShardMode)_random.Next(1, 6))),
             3 => CallRequest.ChangeOf(id, shard, timeoutMs, new ShardChange((ChangeKind)_random.Next(1, 6), Chance(80) ? Node() : default, Address(), new(Number()), new(Number()))),
             4 => CallRequest.WatchOf(id, shard, timeoutMs, new WatchPull((PullKind)_random.Next(3), Position(), new EventFilter(Bytes(0, 9), Chance(50)), _random.Next(1, 1 << 20), new(Number()))),
-            _ => CallRequest.ScanPage(id, shard, hops, timeoutMs, new ScanRequest(Bytes(0, 40), Bytes(0, 9), _random.Next(1, 10_001), _random.Next(1, 1 << 24)), Chance(50)),
+            _ => CallRequest.ScanPage(id, shard, hops, timeoutMs, new ScanRequest(Bytes(0, 40), Bytes(0, 9), _random.Next(1, 10_001), _random.Next(1, 1 << 24)) { Keys = Chance(50) ? null : Keys() }, Chance(50)),
         };
     }
 
@@ -199,6 +199,8 @@ internal sealed class RandomFrames(int seed)
         4 => Shards.Command.Increment(Bytes(1, 40), Chance(20) ? long.MinValue : _random.NextInt64(-1000, 1000)),
         _ => Shards.Command.CompareAndDelete(Bytes(1, 40), Version()),
     };
+
+    private ReadOnlyMemory<byte>[] Keys() => [.. Enumerable.Range(0, _random.Next(1, 6)).Select(i => (ReadOnlyMemory<byte>)new byte[] { (byte)i, (byte)_random.Next(256) })];
 
     private ScanPage Page(ResultCode code)
     {

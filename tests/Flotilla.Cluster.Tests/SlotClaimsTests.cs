@@ -29,7 +29,7 @@ public sealed class SlotClaimsTests
     {
         Add(shard: 1, epoch: 7, from: 10, to: 20, isFrozen: true);
         Add(shard: 2, epoch: 7, from: 9_000, to: 9_010);
-        Assert.Equal("slot 5 under epoch 7 is claimed by shard 1 and by shard 2", Assert.Single(_claims.Violations));
+        Assert.Equal("slot 5 under epoch e7 is claimed by shard 1 and by shard 2", Assert.Single(_claims.Violations));
     }
 
     [Theory]

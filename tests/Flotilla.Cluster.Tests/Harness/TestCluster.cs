@@ -175,7 +175,7 @@ internal sealed class TestCluster : IAsyncDisposable
 
     public async Task<ConfigDocument> ConfigAsync()
     {
-        using var client = new FlotillaClient(new FlotillaClientOptions { Endpoints = Endpoints, Timeout = TimeSpan.FromSeconds(5) });
+        using var client = new FlotillaClient(new FlotillaClientOptions { Endpoints = Endpoints, Timeout = TimeSpan.FromSeconds(60), ReadAttemptTimeout = TimeSpan.FromSeconds(5) });
         return (await client.ConfigAsync()).Document ?? throw new InvalidOperationException("no node answers /config");
     }
 

@@ -8,7 +8,7 @@ public abstract record RegisterInput
 {
     /// <summary>
     /// The log has applied an Open, or a Reopen, by which a sealed epoch goes on under another name with its overlays, voters and mode epoch. Also
-    /// after a start, and after a snapshot was installed, if the state that there is then has one open or sealed.
+    /// after a start, and after a snapshot was installed, if the state that there is then has one open or sealed. Any earlier one has ended then.
     /// </summary>
     public sealed record Open(EpochTerms Terms) : RegisterInput;
 

@@ -131,6 +131,12 @@ public sealed class RegisterReplica
     private void Open(EpochTerms terms)
     {
         ArgumentNullException.ThrowIfNull(terms);
+        if (Marks.Opened > Marks.Ended && Marks.Opened < terms.Origin)
+        {
+            // The state lies beyond the end of the epoch before, of which this replica was not told, or has lost its mark in a crash.
+            End(new RegisterInput.End(Marks.Opened, terms.Origin.Value, Merged: null));
+        }
+
         var before = Terms?.Epoch;
         var isAnother = _acceptor.Open(terms);
         _merge = Terms?.Epoch == _merge?.Epoch ? _merge : null;

@@ -44,6 +44,10 @@ public sealed class RandomRegisterTests
     }
 
     [Fact]
+    public void A_replica_that_starts_beyond_an_end_whose_mark_it_has_lost_ends_that_epoch_by_itself() =>
+        Assert.True(Play(57, RegisterKind.Quorum, 5).Epochs > 0); // This schedule once stopped a replica.
+
+    [Fact]
     public void One_seed_is_one_history()
     {
         static string Of(Simulation world) => string.Join('\n', world.History);

@@ -18,6 +18,8 @@ internal sealed class Simulation
     private readonly RegisterKind _kind;
     private readonly double _loss;
     private readonly double _slow;
+    private readonly double _slowDisk;
+    private readonly long _calmUs;
     private readonly PriorityQueue<Action, (long AtUs, long Place)> _events = new();
     private readonly HashSet<(Voter From, Voter To)> _cut = [];
     private readonly long[] _skewMs;
@@ -35,6 +37,8 @@ internal sealed class Simulation
         _kind = kind;
         _loss = _chance.Below(3) * 0.15;
         _slow = 0.05 + (_chance.Below(3) * 0.15);
+        _slowDisk = 0.03 + (_chance.Below(3) * 0.2);
+        _calmUs = _chance.Chance(0.5) ? 20_000 : 60_000;
         var options = new RegisterOptions { RetryMs = _chance.Chance(0.5) ? 10 : 50, SlowRetryMs = 100, CompareMs = 60, MaxItems = 3, MaxQueuedKeys = 6, MaxBatches = 2, MaxGroups = 2 };
         _truth = new ShardState(null);
         Hosts = [.. Enumerable.Range(0, voters).Select(i => new Host(new Voter((ushort)i), options, _log) { IsDiskHeld = true })];
@@ -123,7 +127,7 @@ internal sealed class Simulation
         host.Persisting = _ =>
         {
             var boot = host.Boot;
-            After(100 + Below(Hit(0.03) ? 40_000 : 1500), () =>
+            After(100 + Below(Hit(_slowDisk) && !IsHealed ? 40_000 : 1500), () =>
             {
                 if (host.Replica is not null && host.Boot == boot)
                 {
@@ -266,7 +270,7 @@ internal sealed class Simulation
         }
 
         var host = Hosts[Below(Hosts.Length)];
-        switch (Below(5))
+        switch (Below(7))
         {
             case 0:
                 _cut.Clear();
@@ -282,11 +286,11 @@ internal sealed class Simulation
             case 2:
                 _ = _cut.Add((host.Id, Hosts[Below(Hosts.Length)].Id));
                 break;
-            case 3 when host.Replica is not null:
-                Crashes++;
-                host.Crash((int)Below(host.Unsynced.Count + 1));
-                Array.ForEach(Clients, c => c.Lost(host));
-                After(1000 + Below(150_000), () => Restart(host));
+            case 3 or 4:
+                Crash(host);
+                break;
+            case 5: // the power goes everywhere
+                Array.ForEach(Hosts, Crash);
                 break;
             default:
                 if (host.Replica is not null)
@@ -297,7 +301,18 @@ internal sealed class Simulation
                 break;
         }
 
-        After(5000 + Below(60_000), Trouble);
+        After(3000 + Below(_calmUs), Trouble);
+    }
+
+    private void Crash(Host host)
+    {
+        if (host.Replica is not null)
+        {
+            Crashes++;
+            host.Crash(Hit(0.5) ? 0 : (int)Below(host.Unsynced.Count + 1));
+            Array.ForEach(Clients, c => c.Lost(host));
+            After(1000 + Below(_calmUs), () => Restart(host));
+        }
     }
 
     private void Restart(Host host)

@@ -2,6 +2,7 @@ using Flotilla.Contracts;
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Storage;
+using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Node;
 
@@ -42,8 +43,8 @@ public sealed record NodeOptions
     /// <summary>How many replicas a shard is meant to have, 1 to 7. Default 3; a target, never a condition for serving. Read once, at the first start.</summary>
     public int Replicas { get; init; } = 3;
 
-    /// <summary>The replication mode of a new cluster's shards. Only <c>raft</c> for now.</summary>
-    public string Mode { get; init; } = "raft";
+    /// <summary>How a new cluster's shards replicate: raft (the default), sync or chain. Read once, at the first start; a running cluster is switched (docs/modes.md).</summary>
+    public ShardMode Mode { get; init; } = ShardMode.Raft;
 
     /// <summary>
     /// The RPC address of a node whose cluster to join, or null. Asked at the first start of a data directory; <see cref="InitialCluster"/>,

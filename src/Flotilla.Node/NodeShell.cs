@@ -293,7 +293,10 @@ public sealed class NodeShell : IPeerEvents, IAsyncDisposable
     /// <summary>All that a node needs to enter this cluster.</summary>
     private JoinAnswer Introduction() => new(
         _state.Genesis.ClusterId, _state.Flags.Members, _state.Flags.Shards, _state.Flags.Replicas, _state.Flags.Nonce,
-        [.. _cluster.Nodes.Where(static n => n.Value.Rpc is not null).Select(static n => new ClusterMember(n.Key, n.Value.Rpc!))]);
+        [.. _cluster.Nodes.Where(static n => n.Value.Rpc is not null).Select(static n => new ClusterMember(n.Key, n.Value.Rpc!))])
+    {
+        Mode = _state.Flags.Mode,
+    };
 
     private string? Objection(JoinAsk ask) =>
         ask.Version != PeerFrame.ProtocolVersion ? $"it speaks protocol version {PeerFrame.ProtocolVersion}, and this node {ask.Version}: run the same release on both"

@@ -156,7 +156,7 @@ public sealed class NodeHost : IAsyncDisposable
 
         // The flags of the first start count; where nodes are reached now is a matter of this start.
         var flags = _directory.Identity.Genesis;
-        var genesis = Genesis.Compute(flags.Members, flags.Shards, flags.Replicas, flags.Nonce);
+        var genesis = flags.Compute();
         if (genesis.ClusterId != _directory.ClusterId)
         {
             // Its groups would be others than those of its log, and begin anew.
@@ -183,7 +183,7 @@ public sealed class NodeHost : IAsyncDisposable
     /// <summary>The data directory. Its cluster is not known yet if the node is to enter one.</summary>
     private DataDirectory OpenDirectory()
     {
-        var flags = new GenesisFlags(_options.InitialCluster, _options.Shards, _options.Replicas).Begin();
+        var flags = new GenesisFlags(_options.InitialCluster, _options.Shards, _options.Replicas) { Mode = _options.Mode }.Begin();
         if (!_options.Enters && _options.InitialCluster.All(m => m.Node != _options.NodeId))
         {
             throw new NodeFailedException(
@@ -197,7 +197,7 @@ public sealed class NodeHost : IAsyncDisposable
 
         // The first node of the first shard asks its peers before it begins a cluster.
         var asksFirst = !_options.Enters && Contacts.Of(_options) is not null;
-        var clusterId = _options.Enters || asksFirst ? 0 : Genesis.Compute(flags.Members, flags.Shards, flags.Replicas, flags.Nonce).ClusterId;
+        var clusterId = _options.Enters || asksFirst ? 0 : flags.Compute().ClusterId;
         var directory = DataDirectory.Open(new DataDirectoryOptions
         {
             Path = _options.DataDir,
@@ -243,12 +243,12 @@ public sealed class NodeHost : IAsyncDisposable
             return;
         }
 
-        var flags = new GenesisFlags(_options.InitialCluster, _options.Shards, _options.Replicas).Begin();
-        directory.BeginCluster(Genesis.Compute(flags.Members, flags.Shards, flags.Replicas, flags.Nonce).ClusterId, flags);
+        var flags = new GenesisFlags(_options.InitialCluster, _options.Shards, _options.Replicas) { Mode = _options.Mode }.Begin();
+        directory.BeginCluster(flags.Compute().ClusterId, flags);
     }
 
     private void Keep(DataDirectory directory, JoinAnswer answer) => directory.JoinCluster(
-        answer.ClusterId, new GenesisFlags(answer.Members, answer.Shards, answer.Replicas) { Nonce = answer.Nonce }, [.. answer.Nodes.Where(n => n.Node != _options.NodeId)]);
+        answer.ClusterId, new GenesisFlags(answer.Members, answer.Shards, answer.Replicas) { Nonce = answer.Nonce, Mode = answer.Mode }, [.. answer.Nodes.Where(n => n.Node != _options.NodeId)]);
 
     /// <summary>Serves probes and says <c>not_joined</c> to all else, until the node has entered a cluster: because <c>--join</c> was answered, or because it was added at a member.</summary>
     private async Task<LateShell> EnterAsync(DataDirectory directory, ILogger log, CancellationToken cancellation)

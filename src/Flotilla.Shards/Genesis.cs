@@ -1,6 +1,7 @@
 using System.Text;
 using Flotilla.Raft;
 using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Shards;
 
@@ -36,23 +37,29 @@ public sealed record Genesis(ulong ClusterId, IReadOnlyList<ClusterMember> Membe
     /// <param name="shards">How many shards, 1 to 1000.</param>
     /// <param name="replicas">The replica target; a cluster with fewer nodes gets as many as it has.</param>
     /// <param name="nonce">What a single initial node drew at its first start; 0 for several, and for a cluster from before there were nonces.</param>
-    public static Genesis Compute(IReadOnlyList<ClusterMember> members, int shards, int replicas, ulong nonce = 0)
+    /// <param name="mode">How its shards replicate at first; one of the log family.</param>
+    public static Genesis Compute(IReadOnlyList<ClusterMember> members, int shards, int replicas, ulong nonce = 0, ShardMode mode = ShardMode.Raft)
     {
         ArgumentNullException.ThrowIfNull(members);
         Check(members, shards, replicas);
+        if (mode is not (ShardMode.Raft or ShardMode.Sync or ShardMode.Chain))
+        {
+            throw new GenesisException($"A cluster begins in mode raft, sync or chain, not in {ShardModes.NameOf(mode)}: switch it once it runs.");
+        }
+
         if (nonce != 0 && members.Count != 1)
         {
             throw new GenesisException($"A cluster that {members.Count} nodes begin together has no nonce: they could not have agreed on it.");
         }
 
         ClusterMember[] sorted = [.. members.OrderBy(m => m.Node)];
-        var clusterId = ClusterIdOf(sorted, shards, replicas, nonce);
+        var clusterId = ClusterIdOf(sorted, shards, replicas, nonce, mode);
         var ring = new Ring([.. Enumerable.Range(1, shards).Select(s => new RingMember(new ShardId(s)))]);
         var slots = SlotsByShard(ring, shards);
         var made = new ShardGenesis[shards];
         for (var s = 1; s <= shards; s++)
         {
-            made[s - 1] = new ShardGenesis(new ShardId(s), GroupOf(clusterId, new ShardId(s)), VotersOf(s, sorted, replicas), slots[s - 1]);
+            made[s - 1] = new ShardGenesis(new ShardId(s), GroupOf(clusterId, new ShardId(s)), VotersOf(s, sorted, replicas), slots[s - 1]) { Mode = mode };
         }
 
         return new Genesis(clusterId, sorted, made);
@@ -82,7 +89,7 @@ public sealed record Genesis(ulong ClusterId, IReadOnlyList<ClusterMember> Membe
 
     // The target itself is hashed, not what becomes of it: a cluster started with other flags is another cluster, even
     // if it would look the same on its first day.
-    private static ulong ClusterIdOf(ClusterMember[] sorted, int shards, int replicas, ulong nonce)
+    private static ulong ClusterIdOf(ClusterMember[] sorted, int shards, int replicas, ulong nonce, ShardMode mode)
     {
         var hash = new StableHash(ClusterSeed);
         hash.Add((ulong)sorted.Length);
@@ -98,6 +105,12 @@ public sealed record Genesis(ulong ClusterId, IReadOnlyList<ClusterMember> Membe
         {
             // Without one nothing is added, so that clusters from before there were nonces stay what they are.
             hash.Add(nonce);
+        }
+
+        if (mode != ShardMode.Raft)
+        {
+            // Replicas that began in different modes would have different states; likewise nothing is added for the first mode there was.
+            hash.Add(Encoding.UTF8.GetBytes("mode=" + ShardModes.NameOf(mode)));
         }
 
         return hash.Value == 0 ? 1 : hash.Value;

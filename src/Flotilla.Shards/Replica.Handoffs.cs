@@ -39,7 +39,7 @@ public sealed partial class Replica
     private bool DriveHandoffs(ClockReading clock)
     {
         var proposed = false;
-        foreach (var step in _handoffs.Step(_machine, Raft.Role == Role.Leader ? Raft.Term : null, Raft.AcceptsProposals, clock.Now, _output.Handoffs))
+        foreach (var step in _handoffs.Step(_machine, Raft.Role == Role.Leader ? Raft.Term : null, Raft.AcceptsProposals, HeldByAll, clock.Now, _output.Handoffs))
         {
             var stampMs = _logClock.Stamp(clock);
             if (Raft.Propose(EntryKind.Command, HandoffCodec.Encode(stampMs, step), clock.Now, out var index) == ProposeOutcome.Accepted)

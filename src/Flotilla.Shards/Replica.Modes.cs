@@ -23,6 +23,10 @@ public sealed partial class Replica
     public NodeId LinkTo(NodeId member) =>
         Raft.Role == Role.Leader && Ownership.Mode == ShardMode.Chain ? ChainOrder.BeforeOf(member, _self, InSync) : default;
 
+    /// <summary>Up to where all that must hold a write hold this leader's log; null in other modes than sync and chain.</summary>
+    private LogIndex? HeldByAll =>
+        Raft.Role == Role.Leader && InSyncGate.Holds(Ownership) ? _inSync.HeldByAll(Raft, Ownership, LastApplied) : null;
+
     // Made anew only when the set is another one: this is asked at each flush.
     private void FollowChain()
     {

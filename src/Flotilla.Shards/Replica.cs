@@ -81,7 +81,7 @@ public sealed partial class Replica
             throw new ArgumentException($"The snapshot is of {recovered.Snapshot}, and the state of {restored?.LastApplied}.", nameof(restored));
         }
 
-        _machine = restored ?? new StateMachine(store ?? new BTree(), genesis.Slots);
+        _machine = restored ?? new StateMachine(store ?? new BTree(), genesis.Slots, genesis.Mode);
         _machine.Events = new EventLog(options.EventBytes, LastApplied);
         _snapshots = new SnapshotSchedule(options);
         _writes = new WaitingWrites(options);

@@ -35,8 +35,9 @@ public sealed class StateMachine
     /// <summary>The state before the first entry.</summary>
     /// <param name="store">An empty store, used by nobody else.</param>
     /// <param name="slots">The slots that the shard owns at first, under slot epoch 1.</param>
-    public StateMachine(IRecordStore store, IReadOnlyList<Slot> slots)
-        : this(store, new ExpiryIndex(), new Ownership(First(slots)), new SessionTable(), new IdempotencyTable(), LogIndex.Zero, Term.Zero, 0) =>
+    /// <param name="mode">How it replicates at first.</param>
+    public StateMachine(IRecordStore store, IReadOnlyList<Slot> slots, ShardMode mode = ShardMode.Raft)
+        : this(store, new ExpiryIndex(), new Ownership(First(slots)) { Mode = mode }, new SessionTable(), new IdempotencyTable(), LogIndex.Zero, Term.Zero, 0) =>
         ArgumentNullException.ThrowIfNull(store);
 
     /// <summary>The state after some entry, out of an image. All parts are this machine's own from here on.</summary>

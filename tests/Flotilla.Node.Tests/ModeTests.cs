@@ -90,6 +90,30 @@ public sealed class ModeTests
     }
 
     [Fact]
+    public async Task A_cluster_begins_in_the_mode_of_its_first_start_keeps_it_over_restarts_and_gives_it_to_new_shards_and_nodes()
+    {
+        await using var cluster = await TestCluster.StartAsync(3, shards: 2, change: options => options with { Mode = ShardMode.Chain });
+        await cluster[0].Gateway.PutSurelyAsync("k", "1");
+        Assert.All(cluster.Running, i => Assert.All(cluster[i].Gateway.View.Shards, s => Assert.Equal("chain", s.Mode)));
+
+        // A node that joins learns it with the rest of the genesis, or its replicas would begin as others.
+        var fourth = cluster.Add(contact: 0);
+        await cluster.StartNodeAsync(fourth);
+        var added = await cluster[fourth].Changes.AddShardAsync(new ShardId(3), null);
+        Assert.Equal((ChangeCode.Done, "joining"), (added.Code, added.State));
+        await Eventually.IsTrueAsync(() => cluster[0].Gateway.View.Shards.Any(s => s is { Shard.Value: 3, State: "active" } && s.Ranges.Count > 0), "the new shard has slots");
+        Assert.Equal("chain", cluster[0].Gateway.View.Shards.Single(s => s.Shard.Value == 3).Mode);
+
+        // The flag of a later start has no effect.
+        await cluster.StopAsync(1);
+        cluster.Change(1, options => options with { Mode = ShardMode.Raft });
+        await cluster.StartNodeAsync(1);
+        await cluster[1].Gateway.PutSurelyAsync("k", "2");
+        Assert.All(cluster[1].Gateway.View.Shards, s => Assert.Equal("chain", s.Mode));
+        Assert.Equal("2", await cluster[fourth].Gateway.ReadSurelyAsync("k"));
+    }
+
+    [Fact]
     public void Only_in_mode_chain_reads_are_sent_to_the_tail_and_never_to_one_that_leads_or_is_unknown()
     {
         NodeId[] voters = [.. Enumerable.Range(0, 3).Select(TestCluster.Id)];

@@ -1,5 +1,6 @@
 using Flotilla.Raft;
 using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Shards.Tests;
 
@@ -49,6 +50,17 @@ public sealed class GenesisTests
         Assert.Equal(begun[0].ClusterId, Genesis.Compute(Members(1), 3, 3).ClusterId);
         Assert.Equal(begun[1].ClusterId, Genesis.Compute(Members(1), 3, 3, 1).ClusterId);
         Assert.Throws<GenesisException>(() => Genesis.Compute(Members(2), 3, 3, 1));
+    }
+
+    [Fact]
+    public void Another_mode_is_another_cluster_and_raft_is_what_it_was_before_there_were_others()
+    {
+        ShardMode[] modes = [ShardMode.Raft, ShardMode.Sync, ShardMode.Chain];
+        var begun = modes.Select(mode => Genesis.Compute(Members(3), 3, 3, mode: mode)).ToArray();
+        Assert.Equal(3, begun.Select(genesis => genesis.ClusterId).Distinct().Count());
+        Assert.Equal(Genesis.Compute(Members(3), 3, 3).ClusterId, begun[0].ClusterId);
+        Assert.Equal(modes, begun.Select(genesis => genesis.Shards.Select(shard => shard.Mode).Distinct().Single()));
+        Assert.Contains("raft, sync or chain", Assert.Throws<GenesisException>(() => Genesis.Compute(Members(3), 3, 3, mode: ShardMode.Quorum)).Message, StringComparison.Ordinal);
     }
 
     [Theory]

@@ -8,6 +8,8 @@ public sealed class SimulationTests
     private const ulong Seeds200 = 200;
     private const ulong SeedWithMoves = SimulationOptions.FirstWithMoves;
     private const ulong SeedsWithMoves = 20;
+    private const ulong SeedWithModes = SimulationOptions.FirstWithModes;
+    private const ulong SeedsWithModes = 12;
 
     /// <summary>Another range of seeds than usual: <c>FLOTILLA_SEEDS=1000..1999</c>.</summary>
     private static readonly string? Range = Environment.GetEnvironmentVariable("FLOTILLA_SEEDS");
@@ -46,9 +48,27 @@ public sealed class SimulationTests
         Assert.True(totals["accepted move"] > 200, $"{totals["accepted move"]} moves");
     }
 
+    [Fact]
+    [Trait("Hazard", "45")]
+    [Trait("Hazard", "46")]
+    [Trait("Hazard", "47")]
+    [Trait("Hazard", "48")]
+    [Trait("Hazard", "49")]
+    [Trait("Hazard", "52")]
+    public void While_shards_switch_between_raft_sync_and_chain_under_all_faults_what_is_acknowledged_is_where_its_mode_says()
+    {
+        Assert.True(SimulationOptions.For(SeedWithModes).Modes);
+        var totals = RunAll(SeedWithModes, SeedWithModes + SeedsWithModes - 1);
+        Assert.All(["switch to Raft", "switch to Sync", "switch to Chain", "accepted move"], what => Assert.True(totals.GetValueOrDefault(what) >= 1, $"{what} happened {totals.GetValueOrDefault(what)} times"));
+        Assert.True(totals["acknowledged by all in sync"] > 2_000, $"{totals["acknowledged by all in sync"]} acknowledged by all");
+        Assert.True(totals["passed on"] > 2_000, $"{totals["passed on"]} messages passed on");
+        Assert.True(totals["replica unavailable"] > 1_000, $"{totals["replica unavailable"]} refused");
+    }
+
     [Theory]
     [InlineData(2)]
     [InlineData(9)]
+    [InlineData(SeedWithModes)]
     [InlineData(SeedWithMoves)]
     public void The_same_seed_gives_the_same_transcript(ulong seed)
     {

@@ -106,6 +106,11 @@ internal sealed class Healing(World world, Workload.Workload workload, Operator 
 
         var last = leaders[0].Log.Last;
         var behind = replicas.Where(r => r.Replica.LastApplied != last || r.Log.Last != last || r.Replica.Raft.Term != leaders[0].Replica.Raft.Term).ToList();
+        if (leaders[0].Replica.HeldUpBy(leaders[0].Node.Clock.Read().Now) is { IsNone: false } silent)
+        {
+            return $"shard {shard.Shard}: {silent} holds up its writes";
+        }
+
         return behind.Count == 0 && leaders[0].Replica.Raft.AcceptsProposals ? null : $"shard {shard.Shard} led by {leaders[0].Node.Id} up to {last}; {string.Join(", ", replicas.Select(Describe))}";
     }
 

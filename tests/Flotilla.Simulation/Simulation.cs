@@ -61,6 +61,7 @@ public static class Simulation
         var @operator = new Operator(world);
         var shards = new ShardOperator(world, @operator, world.Options.Moves ? world.Chance.Fork() : new Chance(0));
         var nemesis = new Nemesis(world, workload, @operator, shards);
+        var modes = new ModeSwitcher(world, world.Options.Modes ? world.Chance.Fork() : new Chance(0));
         foreach (var node in world.Nodes)
         {
             world.Scheduler.After(world.Chance.Between(0, 300_000), () => world.StartIfDown(node));
@@ -70,9 +71,11 @@ public static class Simulation
         nemesis.Begin();
         @operator.Begin();
         shards.Begin();
+        modes.Begin();
         world.Scheduler.RunUntil(world.Options.Seconds * 1_000_000L);
         nemesis.Heal();
         shards.Stop();
+        modes.Stop();
         @operator.WantAll();
         new Healing(world, workload, @operator).Run();
     }

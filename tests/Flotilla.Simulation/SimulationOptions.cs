@@ -1,6 +1,7 @@
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Shards.Handoff;
+using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Simulation;
 
@@ -9,6 +10,9 @@ public sealed record SimulationOptions
 {
     /// <summary>From this seed on slots move between shards.</summary>
     public const ulong FirstWithMoves = 10_001;
+
+    /// <summary>From this seed on shards switch between the modes raft, sync and chain.</summary>
+    public const ulong FirstWithModes = 20_001;
 
     /// <summary>Nodes in the cluster.</summary>
     public int Nodes { get; init; } = 3;
@@ -66,6 +70,12 @@ public sealed record SimulationOptions
 
     /// <summary>Whoever leads a shard seldom looks after its slots, and takes whatever is offered: then slots go where somebody sends them, and back.</summary>
     public bool SlowStewards { get; init; }
+
+    /// <summary>Shards switch between modes.</summary>
+    public bool Modes { get; init; }
+
+    /// <summary>The mode that shards begin in.</summary>
+    public ShardMode FirstMode { get; init; } = ShardMode.Raft;
 
     /// <summary>How much of a shard moves at a time.</summary>
     public HandoffLimits Limits { get; init; } = new();
@@ -129,8 +139,23 @@ public sealed record SimulationOptions
         };
         var nodes = chance.Hit(0.05) ? 1 : options.Nodes;
         options = options with { Nodes = nodes, Replicas = members ? Math.Min(3, nodes) : nodes, Members = members, Wipes = members ? other.Hit(0.5) : options.Wipes, Lasting = chance.Hit(0.5), SkewedClocks = chance.Hit(0.3) };
-        return seed >= FirstWithMoves ? WithMoves(options, new Chance(seed ^ 0x4A4D0FF5)) : options;
+        var moves = seed >= FirstWithModes ? seed % 4 == 0 : seed >= FirstWithMoves;
+        options = moves ? WithMoves(options, new Chance(seed ^ 0x4A4D0FF5)) : options;
+        return seed >= FirstWithModes ? WithModes(options, new Chance(seed ^ 0x0C4A1F0D)) : options;
     }
+
+    // What lasts must not stop a shard, and in a strict one it does. A disk that is gone for good must be left out some day.
+    private static SimulationOptions WithModes(SimulationOptions options, Chance hand) => options with
+    {
+        Modes = true,
+        Lasting = false,
+        FirstMode = hand.Hit(0.3) ? ShardMode.Raft : hand.Hit(0.4) ? ShardMode.Sync : ShardMode.Chain,
+        Replica = options.Replica with
+        {
+            HealAfterMs = !options.Wipes && hand.Hit(0.3) ? 0 : (int)hand.Between(200, 3_000),
+            Raft = options.Replica.Raft with { RelayStallMs = (int)hand.Between(2, 120) },
+        },
+    };
 
     private static SimulationOptions WithMoves(SimulationOptions options, Chance hand) => options with
     {

@@ -26,7 +26,7 @@ public sealed class World
         Transcript = new Transcript(transcript, Scheduler);
         Network = new SimulatedNetwork(Scheduler, Chance.Fork(), options.Nodes);
         var members = Enumerable.Range(1, options.Nodes).Select(i => new ClusterMember(new NodeId($"n{i}"), $"127.0.0.1:{50050 + i}")).ToList();
-        Genesis = Genesis.Compute(members, options.Shards, options.Replicas);
+        Genesis = Genesis.Compute(members, options.Shards, options.Replicas, mode: options.FirstMode);
         Shards = [.. Genesis.Shards];
         Nodes = [.. members.Select((m, i) => new SimulatedNode(this, i, m.Node, Genesis.Shards, Chance.Fork()))];
         foreach (var node in Nodes)
@@ -47,6 +47,12 @@ public sealed class World
         States = new SameState();
         Invariants = [Elections, new LeaderAppendOnly(), new LogMatching(), Committed, States, new OneVoteATerm(), new NothingUnsyncedIsTold(), new DiskKeepsItsWord(),
             new StalledDiskDoesNotLead(Scheduler, options.Replica.Raft, options.Nodes), new UncommittedIsBounded(options.Replica.Raft.MaxUncommittedBytes)];
+        if (options.Modes)
+        {
+            Held = new HeldEverywhere(this);
+            Invariants = [.. Invariants, Held, new PassedOn(this)];
+        }
+
         if (options.Moves)
         {
             Meaning = new LogMeaning(Committed, Genesis.Shards, [new OneOwner(), new OneLine(), new WholeHandoffs(this)]);
@@ -77,6 +83,9 @@ public sealed class World
 
     /// <summary>What the committed logs say; null where no slot ever moves.</summary>
     public LogMeaning? Meaning { get; }
+
+    /// <summary>What was acknowledged by all that are in sync; null where no mode ever changes.</summary>
+    public HeldEverywhere? Held { get; }
 
     /// <summary>The nodes, ordered by id.</summary>
     public IReadOnlyList<SimulatedNode> Nodes { get; }

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using Flotilla.Cli.Dev;
 using Flotilla.Cli.Flags;
+using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Cli.Commands;
 
@@ -32,7 +33,7 @@ internal sealed class DevCommand : CliCommand
     public override async Task<int> RunAsync(Invocation invocation)
     {
         var shell = invocation.Shell;
-        NodeFlags.CheckMode(invocation);
+        var mode = NodeFlags.ModeOf(invocation);
         if (invocation.Get(AutoScale))
         {
             throw new UsageException("--autoscale comes later");
@@ -42,7 +43,7 @@ internal sealed class DevCommand : CliCommand
         var dataDir = Path.GetFullPath(invocation.Get(DataDir));
         var plan = DevPlan.Make(
             invocation.Get(Nodes), invocation.Get(NodeFlags.Shards), invocation.Get(NodeFlags.Replicas),
-            invocation.Get(HttpBase), invocation.Get(RpcBase), invocation.Get(RouterPort), dataDir, [.. NodeFlags.GivenTuning(invocation)]);
+            invocation.Get(HttpBase), invocation.Get(RpcBase), invocation.Get(RouterPort), dataDir, ["--mode", ShardModes.NameOf(mode), .. NodeFlags.GivenTuning(invocation)]);
         if (plan.SelectMany(p => p.Ports).GroupBy(p => p.Port).FirstOrDefault(g => g.Count() > 1) is { } twice)
         {
             throw new UsageException($"port {twice.Key} would be used twice ({string.Join(" and ", twice.Select(p => p.Flag).Distinct(StringComparer.Ordinal))}): choose the bases further apart");

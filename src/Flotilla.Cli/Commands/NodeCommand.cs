@@ -71,7 +71,7 @@ internal sealed class NodeCommand : CliCommand
     /// <summary>The node that the settings describe. Throws <see cref="UsageException"/> for what makes no sense or comes later.</summary>
     internal static NodeOptions Read(Invocation invocation)
     {
-        NodeFlags.CheckMode(invocation);
+        var mode = NodeFlags.ModeOf(invocation);
         foreach (var flag in new[] { Resp, RespCluster })
         {
             if (invocation.Get(flag) is not null)
@@ -81,7 +81,7 @@ internal sealed class NodeCommand : CliCommand
         }
 
         var entering = invocation.Get(Join);
-        var begins = new Flag[] { InitialCluster, GrpcPeers, NodeFlags.Shards, NodeFlags.Replicas }.FirstOrDefault(f => invocation.WrittenAnywhere(f) is not null);
+        var begins = new Flag[] { InitialCluster, GrpcPeers, NodeFlags.Shards, NodeFlags.Replicas, NodeFlags.Mode }.FirstOrDefault(f => invocation.WrittenAnywhere(f) is not null);
         if (entering.Enters && begins is not null)
         {
             throw new UsageException($"--join and {begins.Name} exclude each other: a node that enters a running cluster takes that cluster's");
@@ -115,6 +115,7 @@ internal sealed class NodeCommand : CliCommand
             Join = entering.Contact,
             InitialCluster = entering.Enters ? [] : options.InitialCluster,
             Replicas = invocation.Get(NodeFlags.Replicas),
+            Mode = mode,
             HealAfter = invocation.Get(HealAfter),
             Insecure = invocation.Get(NodeFlags.Insecure),
         });

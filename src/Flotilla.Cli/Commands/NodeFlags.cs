@@ -4,6 +4,7 @@ using Flotilla.Node;
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Storage;
+using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Cli.Commands;
 
@@ -20,7 +21,7 @@ internal static class NodeFlags
     public static Flag<int> Replicas { get; } = new("--replicas", "N", "How many replicas a shard of a new cluster is meant to have", Readers.Number(1, 7), "3");
 
     /// <summary>The replication mode.</summary>
-    public static Flag<string> Mode { get; } = new("--mode", "MODE", "Replication mode; only raft in this version", Readers.OneOf("raft", "sync", "chain", "quorum", "async"), "raft");
+    public static Flag<string> Mode { get; } = new("--mode", "MODE", "How the shards of a new cluster replicate: raft, sync or chain; flotilla mode switches one that runs", Readers.OneOf("raft", "sync", "chain", "quorum", "async"), "raft");
 
     /// <summary>Accepts addresses that others can reach.</summary>
     public static Toggle Insecure { get; } = new("--insecure", "Allow addresses beyond this machine, without TLS and without a password: whoever reaches them may read and write");
@@ -53,13 +54,13 @@ internal static class NodeFlags
         ElectionTimeout, Heartbeat, DiskStall, RequestTimeout, SegmentSize, MaxKey, MaxValue, MaxEntry, MaxWaiting, MaxUncommitted, LogCache,
     ];
 
-    /// <summary>Refuses what this version can't do yet, rather than do something else.</summary>
-    public static void CheckMode(Invocation invocation)
+    /// <summary>The mode that is given. Refuses what this version can't do yet, rather than do something else.</summary>
+    public static ShardMode ModeOf(Invocation invocation)
     {
-        if (invocation.Get(Mode) is not "raft" and var mode)
-        {
-            throw new UsageException($"--mode {mode}: comes later, as the other replication modes do; only raft is built");
-        }
+        var name = invocation.Get(Mode);
+        return ShardModes.TryParse(name, out var mode) && mode is ShardMode.Raft or ShardMode.Sync or ShardMode.Chain
+            ? mode
+            : throw new UsageException($"--mode {name} comes later; raft, sync and chain are built");
     }
 
     /// <summary>Refuses to listen where others can reach it, unless the operator accepts that.</summary>

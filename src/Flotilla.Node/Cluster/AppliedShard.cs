@@ -68,7 +68,9 @@ internal sealed record AppliedShard(
         Key = new ShardKey(genesis.Shard, genesis.Group.Value),
         Version = default,
         State = genesis.Slots.Count > 0 ? ShardState.Active : ShardState.Joining,
+        Mode = genesis.Mode,
         Voters = Members(genesis.Voters, nodes),
+        InSync = [.. genesis.Voters.Order().Select(static id => id.Value)],
         Slots = SlotEpochs.Of(SlotSet.Of(genesis.Slots), SlotEpoch.First),
     };
 

@@ -122,14 +122,7 @@ internal sealed class ClusterState
     };
 
     /// <summary>As doors and commands write it.</summary>
-    internal static string NameOf(ShardMode mode) => mode switch
-    {
-        ShardMode.Sync => "sync",
-        ShardMode.Chain => "chain",
-        ShardMode.Quorum => "quorum",
-        ShardMode.Async => "async",
-        _ => "raft",
-    };
+    internal static string NameOf(ShardMode mode) => ShardModes.NameOf(mode);
 
     private bool IsGone(RoutingTable table, NodeId node) =>
         !IsAlive(node)

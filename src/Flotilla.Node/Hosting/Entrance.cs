@@ -83,7 +83,7 @@ public sealed class Entrance
         ArgumentNullException.ThrowIfNull(cluster);
         try
         {
-            return Genesis.Compute(cluster.Members, cluster.Shards, cluster.Replicas, cluster.Nonce).ClusterId == cluster.ClusterId
+            return Genesis.Compute(cluster.Members, cluster.Shards, cluster.Replicas, cluster.Nonce, cluster.Mode).ClusterId == cluster.ClusterId
                 ? null
                 : "it computes another cluster id from the same flags: run the same release on both";
         }

@@ -50,21 +50,12 @@ internal sealed record ModeWish(ShardMode Mode, IReadOnlyCollection<ShardId>? Sh
                 return (null, $"{Needed}.");
             }
 
-            ShardMode? mode = named.GetString() switch
-            {
-                "raft" => ShardMode.Raft,
-                "sync" => ShardMode.Sync,
-                "chain" => ShardMode.Chain,
-                "quorum" => ShardMode.Quorum,
-                "async" => ShardMode.Async,
-                _ => null,
-            };
-            if (mode is null)
+            if (!ShardModes.TryParse(named.GetString(), out var mode))
             {
                 return (null, $"'{named.GetString()}' is no mode: raft, sync, chain, quorum or async.");
             }
 
-            return TryShards(root, out var shards) ? (new ModeWish(mode.Value, shards), null) : (null, $"\"shards\" must be \"all\" or a list of shards' numbers. {Needed}.");
+            return TryShards(root, out var shards) ? (new ModeWish(mode, shards), null) : (null, $"\"shards\" must be \"all\" or a list of shards' numbers. {Needed}.");
         }
         catch (JsonException)
         {

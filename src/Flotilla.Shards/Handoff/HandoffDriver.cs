@@ -56,6 +56,19 @@ public sealed class HandoffDriver
         set => _target.Meant = value;
     }
 
+    /// <summary>
+    /// Up to where every member that must hold a write holds this leader's log, in the modes sync and chain; null where a majority will do. Slots that
+    /// were accepted are told of once their Accept is held: the source gives its copies up then.
+    /// </summary>
+    public LogIndex? HeldByAll
+    {
+        get => _target.HeldByAll;
+        set => _target.HeldByAll = value;
+    }
+
+    /// <summary>Up to where all must hold the log before the next Accept is told; null if none waits.</summary>
+    internal LogIndex? Awaited => _target.Awaited;
+
     /// <summary>The leader of another shard has said something about a move.</summary>
     public void Receive(HandoffMessage message)
     {

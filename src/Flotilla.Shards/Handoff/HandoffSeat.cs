@@ -73,7 +73,13 @@ internal sealed class HandoffSeat(HandoffOptions options, ShardId shard, GroupId
     /// Goes on, if this replica leads in <paramref name="term"/>; what is to be sent goes to <paramref name="messages"/>, what is to be
     /// proposed is returned. There is one driver for a term, also if the log takes nothing for a while: its attempts are numbered.
     /// </summary>
-    public IReadOnlyList<HandoffStep> Step(StateMachine machine, Term? term, bool isOpen, Instant now, List<(ShardId Shard, GroupId Group, HandoffMessage Message)> messages)
+    /// <param name="machine">What is applied.</param>
+    /// <param name="term">The term in which this replica leads; null if it does not.</param>
+    /// <param name="isOpen">The log takes proposals.</param>
+    /// <param name="heldByAll">See <see cref="HandoffDriver.HeldByAll"/>.</param>
+    /// <param name="now">The monotonic clock.</param>
+    /// <param name="messages">Added to.</param>
+    public IReadOnlyList<HandoffStep> Step(StateMachine machine, Term? term, bool isOpen, LogIndex? heldByAll, Instant now, List<(ShardId Shard, GroupId Group, HandoffMessage Message)> messages)
     {
         _output.Clear();
         _isOpen = isOpen;
@@ -99,7 +105,9 @@ internal sealed class HandoffSeat(HandoffOptions options, ShardId shard, GroupId
         _output.Steps.AddRange(_asked);
         _asked.Clear();
         var hasWork = machine.Ownership.HasMoves && machine.LastApplied != _seen;
-        if (_isStirred || hasWork || _driver.HasNews || _driver.NextDeadline <= now)
+        _driver.HeldByAll = heldByAll;
+        var isHeld = _driver.Awaited is { } awaited && (heldByAll is null || heldByAll >= awaited);
+        if (_isStirred || hasWork || isHeld || _driver.HasNews || _driver.NextDeadline <= now)
         {
             _isStirred = machine.LastTerm != term; // Not before an entry of its own term is applied.
             _seen = machine.LastApplied;

@@ -7,7 +7,7 @@ using Flotilla.Topology.Ownership;
 namespace Flotilla.Shards.Handoff;
 
 /// <summary>
-/// What a shard's leader should propose so that the shard leads its life: one that is joining becomes active once it has its replicas, slots
+/// What a shard's leader should propose so that the shard leads its life: one that is joining takes the mode of the others and becomes active once it has its replicas, slots
 /// walk to where the ring wants them (<see cref="HandoffPlan"/>), and one that leaves retires when it owns nothing. Pure functions of
 /// what is applied and of the leader's view of the cluster, which may be wrong: that costs time and nothing else.
 /// </summary>
@@ -26,7 +26,11 @@ public static class ShardLife
         ArgumentNullException.ThrowIfNull(view);
         return ownership.State switch
         {
-            ShardState.Joining => hasReplicas ? [new HandoffStep.SetState(ShardState.Active)] : [],
+            ShardState.Joining when !hasReplicas => [],
+
+            // First its mode, and once that is applied the next: who has slots in sync or chain gives them to nobody who does less.
+            ShardState.Joining when ownership.Mode == ShardMode.Raft && ModeOfAll(view) is { } mode and not ShardMode.Raft => [new HandoffStep.SetMode(mode)],
+            ShardState.Joining => [new HandoffStep.SetState(ShardState.Active)],
             ShardState.Leaving when IsLastResort(self, view) => [new HandoffStep.SetState(ShardState.Active)],
             ShardState.Leaving when ownership.Slots.Count == 0 && ownership.IsSettled => [new HandoffStep.SetState(ShardState.Retired)],
             ShardState.Retired => [],
@@ -68,6 +72,13 @@ public static class ShardLife
     {
         ArgumentNullException.ThrowIfNull(view);
         return [.. view.Shards.Where(static d => d.State == ShardState.Retired).Select(static d => new GroupId(d.Key.Group))];
+    }
+
+    /// <summary>The mode that all active shards have; null if they differ, or have one that is none of the log's.</summary>
+    private static ShardMode? ModeOfAll(OwnershipView view)
+    {
+        ShardMode[] modes = [.. view.Shards.Where(static d => d.State == ShardState.Active).Select(static d => d.Mode).Distinct()];
+        return modes is [ShardMode.Raft or ShardMode.Sync or ShardMode.Chain] ? modes[0] : null;
     }
 
     /// <summary>All that were active were asked to leave at one moment: one has to stay.</summary>

@@ -16,6 +16,12 @@ internal sealed class TargetMoves(HandoffOptions options, ShardId shard)
     /// <summary>The slots that this shard's ring means for it. Others are not taken in; every slot, if nothing is said.</summary>
     public SlotSet Meant { get; set; } = SlotSet.All;
 
+    /// <summary>See <see cref="HandoffDriver.HeldByAll"/>.</summary>
+    public LogIndex? HeldByAll { get; set; }
+
+    /// <summary>The least entry that all must hold before the next Accept is told; null if none waits.</summary>
+    public LogIndex? Awaited { get; private set; }
+
     /// <summary>A source has said something.</summary>
     public void Hear(HandoffMessage message) => _inbox.Enqueue(message);
 
@@ -34,9 +40,16 @@ internal sealed class TargetMoves(HandoffOptions options, ShardId shard)
             asker.Owes |= !Takes(message, asker, machine.Ownership, now, output);
         }
 
+        Awaited = null;
         foreach (var (id, asker) in _askers.ToArray())
         {
             var (state, attempt, chunks) = StateOf(id, machine.Ownership);
+            if (state == TargetState.Accepted && !MayTell(asker, machine.LastApplied))
+            {
+                asker.Owes = true;
+                continue;
+            }
+
             if (state != asker.Told.State || attempt != asker.Told.Attempt || chunks != asker.Told.Chunks || asker.Owes)
             {
                 state = asker.Refusal is { } refusal && state == TargetState.Unknown ? refusal : state;
@@ -52,6 +65,20 @@ internal sealed class TargetMoves(HandoffOptions options, ShardId shard)
                 _askers.Remove(id);
             }
         }
+    }
+
+    // The source purges its copies once it is told, so all that must hold a write must hold these. Where the Accept stands in the log is not kept: it is at or
+    // below what is applied when this leader first meets it, and the log below an entry that is held is held too.
+    private bool MayTell(Asker asker, LogIndex applied)
+    {
+        asker.AcceptedBy ??= applied;
+        if (HeldByAll is null || HeldByAll >= asker.AcceptedBy)
+        {
+            return true;
+        }
+
+        Awaited = Awaited is { } least ? LogIndex.Min(least, asker.AcceptedBy.Value) : asker.AcceptedBy;
+        return false;
     }
 
     // False if the message leads to no entry: then it is answered at once.
@@ -160,6 +187,9 @@ internal sealed class TargetMoves(HandoffOptions options, ShardId shard)
         public (TargetState State, Attempt Attempt, uint Chunks) Told { get; set; }
 
         public ((int Kind, Attempt Attempt) What, Instant At)? Proposed { get; set; }
+
+        /// <summary>What was applied when its Accept was first met here.</summary>
+        public LogIndex? AcceptedBy { get; set; }
 
         public Attempt StagedOf { get; set; }
 

@@ -6,6 +6,7 @@ using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Storage.Disk;
 using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
 using Flotilla.Wire.Log;
 
 namespace Flotilla.Storage.Identity;
@@ -114,6 +115,11 @@ public static class IdentityFile
             json.WriteNumber("shards", identity.Genesis.Shards);
             json.WriteNumber("replicas", identity.Genesis.Replicas);
             json.WriteString("nonce", Hex(identity.Genesis.Nonce));
+            if (identity.Genesis.Mode != ShardMode.Raft)
+            {
+                json.WriteString("mode", ShardModes.NameOf(identity.Genesis.Mode));
+            }
+
             json.WriteEndObject();
             if (identity.Known.Count > 0)
             {
@@ -188,6 +194,7 @@ public static class IdentityFile
             new GenesisFlags(members, genesis.GetProperty("shards").GetInt32(), genesis.GetProperty("replicas").GetInt32())
             {
                 Nonce = format == FirstFormat ? 0 : Number(genesis, "nonce"),
+                Mode = ModeOf(genesis),
             })
         {
             Known = known,
@@ -204,6 +211,12 @@ public static class IdentityFile
                 : [],
         };
     }
+
+    // A cluster that began in raft, and every one from before the others were built, names none.
+    private static ShardMode ModeOf(JsonElement genesis) =>
+        !genesis.TryGetProperty("mode", out _) ? ShardMode.Raft
+        : ShardModes.TryParse(Text(genesis, "mode"), out var mode) ? mode
+        : throw new FormatException("there is no such mode");
 
     private static string Text(JsonElement element, string name) =>
         element.GetProperty(name).GetString() ?? throw new FormatException($"{name} is null");

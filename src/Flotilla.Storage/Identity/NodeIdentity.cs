@@ -1,6 +1,7 @@
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Storage.Identity;
 
@@ -15,6 +16,13 @@ public sealed record GenesisFlags(IReadOnlyList<ClusterMember> Members, int Shar
 
     /// <summary>What a node that begins a cluster by itself drew at its first start, so that a directory made anew begins another one; else 0.</summary>
     public ulong Nonce { get; init; }
+
+    /// <summary>How the cluster's shards replicate at first (<c>--mode</c>).</summary>
+    public ShardMode Mode { get; init; } = ShardMode.Raft;
+
+    /// <summary>The genesis that follows from these flags.</summary>
+    /// <exception cref="GenesisException">They make no sense.</exception>
+    public Genesis Compute() => Genesis.Compute(Members, Shards, Replicas, Nonce, Mode);
 
     /// <summary>The flags of a first start: a single initial node draws its nonce, at random.</summary>
     public GenesisFlags Begin() => Members.Count == 1 ? this with { Nonce = DataDirectory.Draw() } : this;
@@ -39,6 +47,11 @@ public sealed record GenesisFlags(IReadOnlyList<ClusterMember> Members, int Shar
         if (Replicas != later.Replicas)
         {
             differences.Add($"--replicas was {Replicas} at the first start and counts; {later.Replicas} has no effect.");
+        }
+
+        if (Mode != later.Mode)
+        {
+            differences.Add($"--mode was {ShardModes.NameOf(Mode)} at the first start and counts; {ShardModes.NameOf(later.Mode)} has no effect. A running cluster is switched with: flotilla mode {ShardModes.NameOf(later.Mode)}.");
         }
 
         return differences;

@@ -1,5 +1,6 @@
 using Flotilla.Raft;
 using Flotilla.Shards;
+using Flotilla.Topology.Descriptors;
 using Pb = Flotilla.Wire.Protos;
 
 namespace Flotilla.Wire.Peers;
@@ -17,7 +18,11 @@ public sealed record JoinAsk(uint Version, NodeId Node, Incarnation Incarnation)
 /// <param name="Replicas">The replica target.</param>
 /// <param name="Nonce">What its first node drew; 0 if it began with several, or before there were nonces.</param>
 /// <param name="Nodes">The nodes that the answering one knows, with their present RPC addresses.</param>
-public sealed record JoinAnswer(ulong ClusterId, IReadOnlyList<ClusterMember> Members, int Shards, int Replicas, ulong Nonce, IReadOnlyList<ClusterMember> Nodes);
+public sealed record JoinAnswer(ulong ClusterId, IReadOnlyList<ClusterMember> Members, int Shards, int Replicas, ulong Nonce, IReadOnlyList<ClusterMember> Nodes)
+{
+    /// <summary>How its shards replicated at first; a part of the hash, if it was not raft.</summary>
+    public ShardMode Mode { get; init; } = ShardMode.Raft;
+}
 
 /// <summary>A member tells a node that has no cluster of its own.</summary>
 /// <param name="Version">Of the protocol.</param>
@@ -48,7 +53,7 @@ public static class JoinCodec
     public static Pb.JoinReply ToProto(JoinAnswer answer)
     {
         ArgumentNullException.ThrowIfNull(answer);
-        var proto = new Pb.JoinReply { ClusterId = answer.ClusterId, Shards = (uint)answer.Shards, Replicas = (uint)answer.Replicas, Nonce = answer.Nonce };
+        var proto = new Pb.JoinReply { ClusterId = answer.ClusterId, Shards = (uint)answer.Shards, Replicas = (uint)answer.Replicas, Nonce = answer.Nonce, Mode = (uint)answer.Mode };
         proto.Members.AddRange(answer.Members.Select(Member));
         proto.Nodes.AddRange(answer.Nodes.Select(Member));
         return proto;
@@ -69,13 +74,17 @@ public static class JoinCodec
         ArgumentNullException.ThrowIfNull(proto);
         Check.That(proto.ClusterId != 0, "an answer names no cluster");
         Check.That(proto.Members.Count <= MaxNodes && proto.Nodes.Count <= MaxNodes, "an answer names too many nodes");
+        Check.That(proto.Mode is >= (uint)ShardMode.Raft and <= (uint)ShardMode.Chain, "an answer names a mode in which no cluster begins");
         return new JoinAnswer(
             proto.ClusterId,
             [.. proto.Members.Select(Member)],
             Check.Between(proto.Shards, 1, Genesis.MaxShards, "the number of shards is out of range"),
             Check.Between(proto.Replicas, 1, int.MaxValue, "the number of replicas is out of range"),
             proto.Nonce,
-            [.. proto.Nodes.Select(Member)]);
+            [.. proto.Nodes.Select(Member)])
+        {
+            Mode = (ShardMode)proto.Mode,
+        };
     }
 
     /// <summary>What a member tells, as a message.</summary>

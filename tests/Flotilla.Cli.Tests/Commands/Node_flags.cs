@@ -1,6 +1,7 @@
 using Flotilla.Cli.Tests.Fakes;
 using Flotilla.Raft;
 using Flotilla.Shards;
+using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Cli.Tests.Commands;
 
@@ -26,7 +27,7 @@ public sealed class Node_flags
         var node = (await Terminal.RunAsync(Plain)).Node!;
         Assert.Equal([new ClusterMember(new NodeId("A"), "127.0.0.1:50051")], node.InitialCluster);
         Assert.Equal((new ReplicaOptions(), new Flotilla.Storage.WalOptions()), (node.Replica, node.Wal));
-        Assert.Equal((3, 3, true, "raft", TimeSpan.FromSeconds(10), TimeSpan.FromSeconds(5)), (node.Shards, node.Replicas, node.Forward, node.Mode, node.HealAfter!.Value, node.RequestTimeout));
+        Assert.Equal((3, 3, true, ShardMode.Raft, TimeSpan.FromSeconds(10), TimeSpan.FromSeconds(5)), (node.Shards, node.Replicas, node.Forward, node.Mode, node.HealAfter!.Value, node.RequestTimeout));
     }
 
     [Fact]
@@ -64,8 +65,16 @@ public sealed class Node_flags
         Assert.True(node.Enters);
     }
 
+    [Fact]
+    public async Task A_new_cluster_begins_in_the_mode_that_is_given_and_in_raft_without()
+    {
+        Assert.Equal(ShardMode.Raft, (await Terminal.RunAsync(Plain)).Node!.Mode);
+        Assert.Equal(ShardMode.Chain, (await Terminal.RunAsync([.. Plain, "--mode", "chain"])).Node!.Mode);
+    }
+
     [Theory]
-    [InlineData("comes later", "--mode", "chain")]
+    [InlineData("comes later", "--mode", "quorum")]
+    [InlineData("exclude each other", "--join", "127.0.0.1:50052", "--mode", "sync")]
     [InlineData("one of raft", "--mode", "paxos")]
     [InlineData("comes later", "--resp", "127.0.0.1:7001")]
     [InlineData("comes later", "--resp-cluster", "127.0.0.1:7101")]

@@ -35,7 +35,7 @@ public sealed class Planning
     }
 
     [Theory]
-    [InlineData("--mode", "sync")]
+    [InlineData("--mode", "quorum")]
     [InlineData("--autoscale")]
     [InlineData("--heartbeat", "1s")]
     [InlineData("--nodes", "0")]

@@ -232,7 +232,7 @@ internal static class GatewayText
     /// <summary>Puts until it is certain that it was done, as a client would that may write twice.</summary>
     public static async Task PutSurelyAsync(this IGateway gateway, string key, string value)
     {
-        var deadline = DateTime.UtcNow.AddSeconds(30);
+        var deadline = DateTime.UtcNow.AddSeconds(120);
         while (true)
         {
             var answer = await gateway.PutAsync(key, value);

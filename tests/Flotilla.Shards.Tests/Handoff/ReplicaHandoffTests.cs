@@ -2,6 +2,7 @@ using Flotilla.Raft;
 using Flotilla.Shards.Handoff;
 using Flotilla.Shards.Tests.Harness;
 using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
 using static Flotilla.Shards.Tests.Harness.Words;
 
 namespace Flotilla.Shards.Tests.Handoff;
@@ -78,6 +79,42 @@ public sealed class ReplicaHandoffTests
         Until(() => HasLeader(fleet));
         Until(() => _target.Leader.Replica!.Ownership.Slots.Count == Slot.Count && _source.Leader.Replica!.Ownership.IsSettled);
         Assert.Equal("x", Text(_target.Result(_target.Get(_target.Leader, "key-7")).Value));
+    }
+
+    [Theory]
+    [InlineData(ShardMode.Sync)]
+    [InlineData(ShardMode.Chain)]
+    [Trait("Hazard", "46")]
+    public void In_sync_and_chain_a_source_keeps_its_copies_until_every_in_sync_member_of_the_target_holds_them(ShardMode mode)
+    {
+        Assert.True(_target.Leader.Replica!.Propose(new HandoffStep.SetMode(mode)));
+        Until(() => _target.Nodes.All(n => n.Replica!.Ownership.Mode == mode));
+        for (var i = 0; i < 100; i++)
+        {
+            _source.Execute(_source.Leader, Command.Put(B($"key-{i}"), B("x")));
+        }
+
+        Together(100);
+        Begin(SlotSet.All);
+        Until(() => !_source.Leader.Replica!.Ownership.Frozen.IsEmpty);
+        var late = _target.Nodes.Last(n => n != _target.Leader);
+        Fleet.Isolate(late);
+        Until(() => _target.Leader.Replica!.Ownership.Slots.Count == Slot.Count);
+
+        // Accepted by a majority, and served; but two disks are not all that an acknowledged write of this shard is on.
+        Assert.Equal("x", Text(_target.Result(_target.Get(_target.Leader, "key-7")).Value));
+        Together(1000);
+        Assert.Equal(Slot.Count, _source.Leader.Replica!.Ownership.Frozen.Count);
+        Assert.Equal(100, _source.Leader.Replica.Records.Count);
+
+        // The next leader of the target knows it no sooner.
+        Assert.True(_target.Leader.Replica!.TransferLeadership(default, _target.Clock(_target.Leader)));
+        Together(1000);
+        Assert.Equal(Slot.Count, _source.Leader.Replica!.Ownership.Frozen.Count);
+        Fleet.Rejoin(late);
+        Until(() => _source.Leader.Replica!.Ownership.Slots.Count == 0);
+        Assert.Equal(100, late.Log.SelectMany(entry => Enumerable.Range(0, 100).Where(i => entry.Payload.Span.IndexOf(B($"key-{i}")) >= 0)).Distinct().Count());
+        Until(() => _source.Leader.Replica!.Ownership.IsSettled);
     }
 
     [Fact]

@@ -117,7 +117,7 @@ public sealed class LogMeaning : Invariant
     {
         public ShardGenesis Genesis => genesis;
 
-        public StateMachine Machine { get; } = new(new BTree(), genesis.Slots);
+        public StateMachine Machine { get; } = new(new BTree(), genesis.Slots, genesis.Mode);
 
         public SortedDictionary<(LogIndex Index, Term Term), Entry> Candidates { get; } = [];
 

@@ -91,6 +91,16 @@ internal sealed class Asking(World world, Workload workload, Chance chance)
 
         hosted.Requests.Add(id, result =>
         {
+            if (key is null)
+            {
+                world.Held?.Acknowledged(hosted, in command, in result);
+            }
+
+            if (result.Code == ResultCode.ReplicaUnavailable)
+            {
+                world.Count("replica unavailable");
+            }
+
             workload.Learn(shard, hosted.Replica.Raft.Leader, result.Code);
             if (world.Transcript.On)
             {

@@ -93,20 +93,10 @@ internal sealed partial class ListRoute(IGateway gateway, HttpDoorOptions option
     {
         if (answer.Code != ResultCode.Ok)
         {
-            var kind = Problems.Of(answer.Code);
-            return exchange.Fail(kind, Problems.Document(kind, new Answer(CommandResult.Of(answer.Code), answer.Shard, answer.Leader, answer.LeaderHttp, answer.Detail)));
+            return RecordAnswers.Failed(exchange, answer);
         }
 
-        exchange.ResponseHeaders.CacheControl = "no-store";
-        var json = JsonScratch.Begin(out var writer);
-        writer.WriteStartObject();
-        writer.WriteStartArray("items"u8);
-        foreach (var record in answer.Records)
-        {
-            RecordAnswers.WriteRecord(writer, record.Key.Span, record.Value.Span, record.Version.ToString());
-        }
-
-        writer.WriteEndArray();
+        var json = RecordAnswers.BeginItems(exchange, answer.Records, out var writer);
 
         // No key is empty, and a next key beyond the prefix means that this was the last page.
         if (answer.Next is { IsEmpty: false } next && next.Span.StartsWith(request.Prefix.Span))

@@ -120,6 +120,26 @@ internal static class RecordAnswers
         }
     }
 
+    /// <summary>Answers what was not read.</summary>
+    public static Task Failed(HttpExchange exchange, ScanAnswer answer) =>
+        Failed(exchange, new Answer(CommandResult.Of(answer.Code), answer.Shard, answer.Leader, answer.LeaderHttp, answer.Detail));
+
+    /// <summary>Begins <c>{"items":[…]</c>, for the caller to end.</summary>
+    public static JsonScratch BeginItems(HttpExchange exchange, IReadOnlyList<Data.Record> records, out Utf8JsonWriter writer)
+    {
+        exchange.ResponseHeaders.CacheControl = "no-store";
+        var json = JsonScratch.Begin(out writer);
+        writer.WriteStartObject();
+        writer.WriteStartArray("items"u8);
+        foreach (var record in records)
+        {
+            WriteRecord(writer, record.Key.Span, record.Value.Span, record.Version.ToString());
+        }
+
+        writer.WriteEndArray();
+        return json;
+    }
+
     private static Task Failed(HttpExchange exchange, in Answer answer)
     {
         var kind = Problems.Of(answer.Result.Code);

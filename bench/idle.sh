@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What a cluster costs that nobody uses: three nodes with so many shards; once every shard has its leader and nothing moves any
-# more, the memory of each node, the CPU that it takes over half a minute, how often its threads are woken, and its memory then.
+# more, the memory of each node, the CPU that it takes over half a minute, how often its threads are woken, and its memory then;
+# at the end how many elections it won since it began, how many of its replicas are quiet, and what its managed memory comes to.
 #
 #   bench/idle.sh [SHARDS]                                 (default: 300 shards, each with a replica on each of three nodes)
 set -euo pipefail
@@ -46,4 +47,10 @@ measure() {
 sleep "$settle"
 echo "over 30 s, from $settle s on:"
 measure 30
+for i in 0 1 2; do
+    curl -fsS -m 5 "http://127.0.0.1:${http[i]}/metrics" | awk -v node="n$((i + 1))" '
+        /^flotilla_elections_won_total/ { won = $2 } /^flotilla_quiet_replicas/ { quiet = $2 } /^flotilla_process_gc_heap_bytes/ { heap = $2 }
+        /^flotilla_process_gc_collections_total\{generation="2"\}/ { full = $2 }
+        END { printf "  %s: %d elections won, %d replicas quiet, %d MiB of managed memory, %d full collections\n", node, won, quiet, heap / 1048576, full }'
+done
 [ -z "${LONGER:-}" ] || { echo "over another $LONGER s:"; measure "$LONGER"; }

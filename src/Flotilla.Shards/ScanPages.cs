@@ -15,15 +15,15 @@ internal static class ScanPages
 
     private const int RecordOverheadBytes = 96;
 
-    /// <summary>Copies the records that a request asks for, leaving out those that expired and those of slots not owned (epoch 0).</summary>
-    public static ScanPage Read(IRecordView records, uint[] slotEpochs, long logTimeMs, in ScanRequest request)
+    /// <summary>Copies the records that a request asks for, leaving out those that expired and those of other slots.</summary>
+    public static ScanPage Read(IRecordView records, SlotSet slots, long logTimeMs, in ScanRequest request)
     {
         if (request.Limit is < 1 or > MaxLimit)
         {
             return new ScanPage(ResultCode.BadRequest, [], false);
         }
 
-        var collector = new Collector(slotEpochs, logTimeMs, request);
+        var collector = new Collector(slots, logTimeMs, request);
         if (request.Keys is { } keys)
         {
             foreach (var key in keys)
@@ -41,7 +41,7 @@ internal static class ScanPages
         return new ScanPage(ResultCode.Ok, collector.Records, collector.More);
     }
 
-    private struct Collector(uint[] slotEpochs, long logTimeMs, ScanRequest request) : IRecordVisitor
+    private struct Collector(SlotSet slots, long logTimeMs, ScanRequest request) : IRecordVisitor
     {
         private readonly int _maxBytes = Math.Min(request.MaxBytes, MaxPageBytes);
         private long _bytes;
@@ -52,7 +52,7 @@ internal static class ScanPages
 
         public bool Visit(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, Version version, long expiresAtMs)
         {
-            if (StateMachine.IsExpired(expiresAtMs, logTimeMs) || slotEpochs[Slot.Of(key).Value] == 0)
+            if (StateMachine.IsExpired(expiresAtMs, logTimeMs) || !slots.Contains(Slot.Of(key)))
             {
                 return true;
             }

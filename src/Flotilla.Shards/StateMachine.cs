@@ -52,7 +52,11 @@ public sealed class StateMachine
         LastTerm = lastTerm;
         LogTimeMs = logTimeMs;
         _handoffs = new HandoffRules(store, expiry, sessions, keys, ownership);
-        Staging.Restore(ownership.Incoming, store);
+        if (ownership.IncomingById.Count > 0)
+        {
+            Staging.Restore(ownership.Incoming, store);
+        }
+
         expiry.Held = ownership.Held;
     }
 
@@ -170,12 +174,12 @@ public sealed class StateMachine
     }
 
     /// <summary>
-    /// Everything that is known now, in a view that later entries do not change. It costs one reference per session and the
-    /// slots' epochs, whatever the number of records.
+    /// Everything that is known now, in a view that later entries do not change. It costs one reference per session,
+    /// whatever the number of records.
     /// </summary>
     /// <param name="configuration">The group's configuration as of <see cref="LastApplied"/>, to be kept with it; up to <see cref="StateImage.MaxConfigurationBytes"/>, never to change.</param>
     public StateImage TakeImage(ReadOnlyMemory<byte> configuration) =>
-        new(LastApplied, LastTerm, LogTimeMs, configuration, _store.Snapshot(), [.. Ownership.Epochs], Ownership.Encoded, _sessions.Snapshot(), _sessions.ResultCount, _keys.Snapshot());
+        new(LastApplied, LastTerm, LogTimeMs, configuration, _store.Snapshot(), Ownership.Slots, Ownership.Encoded, _sessions.Snapshot(), _sessions.ResultCount, _keys.Snapshot());
 
     /// <summary>
     /// A get from what is applied. The value is a copy. Of a frozen slot only one that may be <paramref name="stale"/> is answered:
@@ -197,10 +201,11 @@ public sealed class StateMachine
     /// A page of a scan from what is applied. The records are copies; those of slots not owned are left out, and those of frozen ones, which
     /// the target may own already, unless it may be <paramref name="stale"/>. <see cref="ScanPage.Slots"/> says what is left.
     /// </summary>
-    public ScanPage Scan(in ScanRequest request, bool stale = false) =>
-        stale || Ownership.Frozen.IsEmpty
-            ? ScanPages.Read(_store, Ownership.Epochs, LogTimeMs, in request) with { Slots = Ownership.Slots.Slots }
-            : ScanPages.Read(_store, Ownership.ServedEpochs(), LogTimeMs, in request) with { Slots = Ownership.Slots.Slots.Except(Ownership.Frozen) };
+    public ScanPage Scan(in ScanRequest request, bool stale = false)
+    {
+        var slots = stale ? Ownership.Slots.Slots : Ownership.Served;
+        return ScanPages.Read(_store, slots, LogTimeMs, in request) with { Slots = slots };
+    }
 
     /// <summary>
     /// What refuses a call about a key of a slot, by what is applied; null if nothing does. Of a slot that was here and has left, and of a
@@ -219,9 +224,9 @@ public sealed class StateMachine
     {
         var visitor = new DigestVisitor(new StableHash(0));
         visitor.Hash.Add((ulong)LogTimeMs);
-        foreach (var epoch in Ownership.Epochs)
+        foreach (var (epoch, slots) in Ownership.Slots.Runs())
         {
-            visitor.Hash.Add(epoch);
+            visitor.Hash.Add(((ulong)epoch.Value << 32) | (uint)slots);
         }
 
         visitor.Hash.Add(Ownership.Encoded);
@@ -400,16 +405,10 @@ public sealed class StateMachine
         return canonical && Utf8Parser.TryParse(text, out number, out var consumed) && consumed == text.Length;
     }
 
-    private static uint[] First(IReadOnlyList<Slot> slots)
+    private static SlotEpochs First(IReadOnlyList<Slot> slots)
     {
         ArgumentNullException.ThrowIfNull(slots);
-        var epochs = new uint[Slot.Count];
-        foreach (var slot in slots)
-        {
-            epochs[slot.Value] = SlotEpoch.First.Value;
-        }
-
-        return epochs;
+        return SlotEpochs.Of(SlotSet.Of(slots), SlotEpoch.First);
     }
 
     private struct DigestVisitor(StableHash hash) : IRecordVisitor

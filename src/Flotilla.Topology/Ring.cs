@@ -53,6 +53,9 @@ public sealed class Ring
     private readonly int? _virtualNodes;
     private readonly ShardId[] _owners = new ShardId[Slot.Count];
 
+    // Made when first asked for. Two threads may both make it, and make the same.
+    private Dictionary<ShardId, SlotSet>? _slots;
+
     /// <summary>Computes the ring; its cost grows with the sum of the weights.</summary>
     /// <param name="members">The active shards, in any order; none is allowed.</param>
     /// <param name="virtualNodes">Virtual nodes of a shard of normal weight, at least 1; null for what <see cref="VirtualNodeCounts"/> says, which every node uses.</param>
@@ -77,6 +80,7 @@ public sealed class Ring
             }
         }
 
+        Digest = DigestOf(_members);
         AssignSlots();
     }
 
@@ -87,7 +91,7 @@ public sealed class Ring
     /// What two rings have in common if and only if they have the same shards with the same weights (but for chance, 1 in
     /// 2^64): a handoff begins only between shards whose rings agree. 0 for a ring without shards, and for no other.
     /// </summary>
-    public ulong Digest => DigestOf(_members);
+    public ulong Digest { get; }
 
     /// <summary>Makes the list of all virtual nodes, clockwise from point 0. Long: several hundred for each shard.</summary>
     public IReadOnlyList<VirtualNode> VirtualNodes()
@@ -111,7 +115,7 @@ public sealed class Ring
     public ShardId Owner(Slot slot) => _owners[slot.Value];
 
     /// <summary>The slots whose rightful owner is <paramref name="shard"/>; none if it is not on the ring.</summary>
-    public SlotSet SlotsOf(ShardId shard) => SlotSet.Where(slot => _owners[slot.Value] == shard);
+    public SlotSet SlotsOf(ShardId shard) => (_slots ??= SlotSet.By(Owner)).GetValueOrDefault(shard, SlotSet.Empty);
 
     /// <summary>Where a slot lies on the ring: the CRC32 of its two big-endian bytes.</summary>
     public static uint PointOf(Slot slot)

@@ -12,6 +12,9 @@ public sealed class SlotSet : IEquatable<SlotSet>
 
     private readonly ulong[] _bits;
 
+    // By word, how many slots come before it. Made when first asked for: two threads may both make it, and make the same.
+    private ushort[]? _below;
+
     private SlotSet(ulong[] bits)
     {
         _bits = bits;
@@ -100,30 +103,55 @@ public sealed class SlotSet : IEquatable<SlotSet>
         return new SlotSet(bits);
     }
 
+    /// <summary>All slots as one set for each value that <paramref name="of"/> gives for one of them; it is asked for each once, in order.</summary>
+    internal static Dictionary<T, SlotSet> By<T>(Func<Slot, T> of)
+        where T : notnull
+    {
+        var bits = new Dictionary<T, ulong[]>();
+        for (var i = 0; i < Slot.Count; i++)
+        {
+            var value = of(new Slot((ushort)i));
+            if (!bits.TryGetValue(value, out var words))
+            {
+                bits[value] = words = new ulong[Words];
+            }
+
+            words[i >> 6] |= 1UL << (i & 63);
+        }
+
+        return bits.ToDictionary(static pair => pair.Key, static pair => new SlotSet(pair.Value));
+    }
+
     /// <summary>Whether the slot is in it.</summary>
     public bool Contains(Slot slot) => slot.Value < Slot.Count && (_bits[slot.Value >> 6] & (1UL << (slot.Value & 63))) != 0;
 
-    /// <summary>How many of its slots come before <paramref name="slot"/>: the place of that slot in <see cref="Slots"/>, if it is in the set.</summary>
+    /// <summary>How many of its slots come before <paramref name="slot"/>: the place of that slot in <see cref="Slots"/>, if it is in the set. O(1).</summary>
     public int CountBelow(Slot slot)
     {
-        var word = Math.Min(slot.Value >> 6, Words);
-        var count = 0;
-        for (var i = 0; i < word; i++)
-        {
-            count += BitOperations.PopCount(_bits[i]);
-        }
-
-        return word == Words ? count : count + BitOperations.PopCount(_bits[word] & ((1UL << (slot.Value & 63)) - 1));
+        var word = slot.Value >> 6;
+        return word >= Words ? Count : (_below ??= MakeBelow())[word] + BitOperations.PopCount(_bits[word] & ((1UL << (slot.Value & 63)) - 1));
     }
 
     /// <summary>The slots of both.</summary>
-    public SlotSet Union(SlotSet other) => Combine(other, static (a, b) => a | b);
+    public SlotSet Union(SlotSet other)
+    {
+        ArgumentNullException.ThrowIfNull(other);
+        return other.IsEmpty ? this : IsEmpty ? other : Combine(other, static (a, b) => a | b);
+    }
 
     /// <summary>The slots of this that are not in the other.</summary>
-    public SlotSet Except(SlotSet other) => Combine(other, static (a, b) => a & ~b);
+    public SlotSet Except(SlotSet other)
+    {
+        ArgumentNullException.ThrowIfNull(other);
+        return other.IsEmpty || IsEmpty ? this : Combine(other, static (a, b) => a & ~b);
+    }
 
     /// <summary>The slots that both have.</summary>
-    public SlotSet Intersect(SlotSet other) => Combine(other, static (a, b) => a & b);
+    public SlotSet Intersect(SlotSet other)
+    {
+        ArgumentNullException.ThrowIfNull(other);
+        return IsEmpty ? this : other.IsEmpty ? other : Combine(other, static (a, b) => a & b);
+    }
 
     /// <summary>Some slot is in both.</summary>
     public bool Overlaps(SlotSet other)
@@ -218,7 +246,6 @@ public sealed class SlotSet : IEquatable<SlotSet>
 
     private SlotSet Combine(SlotSet other, Func<ulong, ulong, ulong> of)
     {
-        ArgumentNullException.ThrowIfNull(other);
         var bits = new ulong[Words];
         for (var i = 0; i < Words; i++)
         {
@@ -226,5 +253,18 @@ public sealed class SlotSet : IEquatable<SlotSet>
         }
 
         return new SlotSet(bits);
+    }
+
+    private ushort[] MakeBelow()
+    {
+        var below = new ushort[Words];
+        var count = 0;
+        for (var i = 0; i < Words; i++)
+        {
+            below[i] = (ushort)count;
+            count += BitOperations.PopCount(_bits[i]);
+        }
+
+        return below;
     }
 }

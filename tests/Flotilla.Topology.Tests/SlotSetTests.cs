@@ -99,11 +99,68 @@ public sealed class SlotSetTests
     }
 
     [Fact]
+    public void Owned_slots_come_and_go_as_in_an_array_of_epochs()
+    {
+        var random = new Random(3);
+        for (var round = 0; round < 50; round++)
+        {
+            // Seldom more than one epoch, so that sets with a single one are met as often as others.
+            var (mine, theirs) = (Drawn(random), Drawn(random));
+            var some = Numbers(random);
+            var (owned, others) = (SlotEpochs.Of(mine), SlotEpochs.Of(theirs));
+            Assert.Equal(Each(i => theirs[i] != 0 ? theirs[i] : mine[i]), owned.With(others));
+            Assert.Equal(Each(i => some.Contains(i) ? 0 : mine[i]), owned.Without(Of(some)));
+            Assert.Equal(Each(i => some.Contains(i) ? mine[i] : 0), owned.Only(Of(some)));
+            Assert.Equal(Each(i => mine[i] == 0 ? 0 : mine[i] + 1), owned.Next());
+            Assert.Equal(owned, SlotEpochs.OfEach(owned.Slots, [.. owned.Entries().Select(entry => entry.Epoch.Value)]));
+        }
+    }
+
+    [Fact]
+    public void Runs_are_all_slots_in_order_and_make_the_same_slots_again()
+    {
+        var random = new Random(4);
+        foreach (var bySlot in Enumerable.Range(0, 50).Select(_ => Drawn(random)).Append(new uint[Slot.Count]).Append([.. Enumerable.Repeat(9u, Slot.Count)]))
+        {
+            var owned = SlotEpochs.Of(bySlot);
+            var runs = owned.Runs().ToArray();
+            Assert.Equal(bySlot, runs.SelectMany(run => Enumerable.Repeat(run.Epoch.Value, run.Count)));
+            Assert.All(runs.Zip(runs.Skip(1)), pair => Assert.NotEqual(pair.First.Epoch, pair.Second.Epoch));
+            Assert.Equal(owned, SlotEpochs.OfRuns(runs));
+        }
+    }
+
+    [Fact]
+    public void Runs_and_epochs_that_do_not_fit_the_slots_are_refused()
+    {
+        Assert.Throws<ArgumentException>(() => SlotEpochs.OfRuns([(SlotEpoch.First, Slot.Count - 1)]));
+        Assert.Throws<ArgumentException>(() => SlotEpochs.OfRuns([(SlotEpoch.First, Slot.Count), (SlotEpoch.None, 1)]));
+        Assert.Throws<ArgumentException>(() => SlotEpochs.OfRuns([(SlotEpoch.First, 0), (SlotEpoch.None, Slot.Count)]));
+        Assert.Throws<ArgumentException>(() => SlotEpochs.OfEach(SlotSet.All, [1, 2]));
+        Assert.Throws<ArgumentException>(() => SlotEpochs.OfEach(SlotSet.All, [0]));
+        Assert.Throws<OverflowException>(() => SlotEpochs.Of(SlotSet.All, new SlotEpoch(uint.MaxValue)).Next());
+    }
+
+    [Fact]
     public void An_epoch_grows_by_one_and_never_wraps()
     {
         Assert.Equal(SlotEpoch.First, SlotEpoch.None.Next);
         Assert.True(SlotEpoch.First < SlotEpoch.First.Next);
         Assert.Throws<OverflowException>(() => new SlotEpoch(uint.MaxValue).Next);
+    }
+
+    private static SlotEpochs Each(Func<int, uint> epochOf) => SlotEpochs.Of([.. Enumerable.Range(0, Slot.Count).Select(epochOf)]);
+
+    private static uint[] Drawn(Random random)
+    {
+        var bySlot = new uint[Slot.Count];
+        var highest = random.Next(1, 4);
+        foreach (var slot in Numbers(random))
+        {
+            bySlot[slot] = (uint)random.Next(1, highest + 1);
+        }
+
+        return bySlot;
     }
 
     private static SlotSet Of(IEnumerable<int> slots) => SlotSet.Of(slots.Select(s => new Slot((ushort)s)));

@@ -5,7 +5,10 @@ namespace Flotilla.Node.Cluster;
 /// <summary>Slot → shard: an immutable snapshot, published whole.</summary>
 internal sealed class RoutingTable
 {
-    private readonly ShardRoute?[] _bySlot = new ShardRoute?[Slot.Count];
+    // By slot a place in _shards, and 1; 0 for none. Not references: they would be four times as large, a large object to the
+    // collector, and tables that change many times in a second would end in collections of everything.
+    private readonly ushort[] _places = new ushort[Slot.Count];
+    private readonly ShardRoute[] _shards;
     private readonly Dictionary<ShardId, ShardRoute> _byShard = [];
 
     /// <summary>A table of these shards.</summary>
@@ -16,13 +19,14 @@ internal sealed class RoutingTable
     {
         ClusterId = clusterId;
         Past = past ?? [];
-        Shards = [.. shards.OrderBy(s => s.Shard)];
-        foreach (var shard in Shards)
+        _shards = [.. shards.OrderBy(s => s.Shard)];
+        for (var i = 0; i < _shards.Length; i++)
         {
-            _byShard[shard.Shard] = shard;
-            foreach (var slot in shard.Slots.Slots())
+            _byShard[_shards[i].Shard] = _shards[i];
+            var place = checked((ushort)(i + 1));
+            foreach (var slot in _shards[i].Slots.Slots())
             {
-                _bySlot[slot.Value] = shard;
+                _places[slot.Value] = place;
             }
         }
     }
@@ -34,16 +38,16 @@ internal sealed class RoutingTable
     public ulong ClusterId { get; }
 
     /// <summary>Every slot has an owner.</summary>
-    public bool IsComplete => Array.IndexOf(_bySlot, null) < 0;
+    public bool IsComplete => !_places.AsSpan().Contains((ushort)0);
 
     /// <summary>All shards that are not retired, by number.</summary>
-    public IReadOnlyList<ShardRoute> Shards { get; }
+    public IReadOnlyList<ShardRoute> Shards => _shards;
 
     /// <summary>The shard of a key; null while none is known to own its slot.</summary>
-    public ShardRoute? Of(ReadOnlySpan<byte> key) => _bySlot[Slot.Of(key).Value];
+    public ShardRoute? Of(ReadOnlySpan<byte> key) => Of(Slot.Of(key));
 
     /// <summary>The shard of a slot; null while none is known to own it.</summary>
-    public ShardRoute? Of(Slot slot) => _bySlot[slot.Value];
+    public ShardRoute? Of(Slot slot) => _places[slot.Value] is > 0 and var place ? _shards[place - 1] : null;
 
     /// <summary>The shards that own any of these slots, by number.</summary>
     public IReadOnlyList<ShardRoute> OwnersOf(SlotSet slots) => slots.Count == Slot.Count
@@ -51,7 +55,7 @@ internal sealed class RoutingTable
         : [.. slots.Slots().Select(Of).OfType<ShardRoute>().Distinct().OrderBy(static route => route.Shard)];
 
     /// <summary>The same shards own the same slots.</summary>
-    public bool HoldsSameAs(RoutingTable other) => ClusterId == other.ClusterId && Shards.SequenceEqual(other.Shards) && Past.SequenceEqual(other.Past) && _bySlot.AsSpan().SequenceEqual(other._bySlot);
+    public bool HoldsSameAs(RoutingTable other) => ClusterId == other.ClusterId && _shards.AsSpan().SequenceEqual(other._shards) && Past.SequenceEqual(other.Past) && _places.AsSpan().SequenceEqual(other._places);
 
     /// <summary>A shard by number, or null.</summary>
     public ShardRoute? Of(ShardId shard) => _byShard.GetValueOrDefault(shard);

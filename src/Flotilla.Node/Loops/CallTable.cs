@@ -8,9 +8,12 @@ namespace Flotilla.Node.Loops;
 /// </summary>
 internal sealed class CallTable
 {
-    private Call?[] _calls = new Call?[256];
-    private uint[] _generations = new uint[256];
-    private int[] _free = new int[256];
+    // Nothing before the first call: most replicas of a node of hundreds never have one.
+    private const int Smallest = 64;
+
+    private Call?[] _calls = [];
+    private uint[] _generations = [];
+    private int[] _free = [];
     private int _freeCount;
     private int _used;
 
@@ -29,9 +32,10 @@ internal sealed class CallTable
         {
             if (_used == _calls.Length)
             {
-                Array.Resize(ref _calls, _used * 2);
-                Array.Resize(ref _generations, _used * 2);
-                Array.Resize(ref _free, _used * 2);
+                var room = Math.Max(Smallest, _used * 2);
+                Array.Resize(ref _calls, room);
+                Array.Resize(ref _generations, room);
+                Array.Resize(ref _free, room);
             }
 
             place = _used++;

@@ -20,15 +20,14 @@ internal sealed class KeyIndex(KeyPages pages)
     private static readonly ulong Seed0 = Drawn();
     private static readonly ulong Seed1 = Drawn();
 
-    // By part and bucket the place of the first key, and 1; 0 for none.
-    private readonly int[]?[] _first = new int[]?[Parts];
-    private readonly int[] _counts = new int[Parts];
+    // None before the first key: a node may have many tables that are never used.
+    private Buckets[] _parts = [];
 
     /// <summary>The place of the key with this name; below 0 if there is none.</summary>
     public int Find(UInt128 name)
     {
         var bucket = BucketOf(name);
-        if (_first[Part(bucket)] is not { } part)
+        if (_parts.Length == 0 || _parts[Part(bucket)].First is not { } part)
         {
             return -1;
         }
@@ -45,30 +44,39 @@ internal sealed class KeyIndex(KeyPages pages)
     /// <summary>Adds a key whose name is not there.</summary>
     public void Add(UInt128 name, int place)
     {
-        var bucket = BucketOf(name);
-        var number = Part(bucket);
-        ref var part = ref _first[number];
-        part ??= new int[SmallestPart];
-        if (_counts[number] == part.Length)
+        if (_parts.Length == 0)
         {
-            part = Moved(part, part.Length * 2);
+            _parts = new Buckets[Parts];
         }
 
-        Link(part, bucket, place);
-        _counts[number]++;
+        var bucket = BucketOf(name);
+        ref var part = ref _parts[Part(bucket)];
+        part.First ??= new int[SmallestPart];
+        if (part.Count == part.First.Length)
+        {
+            part.First = Moved(part.First, part.First.Length * 2);
+        }
+
+        Link(part.First, bucket, place);
+        part.Count++;
     }
 
     /// <summary>Removes the key at a place, if it is the one that <see cref="Find"/> gives.</summary>
     public void Remove(UInt128 name, int place)
     {
-        var bucket = BucketOf(name);
-        var number = Part(bucket);
-        if (_first[number] is not { } part)
+        if (_parts.Length == 0)
         {
             return;
         }
 
-        ref var link = ref part[In(part, bucket)];
+        var bucket = BucketOf(name);
+        ref var part = ref _parts[Part(bucket)];
+        if (part.First is null)
+        {
+            return;
+        }
+
+        ref var link = ref part.First[In(part.First, bucket)];
         while (link != 0)
         {
             var at = link - 1;
@@ -76,10 +84,10 @@ internal sealed class KeyIndex(KeyPages pages)
             if (at == place)
             {
                 link = next;
-                _counts[number]--;
-                _first[number] = _counts[number] == 0 ? null
-                    : part.Length > SmallestPart && _counts[number] < part.Length / 4 ? Moved(part, part.Length / 2)
-                    : part;
+                part.Count--;
+                part.First = part.Count == 0 ? null
+                    : part.First.Length > SmallestPart && part.Count < part.First.Length / 4 ? Moved(part.First, part.First.Length / 2)
+                    : part.First;
                 return;
             }
 
@@ -120,4 +128,13 @@ internal sealed class KeyIndex(KeyPages pages)
     private static int In(int[] part, ulong bucket) => (int)((bucket >> 24) & (uint)(part.Length - 1));
 
     private static ulong Drawn() => BinaryPrimitives.ReadUInt64LittleEndian(RandomNumberGenerator.GetBytes(sizeof(ulong))) | 1;
+
+    private struct Buckets
+    {
+        /// <summary>By bucket the place of the first key, and 1; 0 for none.</summary>
+        public int[]? First;
+
+        /// <summary>How many keys there are.</summary>
+        public int Count;
+    }
 }

@@ -118,9 +118,9 @@ internal static class HandoffEncoding
         where T : IMalformed
     {
         var set = reader.Set();
-        var bySlot = new uint[Slot.Count];
+        var epochs = new uint[set.Count];
         var (epoch, left) = (0u, 0);
-        foreach (var slot in set.Slots())
+        for (var place = 0; place < epochs.Length; place++)
         {
             if (left == 0)
             {
@@ -130,12 +130,12 @@ internal static class HandoffEncoding
                 reader.Require(epoch > 0 && epoch != before, "an epoch is 0, or two neighbouring runs are one");
             }
 
-            bySlot[slot.Value] = epoch;
+            epochs[place] = epoch;
             left--;
         }
 
         reader.Require(left == 0, "there are more epochs than slots");
-        return SlotEpochs.Of(bySlot);
+        return SlotEpochs.OfEach(set, epochs);
     }
 
     public static UInt128 UInt128<T>(this ref EncodedReader<T> reader)

@@ -61,7 +61,7 @@ public static class HandoffPlan
             var busy = ownership.Outgoing.Count(m => m.TargetShard == target && m.Phase is OutgoingPhase.Open or OutgoingPhase.Frozen);
             if (open < limits.Moves && busy < limits.MovesPerTarget && !isDeaf && groupOf(target) is { } there && there != group)
             {
-                steps.Add(new HandoffStep.Begin(group, target, there, EpochsOf(ownership, slots.Take(limits.SlotsPerMove))));
+                steps.Add(new HandoffStep.Begin(group, target, there, ownership.Slots.Only(SlotSet.Of(slots.Take(limits.SlotsPerMove)))));
                 open++;
             }
         }
@@ -80,17 +80,6 @@ public static class HandoffPlan
         }
 
         return true;
-    }
-
-    private static SlotEpochs EpochsOf(Ownership ownership, IEnumerable<Slot> slots)
-    {
-        var epochs = new uint[Slot.Count];
-        foreach (var slot in slots)
-        {
-            epochs[slot.Value] = ownership.EpochOf(slot);
-        }
-
-        return SlotEpochs.Of(epochs);
     }
 }
 

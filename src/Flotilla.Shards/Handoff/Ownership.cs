@@ -13,16 +13,14 @@ public sealed class Ownership
     /// <summary>So many moves at most are kept in each direction, those included that wait to be settled. The same for ever and on all nodes.</summary>
     public const int MaxMoves = 1024;
 
-    private readonly uint[] _epochs; // 0: not owned
     private readonly Dictionary<ushort, Departure> _departures = [];
     private readonly Dictionary<ushort, int> _lineages = []; // of owned slots that came with sessions
-    private SlotEpochs? _slots;
     private byte[]? _encoded;
 
-    internal Ownership(uint[] epochs)
+    internal Ownership(SlotEpochs slots)
     {
-        _epochs = epochs;
-        State = Slots.Count > 0 ? ShardState.Active : ShardState.Joining;
+        Slots = slots;
+        State = slots.Count > 0 ? ShardState.Active : ShardState.Joining;
     }
 
     /// <summary>The group of this shard; none until a first move began here, and nothing depends on it before.</summary>
@@ -41,7 +39,7 @@ public sealed class Ownership
     public SortedSet<NodeId> OutOfSync { get; } = [];
 
     /// <summary>The slots that this shard owns, the frozen ones included.</summary>
-    public SlotEpochs Slots => _slots ??= SlotEpochs.Of(_epochs);
+    public SlotEpochs Slots { get; private set; }
 
     /// <summary>Owned and served nowhere, until their move is decided.</summary>
     public SlotSet Frozen { get; private set; } = SlotSet.Empty;
@@ -84,13 +82,11 @@ public sealed class Ownership
     /// <summary>Slots of which nothing may change but by the move that they are in.</summary>
     internal SlotSet Held => Frozen.Union(Staged);
 
-    internal uint[] Epochs => _epochs;
-
     /// <summary>All of this but the epochs, as <see cref="OwnershipCodec"/> writes it. Made once after each change: snapshots are many, and moves few.</summary>
     internal byte[] Encoded => _encoded ??= OwnershipCodec.Encode(this);
 
     /// <summary>The epoch of a slot; 0 if it is not owned.</summary>
-    internal uint EpochOf(Slot slot) => _epochs[slot.Value];
+    internal uint EpochOf(Slot slot) => Slots[slot].Value;
 
     /// <summary>Where a slot went when it last left; null if it never did.</summary>
     public Departure? DepartureOf(Slot slot) => _departures.GetValueOrDefault(slot.Value);
@@ -107,24 +103,15 @@ public sealed class Ownership
     /// <summary>The move that a frozen slot is in.</summary>
     internal OutgoingMove FrozenBy(Slot slot) => Outgoing.First(m => m.Phase == OutgoingPhase.Frozen && m.Slots.Slots.Contains(slot));
 
-    /// <summary>The epochs of the slots that are served: owned and not frozen.</summary>
-    internal uint[] ServedEpochs()
-    {
-        var served = (uint[])_epochs.Clone();
-        foreach (var slot in Frozen.Slots())
-        {
-            served[slot.Value] = 0;
-        }
-
-        return served;
-    }
+    /// <summary>The slots that are served: owned and not frozen.</summary>
+    internal SlotSet Served => Slots.Slots.Except(Frozen);
 
     /// <summary>Every slot of these is owned here under that epoch.</summary>
     internal bool Owns(SlotEpochs slots)
     {
         foreach (var (slot, epoch) in slots.Entries())
         {
-            if (_epochs[slot.Value] != epoch.Value)
+            if (Slots[slot] != epoch)
             {
                 return false;
             }
@@ -138,7 +125,7 @@ public sealed class Ownership
     {
         foreach (var (slot, epoch) in slots.Entries())
         {
-            if (_epochs[slot.Value] != 0 || (DepartureOf(slot) is { } left && left.Epoch > epoch))
+            if (Slots.Slots.Contains(slot) || (DepartureOf(slot) is { } left && left.Epoch > epoch))
             {
                 return false;
             }
@@ -149,11 +136,7 @@ public sealed class Ownership
 
     internal void Take(SlotEpochs slots, IReadOnlyList<SlotSet> lineages)
     {
-        foreach (var (slot, epoch) in slots.Entries())
-        {
-            _epochs[slot.Value] = epoch.Next.Value;
-        }
-
+        Slots = Slots.With(slots.Next());
         foreach (var set in lineages)
         {
             LastLineage++;
@@ -162,20 +145,16 @@ public sealed class Ownership
                 _lineages[slot.Value] = LastLineage;
             }
         }
-
-        _slots = null;
     }
 
     internal void Give(OutgoingMove move)
     {
+        Slots = Slots.Without(move.Slots.Slots);
         foreach (var (slot, epoch) in move.Slots.Entries())
         {
-            _epochs[slot.Value] = 0;
             _lineages.Remove(slot.Value);
             _departures[slot.Value] = new Departure(epoch.Next, move.TargetShard, move.Target, move.FrozenAt);
         }
-
-        _slots = null;
     }
 
     /// <summary>Something of this was changed.</summary>

@@ -74,12 +74,12 @@ internal static class OwnershipCodec
     }
 
     /// <summary>Reads what <see cref="Encode"/> wrote, over the epochs of the slots, into an image of this format.</summary>
-    public static Ownership Decode(ReadOnlyMemory<byte> bytes, uint[] epochs, byte format)
+    public static Ownership Decode(ReadOnlyMemory<byte> bytes, SlotEpochs slots, byte format)
     {
         var reader = new EncodedReader<Image.MalformedImageException>(bytes);
         var state = (ShardState)reader.Byte();
         reader.Require(state is >= ShardState.Joining and <= ShardState.Retired, "there is no such state of a shard");
-        var ownership = new Ownership(epochs)
+        var ownership = new Ownership(slots)
         {
             State = state,
             Weight = reader.Int32(1, Ring.MaxWeight),

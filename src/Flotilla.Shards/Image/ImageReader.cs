@@ -19,7 +19,7 @@ public sealed class ImageReader
     private readonly SessionTable _sessions = new();
     private readonly RecordLoader _records;
     private readonly bool _passes;
-    private readonly uint[] _slotEpochs = new uint[Slot.Count];
+    private SlotEpochs _slots = SlotEpochs.Empty;
     private readonly ArrayBufferWriter<byte> _value = new(); // of the large record at hand
     private readonly ArrayBufferWriter<byte> _ownershipBytes = new();
     private Ownership? _ownership;
@@ -48,7 +48,7 @@ public sealed class ImageReader
         _keyHandler = keyHandler;
         _records = new RecordLoader(null, passes: true, handler is null ? null : (key, value, version, expiresAtMs) =>
         {
-            if (_slotEpochs[Slot.Of(key).Value] != 0)
+            if (OwnedSlots.Contains(Slot.Of(key)))
             {
                 handler(key, value, version, expiresAtMs);
             }
@@ -73,10 +73,10 @@ public sealed class ImageReader
     public long RecordsAnnounced => _header.Records;
 
     /// <summary>The slots that the shard owned; known from the second block on. Of others there may be records in the image, which are nobody's to read.</summary>
-    public SlotSet OwnedSlots => SlotSet.Where(s => _slotEpochs[s.Value] != 0);
+    public SlotSet OwnedSlots => _slots.Slots;
 
     /// <summary><see cref="OwnedSlots"/> with their epochs.</summary>
-    public SlotEpochs OwnedEpochs => SlotEpochs.Of(_slotEpochs);
+    public SlotEpochs OwnedEpochs => _slots;
 
     /// <summary>Those of them that were in a move past its Freeze, and perhaps another shard's already; known from the first block behind those of the ownership on, as <see cref="KnowsOwnership"/> says.</summary>
     public SlotSet FrozenSlots => _ownership?.Frozen ?? SlotSet.Empty;
@@ -119,7 +119,7 @@ public sealed class ImageReader
         _last = kind;
         if (kind is not (BlockKind.Header or BlockKind.Slots or BlockKind.Ownership))
         {
-            _ownership ??= _header.Format < 3 ? new Ownership(_slotEpochs) : OwnershipCodec.Decode(_ownershipBytes.WrittenMemory, _slotEpochs, _header.Format);
+            _ownership ??= _header.Format < 3 ? new Ownership(_slots) : OwnershipCodec.Decode(_ownershipBytes.WrittenMemory, _slots, _header.Format);
         }
 
         var from = reader.At;
@@ -176,7 +176,7 @@ public sealed class ImageReader
 
     private void Show(int lane, in KeyRecord key)
     {
-        if (_keyHandler is not null && _slotEpochs[key.Slot.Value] != 0)
+        if (_keyHandler is not null && OwnedSlots.Contains(key.Slot))
         {
             _keyHandler(RestoredKeys.Of(in key));
         }
@@ -184,14 +184,17 @@ public sealed class ImageReader
 
     private void ReadSlots(ref EncodedReader<MalformedImageException> reader)
     {
+        var runs = new List<(SlotEpoch Epoch, int Count)>();
         for (var slot = 0; slot < Slot.Count;)
         {
-            var epoch = (uint)reader.Varint(uint.MaxValue);
+            var epoch = new SlotEpoch((uint)reader.Varint(uint.MaxValue));
             var run = reader.Int32(1, Slot.Count - slot);
-            reader.Require(slot == 0 || _slotEpochs[slot - 1] != epoch, "two neighbouring runs of slots are one");
-            _slotEpochs.AsSpan(slot, run).Fill(epoch);
+            reader.Require(slot == 0 || runs[^1].Epoch != epoch, "two neighbouring runs of slots are one");
+            runs.Add((epoch, run));
             slot += run;
         }
+
+        _slots = SlotEpochs.OfRuns(runs);
     }
 
     private void ReadRecords(ref EncodedReader<MalformedImageException> reader)

@@ -89,14 +89,10 @@ public sealed class ImageWriter
     private int WriteSlots(Span<byte> to, int at)
     {
         to[at++] = (byte)BlockKind.Slots;
-        var epochs = _image.SlotEpochs.AsSpan();
-        while (!epochs.IsEmpty)
+        foreach (var (epoch, count) in _image.Slots.Runs())
         {
-            var run = epochs.IndexOfAnyExcept(epochs[0]);
-            run = run < 0 ? epochs.Length : run;
-            at = Encoded.WriteVarint(to, at, epochs[0]);
-            at = Encoded.WriteVarint(to, at, (uint)run);
-            epochs = epochs[run..];
+            at = Encoded.WriteVarint(to, at, epoch.Value);
+            at = Encoded.WriteVarint(to, at, (uint)count);
         }
 
         return at;

@@ -1,6 +1,7 @@
 using Flotilla.Data;
 using Flotilla.Raft;
 using Flotilla.Shards.ExactlyOnce;
+using Flotilla.Topology;
 
 namespace Flotilla.Shards.Image;
 
@@ -14,7 +15,7 @@ public sealed class StateImage
     /// <summary>The most bytes of configuration that an image takes.</summary>
     public const int MaxConfigurationBytes = 128 << 10;
 
-    internal StateImage(LogIndex lastApplied, Term lastTerm, long logTimeMs, ReadOnlyMemory<byte> configuration, IRecordView records, uint[] slotEpochs, byte[] ownership, Session[] sessions, long resultCount, KeyImage keys)
+    internal StateImage(LogIndex lastApplied, Term lastTerm, long logTimeMs, ReadOnlyMemory<byte> configuration, IRecordView records, SlotEpochs slots, byte[] ownership, Session[] sessions, long resultCount, KeyImage keys)
     {
         if (configuration.Length > MaxConfigurationBytes)
         {
@@ -26,7 +27,7 @@ public sealed class StateImage
         LogTimeMs = logTimeMs;
         Configuration = configuration;
         Records = records;
-        SlotEpochs = slotEpochs;
+        Slots = slots;
         Ownership = ownership;
         Sessions = sessions;
         ResultCount = resultCount;
@@ -48,8 +49,8 @@ public sealed class StateImage
     /// <summary>The records.</summary>
     public IRecordView Records { get; }
 
-    /// <summary>By slot; 0 for one not owned.</summary>
-    internal uint[] SlotEpochs { get; }
+    /// <summary>The slots that are owned.</summary>
+    internal SlotEpochs Slots { get; }
 
     /// <summary>The rest of what the log says of the shard itself, encoded.</summary>
     internal byte[] Ownership { get; }

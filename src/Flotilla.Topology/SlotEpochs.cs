@@ -188,7 +188,8 @@ public sealed class SlotEpochs : IEquatable<SlotEpochs>
     internal SlotEpoch At(int place) => new(IsUniform ? _epochs[0] : _epochs[place]);
 
     /// <inheritdoc/>
-    public bool Equals(SlotEpochs? other) => other is not null && _epochs.AsSpan().SequenceEqual(other._epochs) && Slots.Equals(other.Slots);
+    public bool Equals(SlotEpochs? other) =>
+        ReferenceEquals(this, other) || (other is not null && _epochs.AsSpan().SequenceEqual(other._epochs) && Slots.Equals(other.Slots));
 
     /// <inheritdoc/>
     public override bool Equals(object? obj) => Equals(obj as SlotEpochs);

@@ -37,9 +37,7 @@ public sealed record WantedMove(ShardKey Target, SlotSet Slots, MoveObstacle Obs
 /// </summary>
 public sealed class OwnershipView
 {
-    private readonly int[] _owners; // By slot: a place in Shards, or -1.
-    private readonly uint[] _epochs;
-    private bool _isContended;
+    private readonly Claims _claims;
     private readonly Dictionary<ShardKey, ShardDescriptor> _byKey;
     private readonly HashSet<ShardId> _doubled;
     private readonly Dictionary<ShardId, ShardDescriptor> _onRing;
@@ -61,10 +59,7 @@ public sealed class OwnershipView
 
         RingMember[] members = [.. _onRing.Values.OrderBy(d => d.Shard).Select(d => new RingMember(d.Shard, d.Weight))];
         Ring = previous is not null && previous.Ring.Members.SequenceEqual(members) ? previous.Ring : new Ring(members);
-        _owners = new int[Slot.Count];
-        Array.Fill(_owners, -1);
-        _epochs = new uint[Slot.Count];
-        Conflicts = Claim();
+        _claims = previous is not null && previous._claims.AreOf(Shards) ? previous._claims : new Claims(Shards);
     }
 
     /// <summary>The table that this is the view of.</summary>
@@ -77,17 +72,17 @@ public sealed class OwnershipView
     public Ring Ring { get; }
 
     /// <summary>Slots claimed twice; empty unless something is badly wrong.</summary>
-    public IReadOnlyList<SlotConflict> Conflicts { get; }
+    public IReadOnlyList<SlotConflict> Conflicts => _claims.Conflicts;
 
     /// <summary>Shard numbers that two groups go by; empty unless something is badly wrong.</summary>
     public IReadOnlyList<ShardId> Doubled => Table.Doubled;
 
     /// <summary>The slots that nobody is known to own: not heard of yet, or on their way.</summary>
-    public SlotSet Unowned => SlotSet.Where(slot => _owners[slot.Value] < 0);
+    public SlotSet Unowned => _claims.Unowned;
 
     /// <summary>The view of a table.</summary>
     /// <param name="table">What is known.</param>
-    /// <param name="previous">An earlier view, whose ring is used again if it is the same; null if there is none.</param>
+    /// <param name="previous">An earlier view, of which is used again what is still the same; null if there is none.</param>
     public static OwnershipView Of(GossipTable table, OwnershipView? previous = null)
     {
         ArgumentNullException.ThrowIfNull(table);
@@ -95,18 +90,18 @@ public sealed class OwnershipView
     }
 
     /// <summary>The shard that owns a slot: of all that claim it the one with the highest slot epoch. Null if none does.</summary>
-    public ShardDescriptor? OwnerOf(Slot slot) => _owners[slot.Value] is >= 0 and var place ? Shards[place] : null;
+    public ShardDescriptor? OwnerOf(Slot slot) => _claims.PlaceOf(slot) is >= 0 and var place ? Shards[place] : null;
 
     /// <summary>The slots that a shard of this view owns.</summary>
     /// <param name="shard">One of <see cref="Shards"/>.</param>
     public SlotSet OwnedBy(ShardDescriptor shard)
     {
         ArgumentNullException.ThrowIfNull(shard);
-        return _isContended ? SlotSet.Of(shard.Slots.Slots.Slots().Where(slot => ReferenceEquals(OwnerOf(slot), shard))) : shard.Slots.Slots;
+        return _claims.AreContended ? SlotSet.Of(shard.Slots.Slots.Slots().Where(slot => ReferenceEquals(OwnerOf(slot), shard))) : shard.Slots.Slots;
     }
 
     /// <summary>The epoch under which a slot is owned; none if it is not.</summary>
-    public SlotEpoch EpochOf(Slot slot) => new(_epochs[slot.Value]);
+    public SlotEpoch EpochOf(Slot slot) => OwnerOf(slot)?.Slots[slot] ?? SlotEpoch.None;
 
     /// <summary>A shard, or null.</summary>
     public ShardDescriptor? Find(ShardKey key) => _byKey.GetValueOrDefault(key);
@@ -169,44 +164,4 @@ public sealed class OwnershipView
         : target.RingDigest != Ring.Digest ? MoveObstacle.RingsDiffer
         : target.Leader is null ? MoveObstacle.NoLeader
         : MoveObstacle.None;
-
-    // The shards come in order, so that of equal claims the lower key's stands, on every node.
-    private List<SlotConflict> Claim()
-    {
-        var both = new SortedDictionary<(int Owner, int Other), List<Slot>>();
-        var isEqual = false;
-        for (var place = 0; place < Shards.Count; place++)
-        {
-            var at = 0;
-            foreach (var slot in Shards[place].Slots.Slots.Slots())
-            {
-                var epoch = Shards[place].Slots.At(at++).Value;
-                isEqual |= epoch == _epochs[slot.Value];
-                _isContended |= _epochs[slot.Value] != 0;
-                if (epoch > _epochs[slot.Value])
-                {
-                    (_owners[slot.Value], _epochs[slot.Value]) = (place, epoch);
-                }
-            }
-        }
-
-        for (var place = 0; isEqual && place < Shards.Count; place++)
-        {
-            foreach (var (slot, epoch) in Shards[place].Slots.Entries())
-            {
-                var pair = (_owners[slot.Value], place);
-                if (pair.Item1 != place && epoch.Value == _epochs[slot.Value])
-                {
-                    if (!both.TryGetValue(pair, out var slots))
-                    {
-                        both[pair] = slots = [];
-                    }
-
-                    slots.Add(slot);
-                }
-            }
-        }
-
-        return [.. both.Select(pair => new SlotConflict(Shards[pair.Key.Owner].Key, Shards[pair.Key.Other].Key, SlotSet.Of(pair.Value)))];
-    }
 }

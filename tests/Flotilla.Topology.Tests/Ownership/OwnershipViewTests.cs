@@ -35,6 +35,35 @@ public sealed class OwnershipViewTests
     }
 
     [Fact]
+    public void A_view_made_of_an_earlier_one_says_what_one_made_anew_says()
+    {
+        var view = View(Shard(1, 1, (0, 99, 1)), Shard(2, 1, (100, 199, 1)), Shard(3, 1, (150, 160, 1)));
+        ShardDescriptor[] news =
+        [
+            Shard(1, 2, (0, 99, 1)) with { Leader = "n2" }, // Changes no owner.
+            Shard(2, 2, (100, 199, 1), (99, 99, 2)),
+            Shard(1, 3, (0, 98, 1)),
+            Shard(3, 2),
+            Shard(4, 1, (200, 16383, 1)),
+            Shard(4, 2) with { State = ShardState.Retired },
+        ];
+        foreach (var descriptor in news)
+        {
+            view = OwnershipView.Of(view.Table.Merge([ShardItem.Of(descriptor)], out _), view);
+            var anew = OwnershipView.Of(view.Table);
+            foreach (var slot in SlotSet.All.Slots())
+            {
+                Assert.Same(anew.OwnerOf(slot), view.OwnerOf(slot));
+                Assert.Equal(anew.EpochOf(slot), view.EpochOf(slot));
+            }
+
+            Assert.Equal(anew.Unowned, view.Unowned);
+            Assert.Equal(anew.Conflicts, view.Conflicts);
+            Assert.All(view.Shards, shard => Assert.Equal(anew.OwnedBy(shard), view.OwnedBy(shard)));
+        }
+    }
+
+    [Fact]
     public void Only_active_shards_are_on_the_ring_each_with_its_weight()
     {
         var view = View(

@@ -49,7 +49,7 @@ internal sealed class MergeReader
             source.Question = default;
             source.Tries = 0;
             source.HasAnswered = true;
-            source.Items.AddRange(reply.Items.Where(item => new Position(item.Key) > source.Through));
+            source.Add(reply.Items);
             source.Through = reply.IsLast ? Position.End : reply.Items.Count > 0 ? new Position(reply.Items[^1].Key) : source.Through;
             source.AskAtUs = source.IsDone ? Clocks.Never : _context.Now.NowUs;
         }
@@ -63,7 +63,7 @@ internal sealed class MergeReader
         {
             if (!source.IsDone && source.AskAtUs <= _context.Now.NowUs)
             {
-                if (source.Items.Count == 0)
+                if (source.IsEmpty)
                 {
                     Ask(source);
                 }
@@ -136,12 +136,12 @@ internal sealed class MergeReader
         Item? found = null;
         foreach (var source in _sources)
         {
-            if (source.Items.Count == 0 || new Position(source.Items[0].Key) > through)
+            if (source.IsEmpty || new Position(source.First.Key) > through)
             {
                 continue;
             }
 
-            var item = source.Items[0];
+            var item = source.First;
             var order = found is { } best ? KeyOrder.Instance.Compare(item.Key, best.Key) : -1;
             if (order < 0 || (order == 0 && item.Stamp > found!.Value.Stamp))
             {
@@ -156,14 +156,13 @@ internal sealed class MergeReader
     {
         foreach (var source in _sources)
         {
-            var count = 0;
-            while (count < source.Items.Count && new Position(source.Items[count].Key) <= through)
+            var hadSome = !source.IsEmpty;
+            while (!source.IsEmpty && new Position(source.First.Key) <= through)
             {
-                count++;
+                source.RemoveFirst();
             }
 
-            source.Items.RemoveRange(0, count);
-            if (count > 0 && source.Items.Count == 0 && !source.IsDone && source.Question == default)
+            if (hadSome && source.IsEmpty && !source.IsDone && source.Question == default)
             {
                 source.AskAtUs = _context.Now.NowUs;
             }
@@ -189,9 +188,15 @@ internal sealed class MergeReader
     /// <summary>One voter's overlay, as far as it was read.</summary>
     private sealed class Source(Voter voter, long askAtUs)
     {
+        private readonly List<Item> _items = [];
+        private int _next;
+
         public Voter Voter => voter;
 
-        public List<Item> Items { get; } = [];
+        public bool IsEmpty => _next == _items.Count;
+
+        /// <summary>The lowest item that was not handed out.</summary>
+        public Item First => _items[_next];
 
         public Position Through { get; set; }
 
@@ -204,5 +209,16 @@ internal sealed class MergeReader
         public int Tries { get; set; }
 
         public long AskAtUs { get; set; } = askAtUs;
+
+        public void RemoveFirst() => _next++;
+
+        /// <summary>More of it was read; nothing is left of what was read before.</summary>
+        public void Add(IReadOnlyList<Item> items)
+        {
+            Invariant.Require(IsEmpty, "a stretch is asked for once the one before it was handed out");
+            _items.Clear();
+            _next = 0;
+            _items.AddRange(items.Where(item => new Position(item.Key) > Through));
+        }
     }
 }

@@ -42,7 +42,7 @@ public sealed class SimulationTests
         [
             "shard born", "shard leaves", "weight", "meddling", "struck moves", "strike at Begin", "strike at Open", "strike at Stage", "strike at Prepare", "strike at Freeze",
             "accepted move", "unfrozen move", "step Cancel", "step Abort", "step Purge", "slot moving", "not owner", "write in doubt follows its slot", "flipped bit in gossip", "installed snapshot",
-            "wrong map", "session opened ahead", "page", "page of several rounds", "replica taken away", "source left in the dark",
+            "wrong map", "session opened ahead", "page", "page of several rounds", "rushed write", "replica taken away", "source left in the dark",
         ];
         Assert.All(events, what => Assert.True(totals.GetValueOrDefault(what) >= 1, $"{what} happened {totals.GetValueOrDefault(what)} times"));
         Assert.True(totals["accepted move"] > 200, $"{totals["accepted move"]} moves");

@@ -47,7 +47,7 @@ public sealed class Nemesis
 
         if (world.Options.Moves)
         {
-            var moves = new MoveStrikes(world, shards, _chance.Fork(), Stopped);
+            var moves = new MoveStrikes(world, workload, shards, _chance.Fork(), Stopped);
             _mix.AddRange(Enumerable.Repeat<Action>(moves.Begin, 1 + (_mix.Count / 4)));
             _mix.AddRange(Enumerable.Repeat<Action>(shards.Meddle, _chance.Hit(0.5) ? 0 : 1 + (_mix.Count / 10)));
         }

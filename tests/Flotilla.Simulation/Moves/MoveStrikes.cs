@@ -14,15 +14,17 @@ public sealed class MoveStrikes
 {
     private readonly World _world;
     private readonly Chance _chance;
+    private readonly Workload.Workload _workload;
     private readonly ShardOperator _operator;
     private readonly Func<bool> _stopped;
     private int _left;
     private double _share;
 
     /// <summary>Strikes nobody yet.</summary>
-    public MoveStrikes(World world, ShardOperator @operator, Chance chance, Func<bool> stopped)
+    public MoveStrikes(World world, Workload.Workload workload, ShardOperator @operator, Chance chance, Func<bool> stopped)
     {
         _world = world;
+        _workload = workload;
         _operator = @operator;
         _chance = chance;
         _stopped = stopped;
@@ -47,6 +49,11 @@ public sealed class MoveStrikes
         if (took)
         {
             _world.Count($"step {name}");
+        }
+
+        if (took && step is HandoffStep.Prepare && MoveOf(shard, step) is { } prepared && !_stopped() && _chance.Hit(0.5))
+        {
+            _workload.Rush(prepared.Move.Slots.Slots);
         }
 
         // The steps behind which a move hangs in the air come once a move; of the others there are many.
@@ -85,7 +92,7 @@ public sealed class MoveStrikes
         _world.Count($"strike at {step.GetType().Name}");
         var victim = _chance.Pick(ends);
         var node = victim.Node;
-        switch (_chance.Below(11))
+        switch (_chance.Below(12))
         {
             case < 4:
                 node.Stop(power: _chance.Hit(0.5));
@@ -111,7 +118,12 @@ public sealed class MoveStrikes
             case 8 when MoveOf(shard, step) is { } move:
                 _operator.Meddle(move.Source, move.Move);
                 break;
-            case 9:
+            case 9 when ends.Count > 1:
+                // The leaders of both ends reach each other, and what the target's leader has decided it can't commit, if there are enough nodes.
+                var (deciding, asking) = step is HandoffStep.Freeze ? (ends[1].Node, ends[0].Node) : (ends[0].Node, ends[1].Node);
+                Cut(deciding, _world.Nodes.Where(n => n != deciding && n != asking));
+                break;
+            case 10:
                 node.Post(victim, (replica, clock) => replica.TransferLeadership(default, clock));
                 break;
             default:

@@ -38,12 +38,15 @@ public sealed class Keys
     /// <summary>One key per shard that only the healing writes.</summary>
     public List<(ShardId Shard, string Key)> Final { get; } = [];
 
+    /// <summary>The key's slot is in a move that is not decided.</summary>
+    public static bool IsMoving(World world, string key) => world.Meaning is { Moving.IsEmpty: false } meaning && meaning.Moving.Contains(Slot.Of(Bytes(key)));
+
     /// <summary>One of some keys; often one whose slot is moving, if there are any, or few would ask for those.</summary>
     public static string Pick(World world, Chance chance, IReadOnlyList<string> keys)
     {
-        if (world.Meaning is { Moving.IsEmpty: false } meaning && chance.Hit(OfMovingSlots))
+        if (world.Meaning is { Moving.IsEmpty: false } && chance.Hit(OfMovingSlots))
         {
-            var moving = keys.Where(k => meaning.Moving.Contains(Slot.Of(Bytes(k)))).ToList();
+            var moving = keys.Where(k => IsMoving(world, k)).ToList();
             return moving.Count > 0 ? chance.Pick(moving) : chance.Pick(keys);
         }
 

@@ -19,6 +19,7 @@ public sealed class SimulatedClient
     private readonly Dictionary<string, (string? Value, Version Version)> _known = [];
     private int _writes;
     private int _requests;
+    private bool _rushes;
 
     /// <summary>A client that has not begun.</summary>
     public SimulatedClient(World world, Workload workload, int number, Chance chance)
@@ -47,6 +48,21 @@ public sealed class SimulatedClient
                 }
             });
         }
+    }
+
+    /// <summary>Begins to count one of some keys up or to write it, unless it has something else to do. For a client that does nothing else.</summary>
+    public void Rush(IReadOnlyList<string> counters, IReadOnlyList<string> registers)
+    {
+        var keys = _chance.Hit(0.7) && counters.Count > 0 ? counters : registers;
+        if (_rushes || _workload.Stopping || keys.Count == 0)
+        {
+            return;
+        }
+
+        _rushes = true;
+        _world.Count("rushed write");
+        var (kind, value) = ReferenceEquals(keys, counters) ? (OperationKind.Increment, null) : (OperationKind.Put, NewValue());
+        Try(Name(new ClientRequest(_number, kind, _chance.Pick(keys), value, 1, null, default, true, 0, _world.Scheduler.NowUs)), _ => _rushes = false);
     }
 
     /// <summary>Carries out one request, and says how it ended; null for "nobody knows". The first attempt goes to <paramref name="first"/>, if given.</summary>

@@ -106,7 +106,7 @@ public sealed partial class SimulatedGateway
         });
 
         // A connection may break at any time, and what it carried goes on.
-        if (course.Command.Once is not null && _chance.Hit(_world.AnswersGetLost && !_workload.Stopping ? 0.25 : 0))
+        if (course.Command.Once is not null && _chance.Hit(!_world.AnswersGetLost || _workload.Stopping ? 0 : Keys.IsMoving(_world, request.Key) ? 0.5 : 0.25))
         {
             _world.Scheduler.After(_chance.Hit(0.7) ? _chance.Between(500, 30_000) : _chance.Between(30_000, 1_000_000), () => Answered(course, number, null));
         }

@@ -10,10 +10,12 @@ namespace Flotilla.Simulation.Workload;
 public sealed class Workload
 {
     private const int GatewayCount = 2;
+    private const int Rushers = 4;
     private readonly World _world;
     private readonly SortedDictionary<ShardId, NodeId> _leaders = [];
     private readonly SimulatedGateway[] _gateways;
     private readonly SimulatedScanner[] _scanners;
+    private readonly SimulatedClient[] _rushers;
     private ulong _requests;
 
     /// <summary>Clients that have not begun.</summary>
@@ -24,6 +26,7 @@ public sealed class Workload
         History = new HistoryRecorder(world.Scheduler);
         Clients = [.. Enumerable.Range(1, world.Options.Clients).Select(i => new SimulatedClient(world, this, i, world.Chance.Fork()))];
         _gateways = [.. Enumerable.Range(0, GatewayCount).Select(i => new SimulatedGateway(world, this, i, world.Chance.Fork()))];
+        _rushers = [.. Enumerable.Range(world.Options.Clients + 1, world.Options.Moves ? Rushers : 0).Select(i => new SimulatedClient(world, this, i, world.Chance.Fork()))];
         _scanners = [.. Enumerable.Range(0, GatewayCount).Select(i => new SimulatedScanner(world, this, i, world.Chance.Fork()))];
     }
 
@@ -61,6 +64,20 @@ public sealed class Workload
         foreach (var key in Keys.Filling)
         {
             _world.Scheduler.After(_world.Chance.Between(1_000_000, 5_000_000), () => Fill(key));
+        }
+    }
+
+    /// <summary>
+    /// Some slots are about to be frozen: writes to them begin now, so that some are executed at the last moment, and their answers looked for where the
+    /// slots are by then.
+    /// </summary>
+    public void Rush(SlotSet slots)
+    {
+        var counters = Keys.Counters.Where(k => slots.Contains(Slot.Of(Keys.Bytes(k)))).ToList();
+        var registers = Keys.Registers.Where(k => slots.Contains(Slot.Of(Keys.Bytes(k)))).ToList();
+        foreach (var rusher in _rushers)
+        {
+            _world.Scheduler.After(_world.Chance.Exponential(2_000), () => rusher.Rush(counters, registers));
         }
     }
 

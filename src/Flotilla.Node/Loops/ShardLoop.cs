@@ -25,6 +25,7 @@ internal sealed class ShardLoop
     private readonly Thread _thread;
     private readonly List<HostedReplica> _replicas = [];
     private readonly List<HostedReplica> _touched = [];
+    private readonly Action<HostedReplica> _touch;
     private readonly List<OutboundMessage> _sendNow = [];
     private WalJob _job = WalJob.Rent();
     private (bool IsReluctant, bool IsFull, int Replicas) _told;
@@ -34,6 +35,7 @@ internal sealed class ShardLoop
     public ShardLoop(int number, LoopLimits limits, LoopServices services, QuietShards quiet)
     {
         _quiet = quiet;
+        _touch = Touch;
         _inbox = new Inbox(limits.Calls, limits.Messages);
         _services = services;
         _thread = new Thread(Run) { IsBackground = true, Name = $"shard-loop-{number}" };
@@ -239,7 +241,7 @@ internal sealed class ShardLoop
 
                 break;
             case LoopInputKind.PeerProcess:
-                _quiet.ProcessIs((Hello)input.Payload!, clock.Now, Touch);
+                _quiet.ProcessIs((Hello)input.Payload!, clock.Now, _touch);
                 break;
             case LoopInputKind.Run:
                 ((Action)input.Payload!)();
@@ -321,7 +323,7 @@ internal sealed class ShardLoop
             }
         }
 
-        _quiet.Tick(clock.Now, _replicas.Count, Touch);
+        _quiet.Tick(clock.Now, _replicas.Count, _touch);
     }
 
     private void Touch(HostedReplica hosted)

@@ -20,7 +20,7 @@ public sealed class QuietGroups<T>(NodeId self, RaftOptions options)
     where T : class
 {
     private readonly Dictionary<T, Standing> _standings = [];
-    private readonly SortedDictionary<NodeId, Peer> _peers = [];
+    private readonly SortedList<NodeId, Peer> _peers = []; // Gone through in each pass of the loop: without allocating.
     private readonly List<Source> _sources = [];
     private readonly List<T> _led = [];
     private Instant _nextBeat = Instant.Never;
@@ -39,8 +39,9 @@ public sealed class QuietGroups<T>(NodeId self, RaftOptions options)
                 next = Instant.Min(next, source.LastHeard.PlusMs(options.ElectionTimeoutMs));
             }
 
-            foreach (var (_, peer) in _peers)
+            for (var i = 0; i < _peers.Count; i++)
             {
+                var peer = _peers.GetValueAtIndex(i);
                 next = peer.Led > 0 && !peer.IsSilent ? Instant.Min(next, peer.LastHeard.PlusMs(options.ElectionTimeoutMs)) : next;
             }
 
@@ -143,8 +144,9 @@ public sealed class QuietGroups<T>(NodeId self, RaftOptions options)
     public IReadOnlyList<T> TakeForlorn(Instant now)
     {
         var isNews = false;
-        foreach (var (_, peer) in _peers)
+        for (var i = 0; i < _peers.Count; i++)
         {
+            var peer = _peers.GetValueAtIndex(i);
             var isSilent = peer.Led > 0 && now.MsSince(peer.LastHeard) >= options.ElectionTimeoutMs;
             isNews |= isSilent && !peer.IsSilent;
             peer.IsSilent = isSilent;

@@ -23,7 +23,7 @@ public sealed class HandoffDriver
     private readonly ShardId _shard;
     private readonly GroupId _group;
     private readonly Term _term;
-    private readonly SortedDictionary<LogIndex, SourceMove> _moves = [];
+    private readonly SortedList<LogIndex, SourceMove> _moves = [];
     private readonly HashSet<GroupId> _gone = [];
     private readonly TargetMoves _target;
     private readonly List<HandoffMessage.Answer> _answers = [];
@@ -139,9 +139,12 @@ public sealed class HandoffDriver
     // Brings the drivers of single moves in line with the moves that there are, and hands out answers.
     private void Meet(StateMachine machine, Instant now)
     {
-        foreach (var begin in _moves.Keys.Where(b => !machine.Ownership.OutgoingByBegin.ContainsKey(b)).ToArray())
+        for (var i = _moves.Count - 1; i >= 0; i--)
         {
-            _moves.Remove(begin);
+            if (!machine.Ownership.OutgoingByBegin.ContainsKey(_moves.GetKeyAtIndex(i)))
+            {
+                _moves.RemoveAt(i);
+            }
         }
 
         foreach (var begin in machine.Ownership.OutgoingByBegin.Keys)

@@ -65,9 +65,10 @@ public sealed class Ownership
     /// <summary>Nothing is under way and no outcome is owed to anybody.</summary>
     public bool IsSettled => OutgoingByBegin.Count == 0 && IncomingById.Count == 0;
 
-    internal SortedDictionary<LogIndex, OutgoingMove> OutgoingByBegin { get; } = [];
+    // Gone through several times in each pass of the loop while something moves: lists, since a tree allocates for it.
+    internal SortedList<LogIndex, OutgoingMove> OutgoingByBegin { get; } = [];
 
-    internal SortedDictionary<HandoffId, IncomingMove> IncomingById { get; } = [];
+    internal SortedList<HandoffId, IncomingMove> IncomingById { get; } = [];
 
     internal SortedDictionary<ulong, LogIndex> Floors { get; } = [];
 

@@ -1,6 +1,7 @@
 using Flotilla.Raft;
 using Flotilla.Shards;
 using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Node;
 
@@ -49,7 +50,14 @@ public readonly record struct CallOptions(bool Forward, bool Stale, int TimeoutM
 /// <param name="Leader">Who leads it, as far as known: the hint for NotLeader. None if unknown.</param>
 /// <param name="LeaderHttp">The leader's HTTP address (<c>HOST:PORT</c>), or null.</param>
 /// <param name="Detail">For an error: what happened in words a user understands, or null.</param>
-public readonly record struct Answer(CommandResult Result, ShardId Shard, NodeId Leader, string? LeaderHttp, string? Detail);
+public readonly record struct Answer(CommandResult Result, ShardId Shard, NodeId Leader, string? LeaderHttp, string? Detail)
+{
+    /// <summary>How the shard replicates, as far as this process knows at this moment; null while it knows no such shard.</summary>
+    public ShardMode? Mode { get; init; }
+
+    /// <summary>It comes from what some replica had applied, however old; else it is linearizable.</summary>
+    public bool IsStale { get; init; }
+}
 
 /// <summary>The answer to a scan. For a code other than Ok the rest is as in <see cref="Answer"/>.</summary>
 public sealed record ScanAnswer(ResultCode Code, IReadOnlyList<Data.Record> Records, ReadOnlyMemory<byte>? Next, ShardId Shard, NodeId Leader, string? LeaderHttp, string? Detail);

@@ -95,6 +95,8 @@ public sealed class ModeTests
         await using var cluster = await TestCluster.StartAsync(3, shards: 2, change: options => options with { Mode = ShardMode.Chain });
         await cluster[0].Gateway.PutSurelyAsync("k", "1");
         Assert.All(cluster.Running, i => Assert.All(cluster[i].Gateway.View.Shards, s => Assert.Equal("chain", s.Mode)));
+        var stale = await cluster[0].Gateway.GetAsync("k"u8.ToArray(), CallOptions.Default with { Stale = true });
+        Assert.Equal((ShardMode.Chain, true), (stale.Mode, stale.IsStale));
 
         // A node that joins learns it with the rest of the genesis, or its replicas would begin as others.
         var fourth = cluster.Add(contact: 0);

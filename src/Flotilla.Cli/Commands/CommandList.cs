@@ -29,6 +29,8 @@ internal static class CommandList
         new NodeCommand(),
         new ShardCommand(),
         new RouterCommand(),
+        new WorkerCommand(),
+        new MasterCommand(),
         new KvServerCommand(),
         new KvClientCommand(),
     ];

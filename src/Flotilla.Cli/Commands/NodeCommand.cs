@@ -22,7 +22,8 @@ internal sealed class NodeCommand : CliCommand
     private static readonly Flag<int?> ShardsPerNode = new("--shards-per-node", "N|off", "How many shards each first node of a new cluster brings, instead of --shards; and a node that enters a cluster", Readers.OrOff(Readers.Number(1, 1000)), "off");
     private static readonly Flag<Entering> Join = new("--join", "HOST:RPC|wait|off", "Enter the running cluster of that node, or wait until a node of one adds it (add-node); the cluster says what --initial-cluster, --shards and --replicas are; read at the first start", Entering.Read, "off");
     private static readonly Flag<bool> Forward = new("--forward", "on|off", "Pass requests on to the leader, or answer 409 not_leader with where it is", Readers.OnOff, "on");
-    private static readonly Flag<TimeSpan?> HealAfter = new("--heal-after", "TIME|off", "When the in-sync set of modes sync and chain gives a member up; no meaning in mode raft", Readers.OrOff(Readers.Time(TimeSpan.FromMilliseconds(1), TimeSpan.FromDays(1))), "10s");
+    /// <summary>When the in-sync set gives a member up.</summary>
+    internal static Flag<TimeSpan?> HealAfter { get; } = new("--heal-after", "TIME|off", "When the in-sync set of modes sync and chain gives a member up; no meaning in mode raft", Readers.OrOff(Readers.Time(TimeSpan.FromMilliseconds(1), TimeSpan.FromDays(1))), "10s");
 
     private static readonly Flag<int> GrpcPort = new("--grpc-port", "PORT", "RPC port on --host (instead of --rpc)", Readers.Number(0, 65535));
     private static readonly Flag<int> HttpPort = new("--http-port", "PORT", "HTTP port on --host (instead of --http)", Readers.Number(0, 65535));

@@ -55,13 +55,13 @@ internal static class NodeFlags
     ];
 
     /// <summary>The mode that is given. Refuses what this version can't do yet, rather than do something else.</summary>
-    public static ShardMode ModeOf(Invocation invocation)
-    {
-        var name = invocation.Get(Mode);
-        return ShardModes.TryParse(name, out var mode) && mode is ShardMode.Raft or ShardMode.Sync or ShardMode.Chain
+    public static ShardMode ModeOf(Invocation invocation) => ModeOf(invocation.Get(Mode));
+
+    /// <summary>The mode of a name.</summary>
+    public static ShardMode ModeOf(string name) =>
+        ShardModes.TryParse(name, out var mode) && mode is ShardMode.Raft or ShardMode.Sync or ShardMode.Chain
             ? mode
             : throw new UsageException($"--mode {name} comes later; raft, sync and chain are built");
-    }
 
     /// <summary>Refuses to listen where others can reach it, unless the operator accepts that.</summary>
     public static void CheckReach(Invocation invocation, params (string Flag, HostPort Address)[] listeners)

@@ -53,7 +53,7 @@ internal sealed class Gateway(ClusterState cluster, ITargets targets, TimeSpan d
     {
         var command = new Command(default, key, default, default, 0, 0);
         var outcome = key.IsEmpty ? Outcome.Of(ResultCode.BadRequest, EmptyKey) : await ReadAsync(new Ask(CallKind.Get, command, default, default, options.Stale, options.Forward, DeadlineOf(options)));
-        return ToAnswer(CallKind.Get, key, outcome);
+        return ToAnswer(CallKind.Get, key, outcome, options.Stale);
     }
 
     /// <inheritdoc/>
@@ -93,11 +93,11 @@ internal sealed class Gateway(ClusterState cluster, ITargets targets, TimeSpan d
     private Instant DeadlineOf(CallOptions options) =>
         NodeClock.Now.PlusMs(options.TimeoutMs > 0 ? options.TimeoutMs : defaultTimeout.TotalMilliseconds);
 
-    private Answer ToAnswer(CallKind kind, ReadOnlyMemory<byte> key, in Outcome outcome)
+    private Answer ToAnswer(CallKind kind, ReadOnlyMemory<byte> key, in Outcome outcome, bool isStale = false)
     {
         NodeMetrics.Count(kind, outcome.Code);
-        var shard = cluster.Table.Of(key.Span)?.Shard ?? default;
-        return new Answer(outcome.Result, shard, outcome.Leader, cluster.HttpOf(outcome.Leader), outcome.Detail);
+        var route = cluster.Table.Of(key.Span);
+        return new Answer(outcome.Result, route?.Shard ?? default, outcome.Leader, cluster.HttpOf(outcome.Leader), outcome.Detail) { Mode = route?.Facts.Mode, IsStale = isStale };
     }
 
     /// <summary>Attempts until there is an answer, or time is up.</summary>

@@ -14,6 +14,9 @@ namespace Flotilla.Node.Members;
 /// <param name="OnlyShard">For a process of one shard that waits to be added: the shard.</param>
 internal sealed record Visit(NodeId Node, string Rpc, ShardId? OnlyShard)
 {
+    /// <summary>It belongs to no cluster yet.</summary>
+    public bool Waits { get; init; }
+
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
     /// <summary>Asks. Null and a reason if nobody is there, or no node. Never throws.</summary>
@@ -27,7 +30,7 @@ internal sealed record Visit(NodeId Node, string Rpc, ShardId? OnlyShard)
             {
                 var problem = await answer.Content.ReadFromJsonAsync(DocumentsJson.Default.Problem);
                 return problem?.Node is { } waiting
-                    ? (new Visit(new NodeId(waiting.Id), waiting.Rpc, waiting.Shard is { } shard ? new ShardId(shard) : null), "")
+                    ? (new Visit(new NodeId(waiting.Id), waiting.Rpc, waiting.Shard is { } shard ? new ShardId(shard) : null) { Waits = true }, "")
                     : (null, problem?.Detail ?? "it serves nothing");
             }
 

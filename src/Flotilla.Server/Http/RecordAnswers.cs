@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Unicode;
 using Flotilla.Node;
 using Flotilla.Shards;
+using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Server.Http;
 
@@ -19,6 +20,7 @@ internal static class RecordAnswers
     public static Task Got(HttpExchange exchange, byte[] key, in Answer answer)
     {
         var result = answer.Result;
+        Name(exchange, answer);
         if (result.Code != ResultCode.Ok)
         {
             return Failed(exchange, answer);
@@ -56,6 +58,7 @@ internal static class RecordAnswers
     public static Task Done(HttpExchange exchange, CommandKind kind, ReadOnlyMemory<byte> key, in Answer answer)
     {
         var result = answer.Result;
+        Name(exchange, answer);
         var isDelete = kind is CommandKind.Delete or CommandKind.CompareAndDelete;
         if (result.Code != ResultCode.Ok && !(isDelete && result.Code == ResultCode.NotFound))
         {
@@ -138,6 +141,20 @@ internal static class RecordAnswers
 
         writer.WriteEndArray();
         return json;
+    }
+
+    // What the answer is worth. A refusal is of no record, so only its mode is named.
+    private static void Name(HttpExchange exchange, in Answer answer)
+    {
+        if (answer.Mode is { } mode)
+        {
+            exchange.ResponseHeaders["Flotilla-Mode"] = ShardModes.NameOf(mode);
+        }
+
+        if (answer.Result.Code is ResultCode.Ok or ResultCode.NotFound or ResultCode.VersionMismatch)
+        {
+            exchange.ResponseHeaders["Flotilla-Consistency"] = answer.IsStale ? "stale" : "linearizable";
+        }
     }
 
     private static Task Failed(HttpExchange exchange, in Answer answer)

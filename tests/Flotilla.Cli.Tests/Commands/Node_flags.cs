@@ -66,6 +66,29 @@ public sealed class Node_flags
     }
 
     [Fact]
+    public async Task A_worker_is_a_node_that_waits_ten_thousand_below_its_http_port()
+    {
+        var node = (await Terminal.RunAsync("worker", "8001", "--heal-after", "off")).Node!;
+        Assert.Equal(("w8001", 8001, 18001, "localhost", true, null), (node.NodeId.Value, node.Rpc.Port, node.Http.Port, node.Http.Host, node.Enters, node.HealAfter));
+        Assert.Equal(Path.Combine("data", "worker_8001"), node.DataDir);
+        Assert.Equal("other", (await Terminal.RunAsync("worker", "8001", "--node-id", "other")).Node!.NodeId.Value);
+    }
+
+    [Theory]
+    [InlineData("worker")]
+    [InlineData("worker", "localhost")]
+    [InlineData("worker", "60000")]
+    [InlineData("master", "8000")]
+    [InlineData("master", "8000", "localhost:8001")]
+    [InlineData("master", "8000", "localhost:8001", "localhost:8001")]
+    [InlineData("master", "8000", "localhost:8001", "somewhere")]
+    [InlineData("master", "-mode=quorum", "8000", "localhost:8001", "localhost:8002")]
+    [InlineData("master", "-mode=paxos", "8000", "localhost:8001", "localhost:8002")]
+    [InlineData("master", "--http", "0.0.0.0:8080", "8000", "localhost:8001", "localhost:8002")]
+    public async Task What_makes_no_worker_or_no_master_is_a_usage_error(params string[] arguments) =>
+        Assert.Equal(2, (await Terminal.RunAsync(arguments)).Exit);
+
+    [Fact]
     public async Task A_new_cluster_begins_in_the_mode_that_is_given_and_in_raft_without()
     {
         Assert.Equal(ShardMode.Raft, (await Terminal.RunAsync(Plain)).Node!.Mode);

@@ -10,7 +10,7 @@ public sealed class Usage
     [InlineData("puut", "put")]
     [InlineData("stauts", "status")]
     [InlineData("restroe", "restore")]
-    [InlineData("worker", null)]
+    [InlineData("frobnicate", null)]
     public async Task An_unknown_command_is_a_usage_error_with_a_suggestion(string word, string? meant)
     {
         var result = await Terminal.RunAsync(word, "x");

@@ -166,7 +166,7 @@ public sealed class StateMachine
                 events.AddCame(Ownership.IncomingById[accept.Id].SourceShard, accept.Id.Begin);
                 break;
             case HandoffStep.SetState { State: ShardState.Retired }:
-                events.AddEnded();
+                events.AddEnded(Ownership.HasGiven);
                 break;
             default:
                 break;

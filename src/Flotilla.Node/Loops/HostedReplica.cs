@@ -134,7 +134,7 @@ internal sealed class HostedReplica
         var raft = Replica.Raft;
         var ownership = Replica.Ownership;
         var leads = raft.Role == Role.Leader && Replica.LastTerm == raft.Term;
-        _givesSlots = leads && !(ownership.Leaving.IsEmpty && ownership.ToPurge.IsEmpty);
+        _givesSlots = leads && ownership.State != ShardState.Retired && !(ownership.Leaving.IsEmpty && ownership.ToPurge.IsEmpty);
         _moves.Note(Replica, leads, now);
         var told = new Told(leads, leads ? raft.Term : default, _toldCommitted, ownership.State, ownership.Weight, ownership.Slots, MoveBook.SignOf(ownership), ownership.Mode, ownership.OutOfSync.Count == 0 ? "" : string.Join(',', ownership.OutOfSync));
         if (told == _told && !(leads && _tellBeyond is { } index && Replica.LastApplied > index))

@@ -59,8 +59,8 @@ internal sealed class WatchStream : IWatchStream
         _closed = closed;
         _log = log;
         _clusterId = cluster.Table.ClusterId;
-        _batchBytes = Math.Clamp(BytesOfAllBatches / begins.Count, 4 << 10, 64 << 10);
-        _queue = Channel.CreateBounded<Batch>(new BoundedChannelOptions(begins.Count) { SingleReader = true });
+        _batchBytes = Math.Clamp(BytesOfAllBatches / Math.Max(1, begins.Count), 4 << 10, 64 << 10);
+        _queue = Channel.CreateBounded<Batch>(new BoundedChannelOptions(Math.Max(1, begins.Count)) { SingleReader = true });
         _positions = [.. begins.Select(begin => (begin.Route.Shard, begin.At)).Concat(over.Select(static shard => (Shard: shard, At: EventPosition.Over))).OrderBy(static position => position.Shard)];
         foreach (var (route, at) in begins)
         {
@@ -217,8 +217,9 @@ internal sealed class WatchStream : IWatchStream
                 {
                     if (reply.Events[i] is { Kind: ShardEventKind.Ended } ended)
                     {
-                        // Where another group goes by its number the number is not over.
-                        var isLast = _cluster.Table.Of(shard) is not { } other || other.Group == task.Route.Group;
+                        // Where another group goes by its number, or may (of two births the one retires that never owned anything), the number is
+                        // not over.
+                        var isLast = ended.Move.Value > 0 && (_cluster.Table.Of(shard) is not { } other || other.Group == task.Route.Group);
                         await PassAsync(task, new Batch(shard, reply.Events, from, i, isLast ? ended.After : EventPosition.Zero) { IsLast = isLast });
                         task.IsOver = true;
                         FollowTable();

@@ -13,6 +13,8 @@ internal sealed class Watches(ClusterState cluster, IWatchSources sources, int m
     /// <summary>Of so many shards a cursor says that they are over when nothing of theirs is ahead any more: those that were born last.</summary>
     private const int KeptOver = 16;
 
+    private const double UnheardPauseMs = 100;
+
     private int _open;
 
     /// <inheritdoc/>
@@ -77,6 +79,16 @@ internal sealed class Watches(ClusterState cluster, IWatchSources sources, int m
         {
             var leader = missing.Leader.Leader;
             return new WatchOpening(WatchOutcome.NotLeader, null, $"this node has no replica of shard {missing.Shard} that votes", leader, cluster.HttpOf(leader));
+        }
+
+        // A node may be behind, and hear in a moment of a shard that the cursor names.
+        var patience = NodeClock.Now.PlusMs(deadline.MsSince(NodeClock.Now) / 2);
+        while (cursor.Any(c => c.At != EventPosition.Over && table.OfAny(c.Shard) is null && !cluster.IsRetired(c.Shard)) && NodeClock.Now < patience)
+        {
+            var changed = cluster.TableChanged;
+            table = cluster.Table;
+            await changed.WaitAsync(TimeSpan.FromMilliseconds(Math.Min(UnheardPauseMs, Math.Max(1, patience.MsSince(NodeClock.Now)))), cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            cancellation.ThrowIfCancellationRequested();
         }
 
         // One that is over may still stand in this node's table: it has not heard so.

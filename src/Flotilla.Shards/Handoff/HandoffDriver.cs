@@ -1,5 +1,6 @@
 using Flotilla.Raft;
 using Flotilla.Topology;
+using Flotilla.Topology.Descriptors;
 
 namespace Flotilla.Shards.Handoff;
 
@@ -19,6 +20,9 @@ namespace Flotilla.Shards.Handoff;
 /// </remarks>
 public sealed class HandoffDriver
 {
+    private const int PurgedRecordBytes = 128;
+    private const int PurgeLookBytes = 2;
+
     private readonly HandoffOptions _options;
     private readonly ShardId _shard;
     private readonly GroupId _group;
@@ -180,10 +184,11 @@ public sealed class HandoffDriver
         }
     }
 
-    // A step costs every replica about as much as a chunk does: it is paid for like one, so that clients notice neither.
+    // To remove a record costs every replica about as much as to stage a small one: it is paid for likewise, so that clients notice neither.
     private void Purge(StateMachine machine, Instant now, long allowance, HandoffOutput output)
     {
-        if (machine.Ownership.ToPurge.IsEmpty)
+        // What is retired goes as a whole.
+        if (machine.Ownership.ToPurge.IsEmpty || machine.Ownership.State == ShardState.Retired)
         {
             _purge = null;
             return;
@@ -198,11 +203,11 @@ public sealed class HandoffDriver
         }
 
         _purge = null; // Without an allowance nothing is due before there is one.
-        if (allowance > 0 && walk.Next(machine.Records, _options.PurgeLooks) is { } step)
+        if (allowance > 0 && walk.Next(machine.Records, _options.PurgeLooks, out var removes) is { } step)
         {
             _purge = (step, now);
             output.Steps.Add(step);
-            output.Spent += _options.ChunkBytes;
+            output.Spent += (removes * PurgedRecordBytes) + ((long)_options.PurgeLooks * PurgeLookBytes);
         }
     }
 }

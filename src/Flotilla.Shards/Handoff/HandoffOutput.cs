@@ -12,7 +12,7 @@ public sealed class HandoffOutput
     /// <summary>To be sent to the leader of a shard's group, in this order; no matter if they get lost.</summary>
     public List<(ShardId Shard, GroupId Group, HandoffMessage Message)> Messages { get; } = [];
 
-    /// <summary>Bytes to be taken off the allowance: of chunks among the messages, and a chunk's for a purge among the steps.</summary>
+    /// <summary>Bytes to be taken off the allowance: of chunks among the messages, and what a purge among the steps costs as if it were bytes.</summary>
     public long Spent { get; internal set; }
 
     /// <summary>Empties it for the next step.</summary>

@@ -18,6 +18,9 @@ internal sealed class HandoffSeat(HandoffOptions options, ShardId shard, GroupId
     private bool _isStirred;
     private bool _isOpen;
 
+    /// <summary>What does not wait for the allowance is taken off it, but not so much that everything else would wait for long.</summary>
+    private const long MostDebt = 256 << 10;
+
     /// <summary>Bytes of chunks that may be sent; what was sent, and what was purged instead, is taken off.</summary>
     public long Allowance { get; private set; }
 
@@ -112,7 +115,7 @@ internal sealed class HandoffSeat(HandoffOptions options, ShardId shard, GroupId
             _isStirred = machine.LastTerm != term; // Not before an entry of its own term is applied.
             _seen = machine.LastApplied;
             _driver.Step(machine, now, Allowance, _output);
-            Allowance -= _output.Spent;
+            Allowance = Math.Max(Allowance - _output.Spent, -MostDebt);
             messages.AddRange(_output.Messages);
         }
 

@@ -89,6 +89,9 @@ public sealed class Ownership
     /// <summary>The epoch of a slot; 0 if it is not owned.</summary>
     internal uint EpochOf(Slot slot) => Slots[slot].Value;
 
+    /// <summary>Some slot has left.</summary>
+    internal bool HasGiven => _departures.Count > 0;
+
     /// <summary>Where a slot went when it last left; null if it never did.</summary>
     public Departure? DepartureOf(Slot slot) => _departures.GetValueOrDefault(slot.Value);
 

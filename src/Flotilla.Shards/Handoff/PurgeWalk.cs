@@ -55,17 +55,19 @@ internal sealed class PurgeWalk
         return true;
     }
 
-    /// <summary>The next step of a walk that looks at so many records; null if nothing waits.</summary>
-    public HandoffStep.Purge? Next(IRecordView records, int looks)
+    /// <summary>The next step of a walk that looks at so many records, and how many of them it removes; null if nothing waits.</summary>
+    public HandoffStep.Purge? Next(IRecordView records, int looks, out int removes)
     {
+        removes = 0;
         if (Pending.IsEmpty)
         {
             return null;
         }
 
         var from = Walking is null ? [] : At;
-        var keys = new KeyAfter(looks + 1);
+        var keys = new KeyAfter(Walking ?? Pending, looks + 1);
         records.Visit(from, ref keys);
+        removes = keys.Hits;
         return new HandoffStep.Purge(Walking is null ? Walk + 1 : Walk, from, keys.Key);
     }
 
@@ -89,18 +91,24 @@ internal sealed class PurgeWalk
         }
     }
 
-    // Keeps the key of the last of so many records, if there are so many.
-    private struct KeyAfter(int left) : IRecordVisitor
+    // Keeps the key of the last of so many records, if there are so many, and counts those of some slots before it.
+    private struct KeyAfter(SlotSet slots, int left) : IRecordVisitor
     {
         private int _left = left;
 
         public byte[]? Key { get; private set; }
+
+        public int Hits { get; private set; }
 
         public bool Visit(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, Version version, long expiresAtMs)
         {
             if (--_left == 0)
             {
                 Key = key.ToArray();
+            }
+            else if (slots.Contains(Slot.Of(key)))
+            {
+                Hits++;
             }
 
             return _left > 0;

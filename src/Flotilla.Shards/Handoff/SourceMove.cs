@@ -89,7 +89,7 @@ internal sealed class SourceMove
     public void Step(OutgoingMove move, StateMachine machine, Instant now, ref long allowance, HandoffOutput output)
     {
         _lastStep = now;
-        _isThrottled = allowance <= 0 && move.Phase == OutgoingPhase.Open;
+        _isThrottled = allowance <= 0 && !MayNotWait(move);
         if (_isStale)
         {
             return; // A later leader of this shard drives the move; this one will hear so from its own log.
@@ -339,7 +339,7 @@ internal sealed class SourceMove
             }
         }
 
-        var mayNotWait = move.Phase == OutgoingPhase.Frozen;
+        var mayNotWait = MayNotWait(move);
         while (_content is not null && looks > 0 && (allowance > 0 || mayNotWait) && _unacknowledged.Count < _options.Window && !_content.IsDone)
         {
             if (_content.Next(_options.ChunkBytes, ref looks) is not { } items)
@@ -354,6 +354,9 @@ internal sealed class SourceMove
             _roundBytes += _roundBytes == long.MaxValue ? 0 : items.Length;
         }
     }
+
+    // What is written meanwhile must not outrun what may be sent of it, or the rounds would never get small; and frozen slots serve nobody.
+    private bool MayNotWait(OutgoingMove move) => move.Phase == OutgoingPhase.Frozen || Stage == HandoffStage.CatchingUp;
 
     private void Emit(OutgoingMove move, uint number, byte[] items, ref long allowance, HandoffOutput output)
     {

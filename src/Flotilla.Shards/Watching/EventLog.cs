@@ -73,8 +73,8 @@ public sealed class EventLog
     /// <summary>The entry took slots in that another shard gave.</summary>
     internal void AddCame(ShardId source, LogIndex move) => AddMark(ShardEventKind.Came, source, move);
 
-    /// <summary>The entry retired the shard.</summary>
-    internal void AddEnded() => AddMark(ShardEventKind.Ended, default, default);
+    /// <summary>The entry retired the shard, which has owned slots or never did.</summary>
+    internal void AddEnded(bool hasOwned) => AddMark(ShardEventKind.Ended, default, hasOwned ? new LogIndex(1) : default);
 
     /// <summary>Reads on. False if some of what comes next is not kept any more. Any thread.</summary>
     /// <param name="from">Where the reader stands.</param>

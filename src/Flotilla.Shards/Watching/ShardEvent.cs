@@ -33,7 +33,7 @@ public enum ShardEventKind : byte
 /// <param name="Value">The value that was put; else none.</param>
 /// <param name="Version">See the kinds. Its slot epoch is that of the owner whose log this is, but for a record that came with its slot.</param>
 /// <param name="Source">For <see cref="ShardEventKind.Came"/>: the shard that gave the slots.</param>
-/// <param name="Move">For marks of moves: the entry of the giving shard's log that began the move.</param>
+/// <param name="Move">For marks of moves: the entry of the giving shard's log that began the move. For the end: 0 if the shard never owned a slot, so that it has no other events.</param>
 public readonly record struct ShardEvent(ShardEventKind Kind, EventPosition After, ReadOnlyMemory<byte> Key, ReadOnlyMemory<byte> Value, Version Version, ShardId Source, LogIndex Move)
 {
     /// <summary>Where a reader stands to whom this one comes next, also if there are others before it that it does not want.</summary>

@@ -81,7 +81,7 @@ internal static class WatchCodec
                 return new ShardEvent(kind, after, default, default, Version.None, new ShardId(Check.Between(proto.Source, 1, MaxShard, "a mark names no shard")), new LogIndex(proto.Move));
             case ShardEventKind.Ended:
                 Check.That(proto.Key.Length == 0, "a mark makes no sense");
-                return new ShardEvent(kind, after, default, default, Version.None, default, default);
+                return new ShardEvent(kind, after, default, default, Version.None, default, new LogIndex(Math.Min(proto.Move, 1)));
             case ShardEventKind.Put or ShardEventKind.Delete or ShardEventKind.Expire:
                 return new ShardEvent(kind, after, Check.Key(proto.Key), proto.Value.Memory, VersionProto.Read(proto.Version), default, default);
             default:

@@ -13,7 +13,7 @@ namespace Flotilla.Cluster.Tests.Harness;
 internal sealed class SlotSampler : IAsyncDisposable
 {
     /// <summary>A node is asked about one shard at a time: sampling is to leave the machine to those whom it watches.</summary>
-    private static readonly TimeSpan Between = TimeSpan.FromMilliseconds(50);
+    private TimeSpan Between { get; }
 
     private readonly HttpClient _http = new() { Timeout = TimeSpan.FromSeconds(10) };
     private readonly CancellationTokenSource _stop = new();
@@ -23,8 +23,12 @@ internal sealed class SlotSampler : IAsyncDisposable
     /// <summary>Begins.</summary>
     /// <param name="nodes">Whom to ask.</param>
     /// <param name="shards">About which shards.</param>
-    public SlotSampler(IEnumerable<TestNode> nodes, Func<IEnumerable<int>> shards) =>
+    /// <param name="between">How long each node is left alone between two questions: a sample costs it some milliseconds.</param>
+    public SlotSampler(IEnumerable<TestNode> nodes, Func<IEnumerable<int>> shards, TimeSpan between)
+    {
+        Between = between;
         _asking = [.. nodes.Select(node => Task.Run(() => AskAsync(node, shards)))];
+    }
 
     /// <summary>What they said.</summary>
     public SlotClaims Claims { get; } = new();

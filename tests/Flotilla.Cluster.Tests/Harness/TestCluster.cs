@@ -186,7 +186,7 @@ internal sealed class TestCluster : IAsyncDisposable
         await Shell.EventuallyAsync(
             async () =>
             {
-                var id = (await ConfigAsync()).Shards.Single(s => s.Id == shard).Leader;
+                var id = (await ConfigAsync()).Shards.SingleOrDefault(s => s.Id == shard)?.Leader;
                 leader = Nodes.SingleOrDefault(n => n.Id == id && n.IsRunning);
                 return leader is not null;
             },

@@ -145,7 +145,7 @@ public sealed class WatchOrderTests
         shards.Add(One, ShardEventKind.Frozen, move: 1);
         shards.Add(Two, ShardEventKind.Came, source: One, move: 1);
         shards.Put(Two, "k", 2, 3);
-        shards.Add(One, ShardEventKind.Ended);
+        shards.Add(One, ShardEventKind.Ended, move: 1);
         await using var stream = shards.Watch();
         await TakesAsync(stream, "1.0.2.0 2.0.3.0");
         await Eventually.IsTrueAsync(
@@ -169,6 +169,18 @@ public sealed class WatchOrderTests
         shards.Retire(One);
         await using var next = shards.Watch(cursor);
         await TakesAsync(next, "2.0.4.0 2.0.5.0");
+    }
+
+    [Fact]
+    public async Task The_end_of_a_birth_that_never_owned_anything_is_not_the_end_of_its_number()
+    {
+        var shards = new FakeLogs();
+        shards.Add(One, ShardEventKind.Ended);
+        shards.Put(Two, "k", 1, 2);
+        await using var stream = shards.Watch();
+        await TakesAsync(stream, "1.0.2.0");
+        Assert.True(WatchCursor.TryDecode(stream.Cursor, out _, out var positions));
+        Assert.DoesNotContain(positions, static p => p.At == EventPosition.Over);
     }
 
     [Fact]

@@ -188,7 +188,7 @@ public sealed class HandoffRulesTests
             Assert.DoesNotContain(output.Steps, step => step is HandoffStep.Purge);
             Assert.True(source.Driver.NextDeadline > now);
             source.Driver.Step(source.Machine, now, 1, output);
-            Assert.Equal(options.ChunkBytes, output.Spent);
+            Assert.InRange(output.Spent, 1, options.ChunkBytes);
             source.Propose(HandoffCodec.Encode(1000, Assert.Single(output.Steps, step => step is HandoffStep.Purge)));
             source.Commit();
         }

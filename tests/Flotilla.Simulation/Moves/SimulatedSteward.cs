@@ -71,7 +71,7 @@ public sealed class SimulatedSteward
         foreach (var hosted in _node.Replicas.Where(r => r.Replica.Raft.Role == Role.Leader && !(r.Replica.Ownership.Leaving.IsEmpty && r.Replica.Ownership.ToPurge.IsEmpty)))
         {
             isMoving = true;
-            _node.Post(hosted, (replica, _) => replica.AllowHandoffBytes(_bytesPerPace));
+            _node.Post(hosted, (replica, _) => replica.AllowHandoffBytes(_world.IsHealing ? 1 << 20 : _bytesPerPace));
         }
 
         return isMoving;

@@ -170,7 +170,7 @@ public sealed class ServingTests
             Assert.Equal(ResultCode.BadRequest, (await cluster[node].Gateway.GetAsync(default, CallOptions.Default)).Result.Code);
             Assert.Equal(ResultCode.TooLarge, (await cluster[node].Gateway.PutAsync(new string('k', 5000), "v")).Result.Code);
 
-            // A page of no size is one of the usual size: read once a leader answers.
+            // A page of no size is a page of one record: read once a leader answers.
             await Eventually.IsTrueAsync(async () => (await cluster[node].Gateway.ScanAsync(new ScanRequest(default, default, 0, 0), CallOptions.Default)).Code == ResultCode.Ok, "a page is read", seconds: 120);
         }
 

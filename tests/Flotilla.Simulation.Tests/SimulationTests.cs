@@ -60,8 +60,8 @@ public sealed class SimulationTests
         Assert.True(SimulationOptions.For(SeedWithModes).Modes);
         var totals = RunAll(SeedWithModes, SeedWithModes + SeedsWithModes - 1);
         Assert.All(["switch to Raft", "switch to Sync", "switch to Chain", "accepted move"], what => Assert.True(totals.GetValueOrDefault(what) >= 1, $"{what} happened {totals.GetValueOrDefault(what)} times"));
-        Assert.True(totals["acknowledged by all in sync"] > 2_000, $"{totals["acknowledged by all in sync"]} acknowledged by all");
-        Assert.True(totals["passed on"] > 2_000, $"{totals["passed on"]} messages passed on");
+        Assert.True(totals["acknowledged by all in sync"] > 1_000, $"{totals["acknowledged by all in sync"]} acknowledged by all");
+        Assert.True(totals["passed on"] > 300, $"{totals["passed on"]} messages passed on");
         Assert.True(totals["replica unavailable"] > 1_000, $"{totals["replica unavailable"]} refused");
     }
 

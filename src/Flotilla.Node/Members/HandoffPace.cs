@@ -14,7 +14,7 @@ internal sealed class HandoffPace(int cores)
     public const long IdleBytesPerSecond = 32L << 20;
 
     /// <summary>While clients use it, for each core.</summary>
-    public const long BusyBytesPerSecond = 256L << 10;
+    public const long BusyBytesPerSecond = 128L << 10;
 
     /// <summary>Fewer calls in a second are no use worth the name.</summary>
     public const double FewCallsPerSecond = 50;

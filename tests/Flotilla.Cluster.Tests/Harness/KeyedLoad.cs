@@ -71,7 +71,7 @@ internal sealed class KeyedLoad : IAsyncDisposable
             lock (_gaps[key])
             {
                 var now = NowUs;
-                var longest = _gaps[key].Append((FromUs: Volatile.Read(ref _answeredAt[key]), ToUs: now)).Where(g => g.ToUs > fromUs && g.FromUs < toUs).MaxBy(g => g.ToUs - g.FromUs);
+                var longest = _gaps[key].Append((FromUs: Volatile.Read(ref _answeredAt[key]), ToUs: now)).Where(g => g.ToUs > fromUs && g.FromUs < toUs).DefaultIfEmpty((FromUs: toUs, ToUs: toUs)).MaxBy(g => g.ToUs - g.FromUs);
                 all.Add(((longest.ToUs - longest.FromUs) / 1000.0, Key(key), longest.FromUs));
             }
         }
